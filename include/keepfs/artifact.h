@@ -24,6 +24,7 @@
 #include <keepfs/store.h>
 
 struct catalog;
+struct lease;
 struct keyring;
 struct stores;
 struct chain;
@@ -58,6 +59,8 @@ struct artifact_events {
 	/* It is not listed any more. It was deleted from the store before this is called, or the tidier does that
 	 * later. */
 	void (*removed)(void *arg, const struct artifact_removed *what);
+	/* What the store knows of the artifact @path beside its manifest is another: a hold. */
+	void (*marked)(void *arg, const char *path);
 	/* What its store did not give was read from a replica; at most once for each time somebody opened it. */
 	void (*read_elsewhere)(void *arg, const struct artifact_spared *what);
 	void *arg;
@@ -81,8 +84,12 @@ struct repository {
 	struct keyring
 	        *keyring; /* borrowed: opens what is encrypted (keepfs/keyring.h); NULL: nothing does */
 	struct artifact_events *events; /* borrowed, each: a list */
+	struct lease *lease; /* borrowed: its number stands in each manifest; NULL: there is none */
 	/* artifact_tidier_new() sets it; NULL: what a store does not answer for waits for the next start */
 	struct artifact_tidier *tidier;
+	/* NULL, or what the tidier calls once a day, on its thread: whoever knows the rules says which locks have to be longer by now (catalog_want_locks()) */
+	void (*daily)(void *arg);
+	void *daily_arg;
 };
 
 static inline struct store *repository_store(const struct repository *repo)
@@ -167,6 +174,16 @@ int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_o
                            struct manifest *m, struct cancel *cancel, struct error *err);
 /** artifact_locks_changed() - some are to be locked for longer (catalog_want_locks()): have the tidier, if there is one, do it. */
 void artifact_locks_changed(struct repository *repo);
+/**
+ * artifact_learn_facts() - what encrypted artifacts tell of their tables, and the catalog does not know, since it was rebuilt where nobody could decrypt
+ * it, is read, as far as there are identities for it
+ *
+ * A request for each. What cannot be learnt of one is logged, and does not hold up the next. Return: 0; -ECANCELED; why the store, or the identities, could not be
+ * read.
+ */
+int artifact_learn_facts(struct repository *repo, struct cancel *cancel, struct error *err);
+/** artifact_identities_changed() - the keyring has others: have the tidier, if there is one, learn what they open. */
+void artifact_identities_changed(struct repository *repo);
 /** artifact_check_free() - nothing was published below the stem of @path yet; -EEXIST (ERROR_CONFLICT) when it was: by
  * a second keepfs, so the intent is given up, and what is there is left alone. */
 int artifact_check_free(struct repository *repo, const char *path, struct cancel *cancel, struct error *err);
@@ -293,6 +310,22 @@ int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *can
  * @deadline_ms (clock_mono_ms()). */
 int artifact_look_ahead(struct repository *repo, const char *directory, int64_t now_us, int64_t deadline_ms,
                         struct artifact_comparison *counts, struct error *err);
+
+/**
+ * artifact_follow_all() - the same for a catalog that follows what another keepfs does, or did until we took its lease
+ *
+ * What has no manifest any more, or is in the trash, was removed by that one: it is dropped from the catalog, and that is told
+ * (counted as missing). Without a lease (a reader) nothing is written, what is in the trash is left out, and the objects of what is new are not asked for.
+ */
+int artifact_follow_all(struct repository *repo, int64_t now_us, struct cancel *cancel,
+                        struct artifact_comparison *counts, struct error *err);
+/** artifact_follow_made() - another keepfs has made @path, or brought it back: it is listed, and that is told. What is not there any more is none. */
+int artifact_follow_made(struct repository *repo, const char *path, struct cancel *cancel, struct error *err);
+/** artifact_follow_removed() - another keepfs has removed @path: it is not listed any more, and that is told. What is not listed is none. */
+int artifact_follow_removed(struct repository *repo, const char *path, struct error *err);
+/** artifact_follow_marked() - who holds @path has changed: as the store has it now. */
+int artifact_follow_marked(struct repository *repo, const char *path, struct cancel *cancel,
+                           struct error *err);
 
 /** artifact_find_missing() - the last part of that, of one directory: what is listed there, and has no manifest any more, is marked
  * and counted. One request for each thousand of its artifacts, and one for each that seems to be missing. For whoever removes

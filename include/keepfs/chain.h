@@ -40,6 +40,11 @@ void chain_set_compaction(struct chain *c, int64_t age_ms, int64_t least);
  * Any thread. @c may be NULL. */
 void chain_set_doubted(struct chain *c, bool is_doubted);
 bool chain_is_doubted(const struct chain *c);
+/** chain_signing() - the keys that it was made with: borrowed; NULL of NULL. */
+struct signing *chain_signing(struct chain *c);
+
+/** chain_listen() - have @put called when a link was put into a store, on the thread that has put it; it must not block. Before other threads use @c, which may be NULL. */
+void chain_listen(struct chain *c, void (*put)(void *arg), void *arg);
 
 /** struct chain_at - where the chain is. */
 struct chain_at {
@@ -103,3 +108,12 @@ void chain_tidy(struct chain *c, const struct chain_at *at, int64_t now_us);
  * missing although signing had begun when it was made.
  */
 int chain_believe(struct chain *c, struct manifest *m, const char *json, size_t len, struct error *err);
+/**
+ * chain_say_copied() - put what the store @copy, which has copies, has of the chain of the catalog's store (keepfs/codec/copied.h)
+ * @name: of it, for people
+ * @said: NULL, or a hash of what was last said, SHA256_HEX_BYTES, "" at first: the same is not put again
+ *
+ * All links that were put into the catalog's store must be there before this is called. Return: 0, also when there was nothing new to say; 1: nothing is signed; a failure of catalog or store.
+ */
+int chain_say_copied(struct chain *c, const struct chain_at *copy, const char *name, char *said,
+                     struct error *err);

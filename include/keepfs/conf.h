@@ -333,6 +333,8 @@ struct conf_check { /* [check NAME]: what a drill asks of what it has restored *
 	int64_t timeout_ms;
 };
 
+enum conf_role { CONF_WRITER, CONF_READER };
+
 struct conf_control { /* the section [control]: who may write and read the files of control/ */
 	/* "restore:@dba", "*:anna": a pattern of names of files, and a user or @ and a group; NULL-terminated, empty: as modes say */
 	char **write, **read;
@@ -347,6 +349,9 @@ struct conf {
 	char *state_dir;
 	uint64_t memory_bytes;
 	int64_t parallel_runs;
+	int role; /* enum conf_role */
+	int64_t lease_ms; /* how long the right to write lasts unless it is renewed (keepfs/lease.h); 0: nobody asks for it */
+	int64_t follow_ms; /* of a reader: how often it asks for what is new */
 	bool allow_other;
 	uid_t owner; /* of the files in the mount */
 	gid_t group;

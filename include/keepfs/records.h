@@ -35,6 +35,8 @@ struct records_context { /* all borrowed */
 	struct store *store;
 	struct keyring *keyring; /* opens those that are encrypted; NULL: nothing does */
 	int64_t (*now_us)(void); /* since the epoch; NULL: clock_now_us() */
+	void (*put)(void *arg);  /* one was put into the store; must not block; NULL: nobody wants to know */
+	void *put_arg;
 };
 
 /** records_move() - move all that is due, an object at a time. Blocks on the store. Return: 0, also when nothing was;
@@ -61,8 +63,8 @@ int records_drop_moved(const struct records_context *ctx, const struct records_m
 int records_continue_audit(const struct records_context *ctx, const struct store_call *call,
                            struct error *err);
 
-/** struct records_audit - who reads the audit as a whole. */
-struct records_audit {
+/** struct records_reading - who reads the audit, or the history, as a whole. */
+struct records_reading {
 	const struct records_context *ctx; /* borrowed; without a catalog: what is in the store alone */
 	const struct store_call *call;
 	/* A line, without its line end, and where it is; borrowed for the call. */
@@ -72,7 +74,10 @@ struct records_audit {
 };
 /** records_read_audit() - all lines of the audit: first those of records, in the order of their numbers, then those that the catalog has. Blocks on the
  * store; one record is in memory at a time. A daemon may be at work beside. */
-int records_read_audit(const struct records_audit *io, struct error *err);
+int records_read_audit(const struct records_reading *io, struct error *err);
+/** records_read_history() - all runs that have moved into records, a line each, in no order that counts; those of the catalog are the caller's to add. Blocks on the store; one record
+ * is in memory at a time. */
+int records_read_history(const struct records_reading *io, struct error *err);
 
 /**
  * records_new() - a thread that moves what is due, at once and whenever it is told to look

@@ -32,12 +32,13 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define STORE_EXISTS     1 /* store_put(): only_if_absent, and the object is there; it was not touched */
-#define STORE_KEY_BYTES  901
-#define STORE_ETAG_BYTES 96
-#define STORE_MAX_PARTS  10000
-#define STORE_UNKNOWN    UINT64_MAX
-#define STORE_NOTE_BYTES 640
+#define STORE_EXISTS      1 /* store_put(): only_if_absent, and the object is there; it was not touched */
+#define STORE_NOT_CHANGED 1 /* store_get(): if_none_match, and the object is still that one; no byte came */
+#define STORE_KEY_BYTES   901
+#define STORE_ETAG_BYTES  96
+#define STORE_MAX_PARTS   10000
+#define STORE_UNKNOWN     UINT64_MAX
+#define STORE_NOTE_BYTES  640
 /** STORE_VERSION_BYTES - the id of a version in a bucket that keeps versions, with a NUL. */
 #define STORE_VERSION_BYTES 1025
 
@@ -80,8 +81,14 @@ struct store_lock {
 };
 
 struct store_put_options {
-	bool only_if_absent;      /* atomic where the store can: see store_features */
+	bool only_if_absent;      /* atomic where the store can: see store_features.atomic_absent */
 	const char *content_type; /* NULL: application/octet-stream */
+	/* Replace only the object with this etag; -ESTALE (ERROR_CONFLICT) when it is another, or gone. Not together
+	 * with only_if_absent. Atomic where the store can (store_features.atomic_match): of those who name the same
+	 * etag, one wins. Puts without a condition replace in any case. NULL: no condition. */
+	const char *if_match;
+	/* NULL, or STORE_ETAG_BYTES: the etag of what was written; "" when the store did not say. Set on success. */
+	char *ret_etag;
 	/* NULL: it is not locked. Else it is from its first moment on, or is not put; a store without locks: -ENOTSUP. */
 	const struct store_lock *lock;
 	char *ret_version; /* NULL, or STORE_VERSION_BYTES: the version that was put; "" where none are kept */
@@ -89,6 +96,12 @@ struct store_put_options {
 
 struct store_get_options {
 	const char *if_match; /* -ESTALE when the object's etag is another; NULL: do not care */
+	/* STORE_NOT_CHANGED when the object's etag is still this one, which costs one request and no bytes; NULL: do not
+	 * care. Neither it nor to_the_end can be together with `arrived`. */
+	const char *if_none_match;
+	/* The object may end before the buffers do, which must begin with its first byte: that is success, and *ret_filled, which
+	 * must be given, says how long it is. So a small object of any length is one request. An empty one is -ERANGE. */
+	bool to_the_end;
 	/* NULL, or STORE_ETAG_BYTES (not those of if_match): the etag of the object that the bytes are of; ""
 	 * when the store did not say. Set on success, and on a failure that *ret_filled tells of bytes. */
 	char *ret_etag;
@@ -118,6 +131,9 @@ struct store_features {
 	uint64_t available_bytes; /* STORE_UNKNOWN: not known */
 	/* only_if_absent has one winner; false once the server, or the file system, said that it cannot */
 	bool atomic_absent;
+	/* if_match of a put has one winner: false once the server was found out to ignore or refuse it (it is tried on an object
+	 * of our own before the first use), or the file system has no locks. Then it is looked at first, and written after. */
+	bool atomic_match;
 	/* [store] object_lock: how what has to stay is locked, as far as the bucket takes it. NONE: it is not. */
 	enum store_lock_mode lock_mode;
 	/* [store] lock_min, lock_max: for how long at least, and at most. */
@@ -229,7 +245,8 @@ int store_put_bytes(struct store *s, const struct store_call *call, const char *
                     size_t len, const struct store_put_options *options, struct error *err);
 /**
  * store_get() - fill the buffers of @iov with the object's bytes from @offset
- * Return: 0 when every buffer is full; -ENOENT; -ERANGE when the object ends before; -ESTALE by if_match.
+ * Return: 0 when every buffer is full; STORE_NOT_CHANGED by if_none_match; -ENOENT; -ERANGE when the object ends before;
+ * -ESTALE by if_match.
  * After a failure the buffers' contents are undefined.
  */
 int store_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
@@ -418,6 +435,26 @@ struct store *store_meter_new(struct store *inner, struct store_metrics *metrics
  */
 struct store *store_handle_new(struct store *inner, const char *label, void (*release)(void *arg), void *arg);
 
+/**
+ * struct store_fence - who may write to a store, and until when
+ *
+ * @check is asked before each call that writes, on the thread that makes it; it must not block. It returns 0, and in *@ret_left_ms for
+ * how long from now on it is sure that we may write; or a negative errno with a message, whose error.retry says whether
+ * it may be allowed again soon. Borrowed, and kept until the store is freed.
+ */
+struct store_fence {
+	int (*check)(void *arg, int64_t *ret_left_ms, struct error *err);
+	void *arg;
+};
+/**
+ * store_fence_new() - wrap @inner (consumed): every call that writes (put, remove, begin, part, complete, abort) is made
+ * only when @fence allows it
+ *
+ * A put and a removal have no longer deadline than the fence says: what is not at the server by then is given up. A part and a
+ * completion may take longer: what they make is seen by nobody without a manifest, which is a put. An upload that was begun by this
+ * store may always be aborted, since it is our own. It lies below the retries, so that each try is checked.
+ */
+struct store *store_fence_new(struct store *inner, const struct store_fence *fence);
 /** struct store_spares - other stores that have the same objects, for reading when the first fails. Any thread, several at once. */
 struct store_spares {
 	/**
@@ -459,3 +496,6 @@ int store_try(struct store *s, int64_t deadline_ms, struct cancel *cancel, struc
  * @net may be NULL for dir; @metrics NULL: not counted. */
 int store_open(const struct conf_store *conf, struct net *net, struct store_metrics *metrics,
                struct store **ret_store, struct error *err);
+/** store_open_fenced() - the same with a fence: retry(fence(meter?(fault?(driver)))). @fence: NULL: store_open(). */
+int store_open_fenced(const struct conf_store *conf, struct net *net, struct store_metrics *metrics,
+                      const struct store_fence *fence, struct store **ret_store, struct error *err);

@@ -24,11 +24,12 @@
 
 struct stores;
 
-struct stores_options {                /* all borrowed, for as long as the stores live */
-	const struct conf *conf;       /* in force until stores_follow() */
-	struct store *main;            /* the store; NULL: there is none */
-	struct catalog *catalog;       /* NULL: nobody knows of others */
-	struct store_metrics *metrics; /* what is asked of others is counted there, too; NULL: nowhere */
+struct stores_options {                  /* all borrowed, for as long as the stores live */
+	const struct conf *conf;         /* in force until stores_follow() */
+	struct store *main;              /* the store; NULL: there is none */
+	struct catalog *catalog;         /* NULL: nobody knows of others */
+	struct store_metrics *metrics;   /* what is asked of others is counted there, too; NULL: nowhere */
+	const struct store_fence *fence; /* of who writes to the store, and so to the others; NULL: none */
 	int64_t retry_deadline_ms; /* of others, in place of what the configuration says; 0: what that says */
 	unsigned kept_open;        /* how many of which nobody has a handle stay open; 0: STORES_KEPT_OPEN */
 };

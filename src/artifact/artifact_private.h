@@ -2,6 +2,7 @@
 #pragma once
 /** What the files of this room share: an artifact's objects in the store. */
 #include <keepfs/artifact.h>
+#include <keepfs/store/proof.h>
 #include <keepfs/chain.h>
 #include <keepfs/artifact/stored.h>
 
@@ -58,6 +59,13 @@ struct catalog_trashed;
 /** artifact_trash_key(), artifact_holds_key() - heap: of the object that says that @path is in the trash, who holds it. */
 char *artifact_trash_key(const char *path);
 char *artifact_holds_key(const char *path);
+/** artifact_path_of_mark() - heap: of the artifact that a key of artifact_trash_key() is of; NULL: it is none. */
+char *artifact_path_of_mark(const char *key);
+/** artifact_follow_trashed() - is the listed artifact @path the one that the store says is in the trash? Then it is not listed any more. */
+int artifact_follow_trashed(struct repository *repo, struct store *store, const struct store_call *call,
+                            const char *path, struct error *err);
+/** artifact_forget() - what is listed as @ino was removed by somebody else: it goes from the catalog, and that is told. */
+int artifact_forget(struct repository *repo, uint64_t ino, struct error *err);
 /** artifact_trash_mark() - tell the store; artifact_trash_mark_all() - of all that it does not know of. */
 int artifact_trash_mark(struct repository *repo, const struct store_call *call,
                         const struct catalog_trashed *t, struct error *err);
@@ -107,10 +115,31 @@ static inline void cleanup_artifact_marks(struct artifact_marks *marks)
 /** artifact_marks_clear() - when it is listed: a mark that was overruled goes. What fails is logged. */
 void artifact_marks_clear(struct store *store, const struct store_call *call, const char *path,
                           const struct artifact_marks *marks);
-#define ARTIFACT_REFUSED 1
-/** artifact_settle_locks() - what is due about locks (keepfs/catalog/locks.h), so many at once, and the others soon; *@ret_left: something failed. */
-int artifact_settle_locks(struct repository *repo, const struct store_call *call, bool *ret_left,
-                          struct error *err);
+#define ARTIFACT_REFUSED    1
+#define ARTIFACT_LOCKS_MORE 1
+/** struct artifact_lock_turn - how far all that is due about locks was worked off, over several attempts. Begun with zeroes. */
+struct artifact_lock_turn {
+	uint64_t after; /* the last that was looked at; 0: it begins */
+	bool failed;    /* out: something of it is left; the caller takes it back when the turn is over */
+};
+/**
+ * artifact_settle_locks() - what is due about locks (keepfs/catalog/locks.h), so many at once, each once in a turn: those that fail hold up no others
+ *
+ * Return: 0: the turn is over, and the next one begins anew; ARTIFACT_LOCKS_MORE; negative errno.
+ */
+int artifact_settle_locks(struct repository *repo, const struct store_call *call,
+                          struct artifact_lock_turn *turn, struct error *err);
+/** struct artifact_proofs_turn - the same of links of the chain and checkpoints. Begun with zeroes. */
+struct artifact_proofs_turn {
+	uint64_t store;
+	bool begun; /* the store is being looked at */
+	struct store_proofs_turn look;
+	bool failed; /* out: as above; a store did not answer */
+};
+/** artifact_lock_proofs() - lock links of the chain and checkpoints of all stores for as long as what they prove something about is locked, and two years from now, where one may be due. Return: as
+ * artifact_settle_locks(). */
+int artifact_lock_proofs(struct repository *repo, const struct store_call *call,
+                         struct artifact_proofs_turn *turn, struct error *err);
 /** artifact_follow_hold() - a hold was set or has ended: the legal hold of its objects follows. What fails is logged, and the tidier's. */
 void artifact_follow_hold(struct repository *repo, uint64_t ino, const char *path);
 /** artifact_check_unlocked() - may the store delete @path now? A legal hold that nobody wants any more is taken off. -EPERM, with the

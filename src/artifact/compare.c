@@ -22,6 +22,7 @@
 #include <keepfs/catalog/runs.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/lease.h>
 #include <keepfs/stores.h>
 
 #define PAGE_ROWS 256
@@ -46,6 +47,8 @@ struct comparison {
 	size_t unlisted_count;
 	struct marks_lookup marks;
 	int64_t largest_run;
+	bool follows;    /* what is missing was removed by the writer, or by the one before us */
+	bool reads_only; /* we are a reader: what is in the trash is none of our business */
 };
 
 static void remember_seen(struct comparison *c, uint64_t ino)
@@ -74,6 +77,9 @@ static bool is_young(const struct comparison *c, const struct manifest *m)
 {
 	int64_t age_us = c->now_us - m->finished_at_us;
 
+	/* Who is the only one to write knows what he has not finished himself. */
+	if (c->follows || lease_number(c->repo->lease))
+		return false;
 	return age_us < YOUNG_US && age_us > -YOUNG_US;
 }
 
@@ -87,6 +93,8 @@ static int list_unknown(struct comparison *c, const struct manifest *m, struct e
 	if (r < 0)
 		return r;
 	marks.known.store = c->store_id;
+	if (c->reads_only && marks.known.trash)
+		return 0;
 	r = catalog_adopt_artifact(c->repo->catalog, m, &marks.known, &why);
 	if (r == -EEXIST) {
 		note_unlisted(c, m->path, why.message);
@@ -96,7 +104,8 @@ static int list_unknown(struct comparison *c, const struct manifest *m, struct e
 		*err = why;
 	if (r != 0)
 		return r < 0 ? r : 0;
-	artifact_marks_clear(c->store, &c->call, m->path, &marks);
+	if (!c->reads_only)
+		artifact_marks_clear(c->store, &c->call, m->path, &marks);
 	if (marks.known.trash)
 		return 0;
 	c->counts->adopted++;
@@ -129,7 +138,8 @@ static int weigh_unknown(struct comparison *c, const struct manifest *m, struct 
 		              "catalog was put back: it is listed when it is older");
 		return 0;
 	}
-	r = artifact_check_objects(c->store, &c->call, m, &match, err);
+	/* Each reader would ask for what the writer has read back. */
+	r = c->reads_only ? 0 : artifact_check_objects(c->store, &c->call, m, &match, err);
 	if (r == 0 && match.broken)
 		note_unlisted(c, m->path, str_text(&match.problem));
 	else if (r == 0)
@@ -138,12 +148,25 @@ static int weigh_unknown(struct comparison *c, const struct manifest *m, struct 
 	return r;
 }
 
+/* 1: the store has a mark that says so; which says it of all between two keys in one request. */
+static int is_in_trash(struct comparison *c, const char *path, struct error *err)
+{
+	_cleanup(free) char *key = artifact_trash_key(path);
+	const struct store_object *object;
+	int r = lookup_find(&c->marks.trash, key, &object, err);
+
+	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+}
+
 static int consider_unknown(struct comparison *c, const char *path, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	struct error why = {0};
-	int r = artifact_fetch(c->repo, c->store, &c->call, path, &m, &why);
+	int r = c->reads_only ? is_in_trash(c, path, err) : 0;
 
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = artifact_fetch(c->repo, c->store, &c->call, path, &m, &why);
 	if (r == 0)
 		sealed_take_facts(c->repo, c->store, &c->call, &m);
 	if (r == -ENOENT) /* removed since it was listed */
@@ -214,12 +237,14 @@ static int ask_for_manifest(struct comparison *c, const struct catalog_listed *r
 	struct store_object object;
 	int r;
 
-	if (c->counts->missing >= MISSING_ASKED)
+	if (!c->follows && c->counts->missing >= MISSING_ASKED)
 		return 0;
 	r = store_head(c->store, &c->call, key, &object, err);
 	if (r != -ENOENT)
 		return r;
 	c->counts->missing++;
+	if (c->follows)
+		return artifact_follow_removed(c->repo, row->path, err);
 	if (row->missing)
 		return 0;
 	log_warning("%s is listed, but the store has no manifest of it any more", row->path);
@@ -322,6 +347,8 @@ static int compare_tenants_store(void *arg, const struct catalog_store *at, stru
 	struct error why = {0};
 	int r;
 
+	c.follows = all->follows;
+	c.reads_only = all->reads_only;
 	if (at->artifacts == 0 && !*str_or_empty(at->trouble))
 		return 0;
 	c.call = all->call;
@@ -346,14 +373,54 @@ static int compare_tenants_store(void *arg, const struct catalog_store *at, stru
 	return catalog_set_store_trouble(all->repo->catalog, at->id, r < 0 ? why.message : NULL, err);
 }
 
+static int compare_everything(struct comparison *c, struct repository *repo, struct error *err);
+
 int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *cancel,
                      struct artifact_comparison *counts, struct error *err)
+{
+	struct comparison c = comparison_of(repo, now_us, counts);
+
+	c.call.cancel = cancel;
+	return compare_everything(&c, repo, err);
+}
+
+/* What was put into the trash while nobody told us is there still, and listed here. */
+static int follow_trash(struct comparison *c, struct error *err)
+{
+	_cleanup(listing) struct listing l = {.store = c->store, .call = &c->call, .prefix = "trash/"};
+	const struct store_object *object;
+	int r;
+
+	while ((r = listing_peek(&l, &object, err)) == 0 && object) {
+		_cleanup(free) char *path = artifact_path_of_mark(object->key);
+
+		if (path && catalog_knows(c->repo->catalog, path) > 0)
+			r = artifact_follow_trashed(c->repo, c->store, &c->call, path, err);
+		if (r < 0)
+			return r;
+		listing_pop(&l);
+	}
+	return r;
+}
+
+int artifact_follow_all(struct repository *repo, int64_t now_us, struct cancel *cancel,
+                        struct artifact_comparison *counts, struct error *err)
 {
 	struct comparison c = comparison_of(repo, now_us, counts);
 	int r;
 
 	c.call.cancel = cancel;
-	r = compare_one(&c, err);
+	c.follows = true;
+	c.reads_only = !repo->lease;
+	r = follow_trash(&c, err);
+	return r < 0 ? r : compare_everything(&c, repo, err);
+}
+
+static int compare_everything(struct comparison *all, struct repository *repo, struct error *err)
+{
+	struct comparison c = *all;
+	int r = compare_one(&c, err);
+
 	if (r == 0)
 		r = catalog_each_store(repo->catalog, CATALOG_MAIN_STORE, compare_tenants_store, &c, err);
 	if (r == 0)

@@ -253,6 +253,15 @@ static void end_change(void)
 	pthread_mutex_unlock(&change_lock);
 }
 
+static void tell_marked(struct repository *repo, uint64_t ino)
+{
+	_cleanup(free) char *path = catalog_path(repo->catalog, ino);
+
+	for (struct artifact_events *e = repo->events; path && e; e = e->next)
+		if (e->marked)
+			e->marked(e->arg, path);
+}
+
 static void follow_hold(struct repository *repo, uint64_t ino)
 {
 	_cleanup(free) char *path = catalog_path(repo->catalog, ino);
@@ -270,6 +279,8 @@ int artifact_hold(struct repository *repo, uint64_t ino, const struct catalog_ho
 	if (r == 0)
 		follow_hold(repo, ino);
 	end_change();
+	if (r == 0)
+		tell_marked(repo, ino);
 	return r;
 }
 
@@ -282,5 +293,7 @@ int artifact_end_hold(struct repository *repo, uint64_t ino, const char *name, s
 	if (r == 0)
 		follow_hold(repo, ino);
 	end_change();
+	if (r == 0)
+		tell_marked(repo, ino);
 	return r;
 }

@@ -337,42 +337,82 @@ static int settle_lock(struct repository *repo, const struct store_call *call, u
 	return r < 0 ? r : note_lock(&l, 0, err);
 }
 
-static void note_failed_lock(struct repository *repo, uint64_t ino, const char *path, const struct error *why)
+static void note_failed_lock(struct repository *repo, uint64_t ino, const char *path, const struct error *why,
+                             bool is_told)
 {
-	log_warning("the lock of %s in the store could not be brought up to date, and is tried again: %s",
-	            path, why->message);
+	if (!is_told)
+		log_warning(
+		        "the lock of %s in the store could not be brought up to date, and is tried again: %s",
+		        path, why->message);
 	catalog_lock_failed(repo->catalog, ino, why->message, clock_now_us(), NULL);
 }
 
-int artifact_settle_locks(struct repository *repo, const struct store_call *call, bool *ret_left,
-                          struct error *err)
+/* Of one attempt. */
+struct settling_locks {
+	struct repository *repo;
+	const struct store_call *call;
+	struct artifact_broken broken; /* stores that do not answer, but the main one */
+	bool is_main_broken;
+	unsigned tried, failed;
+};
+
+/* That one object may not be locked says nothing about others; that a store does not answer does. */
+static void note_silent_store(struct settling_locks *s, uint64_t store, const struct error *why)
 {
-	_cleanup(artifact_broken) struct artifact_broken broken = {0};
-	uint64_t ino = 0, store = CATALOG_MAIN_STORE;
-	char *next = NULL;
-	int r;
+	if (!why->retry)
+		return;
+	s->is_main_broken = s->is_main_broken || store == CATALOG_MAIN_STORE;
+	artifact_note_broken(&s->broken, store);
+}
 
-	*ret_left = false;
-	for (unsigned n = 0; (r = catalog_next_due_lock(repo->catalog, ino, &ino, &next)) == 0; n++) {
-		_cleanup(free) char *path = take_ptr(&next);
-		struct error why = {0};
+static void settle_due_lock(struct settling_locks *s, uint64_t ino, const char *path, bool *ret_failed)
+{
+	uint64_t store = CATALOG_MAIN_STORE;
+	struct error why = {0};
 
-		/* The others in the next attempt, which is soon. */
-		if (n == AT_ONCE)
-			artifact_left(repo);
-		if (n == AT_ONCE || cancel_is_set(call->cancel))
-			return 0;
-		if (catalog_store_of(repo->catalog, path, &store) == 0 && artifact_is_broken(&broken, store))
-			continue;
-		if (settle_lock(repo, call, ino, path, &why) == 0)
-			continue;
-		*ret_left = true;
-		note_failed_lock(repo, ino, path, &why);
-		artifact_note_broken(&broken, store);
-		if (why.retry && store == CATALOG_MAIN_STORE)
-			return 0; /* it does not answer: nor would it for the others */
+	catalog_store_of(s->repo->catalog, path, &store);
+	if (store == CATALOG_MAIN_STORE ? s->is_main_broken : artifact_is_broken(&s->broken, store)) {
+		*ret_failed = true;
+		return;
 	}
-	return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");
+	s->tried++;
+	if (settle_lock(s->repo, s->call, ino, path, &why) == 0)
+		return;
+	*ret_failed = true;
+	if (cancel_is_set(s->call->cancel))
+		return;
+	note_failed_lock(s->repo, ino, path, &why, s->failed++ > 0);
+	note_silent_store(s, store, &why);
+}
+
+static int settle_some_locks(struct settling_locks *s, struct artifact_lock_turn *turn, struct error *err)
+{
+	while (s->tried < AT_ONCE && !cancel_is_set(s->call->cancel)) {
+		_cleanup(free) char *path = NULL;
+		int r = catalog_next_due_lock(s->repo->catalog, turn->after, &turn->after, &path);
+
+		if (r < 0 && r != -ENOENT)
+			return error_system(err, -r, "the catalog cannot be read");
+		if (r == -ENOENT) {
+			turn->after = 0;
+			return 0;
+		}
+		settle_due_lock(s, turn->after, path, &turn->failed);
+	}
+	return ARTIFACT_LOCKS_MORE;
+}
+
+int artifact_settle_locks(struct repository *repo, const struct store_call *call,
+                          struct artifact_lock_turn *turn, struct error *err)
+{
+	struct settling_locks s = {.repo = repo, .call = call};
+	int r = settle_some_locks(&s, turn, err);
+
+	if (s.failed > 1)
+		log_warning("the locks of %u more backups could not be brought up to date either",
+		            s.failed - 1);
+	cleanup_artifact_broken(&s.broken);
+	return r;
 }
 
 void artifact_locks_changed(struct repository *repo)
@@ -387,7 +427,7 @@ void artifact_follow_hold(struct repository *repo, uint64_t ino, const char *pat
 
 	if (settle_lock(repo, &call, ino, path, &why) == 0)
 		return;
-	note_failed_lock(repo, ino, path, &why);
+	note_failed_lock(repo, ino, path, &why, false);
 	artifact_left(repo);
 }
 

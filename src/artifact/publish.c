@@ -17,6 +17,7 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/intents.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/lease.h>
 
 #define DISCARD_DEADLINE_MS 15000
 #define SPACE_RETRY_MS      2000
@@ -255,6 +256,7 @@ int artifact_publish(struct repository *repo, struct manifest *m, struct cancel 
 
 	if (r < 0)
 		return r;
+	m->fence = lease_number(repo->lease);
 	store = place.store;
 	table = put_extents(store, &call, m, err);
 	r = table < 0 ? table : put_manifest(repo, &(struct chain_at){place.id, store, &call}, m, err);

@@ -153,6 +153,24 @@ static int hide_and_delete(struct repository *repo, uint64_t ino, const struct m
 	return r;
 }
 
+int artifact_forget(struct repository *repo, uint64_t ino, struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	struct facts facts;
+	int r = catalog_manifest(repo->catalog, ino, &m);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");
+	facts_gather(repo, ino, &m, &facts);
+	r = catalog_entomb_artifact(repo->catalog, ino, NULL, err);
+	if (r == 0)
+		r = catalog_drop_artifact(repo->catalog, ino, err);
+	if (r == 0)
+		tell_removed(repo, ino, &m, &facts);
+	facts_finish(&facts);
+	return r;
+}
+
 /* Before it is hidden: what is locked would be hidden, and stored on. */
 static int check_lock_of(struct repository *repo, uint64_t ino, const char *path, struct error *err)
 {

@@ -14,6 +14,8 @@
 #include <keepfs/catalog/chain.h>
 #include <keepfs/codec/name.h>
 
+/* Without statistics SQLite takes the first column of the primary key for a better choice than these indexes, and reads all links of a store for each one. */
+
 static const char chain_sql[] =
         "SELECT name, sequence, hash, key, begun_at_us, compacted FROM chain WHERE store = ?1";
 
@@ -119,8 +121,9 @@ static int write_link(struct connection *c, uint64_t store, const struct chain_p
 /* Those of an artifact: nobody has to ask about them any more. */
 static int drop_links_of(struct connection *c, uint64_t store, const char *path)
 {
-	static const char sql[] = "DELETE FROM chain_link WHERE store = ?1 AND artifact_ino = ?2"
-	                          " AND artifact_ino <> 0 AND path = ?3";
+	static const char sql[] =
+	        "DELETE FROM chain_link INDEXED BY chain_link_artifact WHERE store = ?1 AND artifact_ino = ?2"
+	        " AND artifact_ino <> 0 AND path = ?3";
 
 	return db_run(c, sql, VALUES(ino_value(store), ino_value(ino_of_artifact(path)), text_value(path)));
 }
@@ -171,7 +174,7 @@ int catalog_chain_give(struct catalog *c, uint64_t store, make_fn make, void *ar
 int catalog_chain_waiting(struct catalog *c, uint64_t store, int64_t *ret_sequence, char **ret_body)
 {
 	static const char sql[] =
-	        "SELECT sequence, body FROM chain_link WHERE store = ?1 AND body IS NOT NULL"
+	        "SELECT sequence, body FROM chain_link INDEXED BY chain_link_waiting WHERE store = ?1 AND body IS NOT NULL"
 	        " ORDER BY sequence LIMIT 1";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(store)));
 	int r = query_one(&query);
@@ -195,7 +198,7 @@ int catalog_chain_links_of(struct catalog *c, uint64_t store, const char *path,
                            void (*row)(void *arg, int64_t sequence, const char *hash), void *arg)
 {
 	static const char sql[] =
-	        "SELECT sequence, hash FROM chain_link WHERE store = ?1 AND artifact_ino = ?2"
+	        "SELECT sequence, hash FROM chain_link INDEXED BY chain_link_artifact WHERE store = ?1 AND artifact_ino = ?2"
 	        " AND artifact_ino <> 0 AND path = ?3";
 	_cleanup(query) struct query query = query_begin(
 	        c, sql, VALUES(ino_value(store), ino_value(ino_of_artifact(path)), text_value(path)));

@@ -43,7 +43,8 @@ int catalog_unsigned_note(struct catalog *c, uint64_t store, const struct catalo
                           size_t count, bool is_newest, struct error *err)
 {
 	return count == 0 ? 0
-	                  : TRANSACTION(c, err, note_all_unsigned(c->writer, store, artifacts, count, is_newest));
+	                  : TRANSACTION(c, err,
+	                                note_all_unsigned(c->writer, store, artifacts, count, is_newest));
 }
 
 int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, int64_t run_id,
@@ -101,7 +102,7 @@ int catalog_unsigned_next(struct catalog *c, uint64_t store, int64_t begun_at_us
 	        "SELECT a.ino, d.path || '/' || a.name FROM artifact a JOIN directory d ON d.ino = a.directory_ino"
 	        " LEFT JOIN chain_unsigned u ON u.ino = a.ino AND u.store = a.store"
 	        " WHERE a.ino > ?1 AND a.store = ?2"
-	        "  AND NOT EXISTS (SELECT 1 FROM chain_link l WHERE l.store = ?2 AND l.artifact_ino = a.ino AND l.artifact_ino <> 0)"
+	        "  AND NOT EXISTS (SELECT 1 FROM chain_link l INDEXED BY chain_link_artifact WHERE l.store = ?2 AND l.artifact_ino = a.ino AND l.artifact_ino <> 0)"
 	        "  AND iif(u.ino IS NULL OR u.run_id <> a.run_id, a.finished_at_us > ?3, u.manifest = '' AND u.is_gone = 0)"
 	        " ORDER BY a.ino LIMIT 1";
 	_cleanup(query) struct query query =

@@ -16,6 +16,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/locks.h>
 #include <keepfs/store/proof.h>
 
 #define NAMED_AT_START 100 /* who waits for a start does not wait for more */
@@ -27,6 +28,11 @@ struct chain *chain_new(struct catalog *catalog, struct signing *signing)
 	c->catalog = catalog;
 	c->signing = signing;
 	return c;
+}
+
+struct signing *chain_signing(struct chain *c)
+{
+	return c ? c->signing : NULL;
 }
 
 struct chain *chain_free(struct chain *c)
@@ -44,6 +50,14 @@ void chain_set_doubted(struct chain *c, bool is_doubted)
 bool chain_is_doubted(const struct chain *c)
 {
 	return c && c->is_doubted;
+}
+
+void chain_listen(struct chain *c, void (*put)(void *arg), void *arg)
+{
+	if (!c)
+		return;
+	c->put = put;
+	c->put_arg = arg;
 }
 
 /* The next place behind @at. */
@@ -197,10 +211,17 @@ static int put_waiting(struct chain *c, const struct chain_at *at, int64_t seque
                        struct error *err)
 {
 	_cleanup(free) char *key = link_key(sequence);
-	int r = store_put_proof(at->store, at->call, key, body, strlen(body), err);
+	struct store_proof link = {.key = key, .data = body, .len = strlen(body)};
+	int r = catalog_locked_until(c->catalog, at->id, &link.until_us);
 
+	r = r < 0 ? error_system(err, -r, "the catalog cannot be read")
+	          : store_put_proof(at->store, at->call, &link, err);
 	if (r == STORE_EXISTS)
 		r = hold_against_stored(c, at, key, body, err);
+	if (r == 0 && link.unlocked)
+		r = catalog_proofs_unlocked(c->catalog, at->id, err);
+	if (r >= 0 && c->put)
+		c->put(c->put_arg);
 	return r < 0 ? r : catalog_chain_written(c->catalog, at->id, sequence, err);
 }
 

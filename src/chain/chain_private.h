@@ -12,6 +12,8 @@
 struct chain {
 	struct catalog *catalog;
 	struct signing *signing;
+	void (*put)(void *arg); /* chain_listen(); NULL */
+	void *put_arg;
 	_Atomic bool is_doubted;
 	_Atomic int64_t compact_age_ms, compact_least; /* chain_set_compaction() */
 };

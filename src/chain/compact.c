@@ -29,8 +29,9 @@ struct compacting {
 	const struct chain_at *at;
 	const struct signing_keys *keys;
 	struct chain_links links; /* those that the store has */
-	struct link newest; /* the one of a range that is there already; its place.sequence 0: there is none */
-	int64_t to;         /* the range: from 1 to this, which is a link */
+	struct link
+	        newest; /* the one of a range that is there already; its place.sequence 0: there is none */
+	int64_t to;     /* the range: from 1 to this, which is a link */
 	char to_hash[SHA256_HEX_BYTES];
 	struct stay *stays;
 	size_t stay_count;
@@ -74,14 +75,12 @@ static bool is_marked_gone(const struct compacting *x, int64_t sequence)
 	return x->gone[sequence / 8] >> sequence % 8 & 1;
 }
 
-static int refuse_to_compact(const struct compacting *x, int64_t sequence, const char *why,
-                             struct error *err)
+static int refuse_to_compact(const struct compacting *x, int64_t sequence, const char *why, struct error *err)
 {
-	return error_set(
-	        err, ERROR_CORRUPT, EBADMSG,
-	        "%s: the chain cannot be made shorter, since number %" PRId64
-	        " is not accounted for (%s): 'keepfs verify --key' tells more",
-	        x->at->store->name, sequence, why);
+	return error_set(err, ERROR_CORRUPT, EBADMSG,
+	                 "%s: the chain cannot be made shorter, since number %" PRId64
+	                 " is not accounted for (%s): 'keepfs verify --key' tells more",
+	                 x->at->store->name, sequence, why);
 }
 
 static int read_needed(struct compacting *x, int64_t sequence, struct link *ret, struct error *err)
@@ -350,15 +349,17 @@ static int account_for_all(struct compacting *x, struct link *ret, struct error 
 	if (x->stay_count > 0)
 		qsort(x->stays, x->stay_count, sizeof(*x->stays), compare_stays);
 	for (int64_t n = 1; n <= x->to; n++) {
-		const struct stay *s = at < x->stay_count && x->stays[at].sequence == n ? &x->stays[at] : NULL;
+		const struct stay *s =
+		        at < x->stay_count && x->stays[at].sequence == n ? &x->stays[at] : NULL;
 
 		while (at < x->stay_count && x->stays[at].sequence == n)
 			at++;
 		if (is_marked_gone(x, n))
 			continue;
 		if (!s)
-			return refuse_to_compact(x, n, "no manifest of it is listed, and no link says that it was removed",
-			                         err);
+			return refuse_to_compact(
+			        x, n, "no manifest of it is listed, and no link says that it was removed",
+			        err);
 		str_copy(link_add(ret, s->path)->hash, SHA256_HEX_BYTES, s->hash);
 		ret->entries[ret->count - 1].sequence = n;
 	}
@@ -404,7 +405,8 @@ static int compact_now(struct compacting *x, const struct chain_compaction *when
 	r = give_range(x, &m, err);
 	if (r < 0)
 		return r;
-	log_info("%s: link %" PRId64 " of the chain tells of all numbers to %" PRId64 ", in place of %zu links",
+	log_info("%s: link %" PRId64 " of the chain tells of all numbers to %" PRId64
+	         ", in place of %zu links",
 	         x->at->store->name, m.link.place.sequence, x->to, x->remove_count);
 	return remove_links(x, x->remove, x->remove_count, removed, err);
 }

@@ -316,6 +316,8 @@ static int mark_store(struct proof *p, uint64_t *ret, struct error *err)
 {
 	int r = proof_each_page(p, LINK_PREFIX, add_to_mark, ret, err);
 
+	if (r == 0 && p->options->copy)
+		r = proof_each_page(p, COPIED_KEY, add_to_mark, ret, err);
 	return r < 0 ? r : proof_each_page(p, "manifests/", add_to_mark, ret, err);
 }
 
@@ -325,6 +327,7 @@ static void proof_finish(struct proof *p)
 		free(p->findings[i].text);
 	free(p->findings);
 	free(p->range.kept);
+	copied_finish(&p->copied);
 	sorter_free(p->seen);
 	sorter_free(p->told);
 	sorter_free(p->bares);
@@ -347,6 +350,8 @@ static int read_all(struct proof *p, struct error *err)
 {
 	int r = proof_read_links(p, err);
 
+	if (r == 0)
+		r = proof_read_copied(p, err);
 	if (r == 0)
 		r = proof_each_page(p, "manifests/", read_manifest_page, NULL, err);
 	if (r == 0 && p->failed < 0) {

@@ -178,12 +178,16 @@ static void judge_absent(struct judging *j, int64_t sequence, const struct seen 
 		return;
 	}
 	if (!j->has_told || j->last.is_rewritten) {
-		tell_missing_number(p, sequence, j->before.seen.sequence ? &j->before.seen : NULL, after);
+		if (copied_lacks(&p->copied, sequence))
+			p->result.elsewhere++;
+		else
+			tell_missing_number(p, sequence, j->before.seen.sequence ? &j->before.seen : NULL,
+			                    after);
 		return;
 	}
 	p->result.gone++;
 	note_expected(j, sequence, j->first.hash);
-	if (kept && !is_same_hash(kept->hash, j->first.hash))
+	if (kept && !j->first.is_rewritten && !is_same_hash(kept->hash, j->first.hash))
 		proof_find(p, PROVE_CHANGED,
 		           "number %" PRId64 ": link %" PRId64
 		           " says that it is gone, but had another content than link %" PRId64 " knows of",
@@ -200,6 +204,8 @@ static void judge_superseded(struct proof *p, const struct standing *s)
 {
 	if (s->seen.is_link)
 		p->result.superseded++;
+	else if (p->copied.sequence > 0)
+		p->result.kept++;
 	else
 		proof_find(p, PROVE_REPLAYED,
 		           "%s: number %" PRId64 " was removed, as link %" PRId64 " says, and is there again",
@@ -213,7 +219,8 @@ static void judge_content(struct judging *j, const struct standing *s, const str
 	const uint8_t *chained = j->has_told ? j->first.hash : s->seen.hash;
 
 	note_expected(j, s->seen.sequence, chained);
-	if (kept && !is_same_hash(kept->hash, chained))
+	/* Of one that was written anew, the links that say so have all its contents, one behind the other. */
+	if (kept && !j->has_told && !is_same_hash(kept->hash, chained))
 		proof_find(j->p, PROVE_CHANGED,
 		           "%s: number %" PRId64 " is not the one that is to be there, as link %" PRId64
 		           " says",
@@ -225,6 +232,24 @@ static void judge_content(struct judging *j, const struct standing *s, const str
 		           s->key, s->seen.sequence, next->sequence, seen_key(next));
 }
 
+/* Of copies some stay when the first store does not have the backup any more. What was never used was never copied. */
+static bool is_kept_copy(const struct judging *j, const struct standing *s)
+{
+	return j->p->copied.sequence > 0 && !j->last.is_void &&
+	       (is_same_hash(s->seen.hash, j->last.hash) || is_same_hash(s->seen.hash, j->first.hash));
+}
+
+/* Of copies it is copied once more, and says so. */
+static void judge_older(struct proof *p, const struct judging *j, const struct standing *s)
+{
+	if (copied_lacks(&p->copied, s->seen.sequence))
+		p->result.elsewhere++;
+	else
+		proof_find(p, PROVE_REPLAYED,
+		           "%s: it was written anew, as link %" PRId64 " says, and is an older version",
+		           s->key, j->last.by);
+}
+
 static void judge_present(struct judging *j, const struct standing *s, const struct seen *next)
 {
 	const struct kept *kept = take_kept(j, s->seen.sequence);
@@ -233,14 +258,15 @@ static void judge_present(struct judging *j, const struct standing *s, const str
 	take_told(j, s->seen.sequence);
 	if (is_in_range(p, s->seen.sequence) && !kept)
 		judge_superseded(p, s);
-	else if (j->has_told && !j->last.is_rewritten)
+	else if (j->has_told && !j->last.is_rewritten && is_kept_copy(j, s)) {
+		p->result.kept++;
+		judge_content(j, s, kept, next);
+	} else if (j->has_told && !j->last.is_rewritten)
 		proof_find(p, PROVE_REPLAYED,
 		           "%s: number %" PRId64 " %s, as link %" PRId64 " says, and is there again", s->key,
 		           s->seen.sequence, j->last.is_void ? "was never used" : "was removed", j->last.by);
 	else if (j->has_told && !is_same_hash(s->seen.hash, j->last.now))
-		proof_find(p, PROVE_REPLAYED,
-		           "%s: it was written anew, as link %" PRId64 " says, and is an older version",
-		           s->key, j->last.by);
+		judge_older(p, j, s);
 	else
 		judge_content(j, s, kept, next);
 }
@@ -274,11 +300,14 @@ static void judge_chain(struct judging *j)
 
 	while (next_record(j, j->p->seen, &record))
 		judge_seen(j, record);
-	if (!j->before.seen.sequence)
-		return;
-	judge_present(j, &j->before, NULL);
-	result->sequence = j->before.seen.sequence;
-	hex_encode(j->before.seen.hash, sizeof(j->before.seen.hash), result->hash);
+	if (j->before.seen.sequence) {
+		judge_present(j, &j->before, NULL);
+		result->sequence = j->before.seen.sequence;
+		hex_encode(j->before.seen.hash, sizeof(j->before.seen.hash), result->hash);
+	}
+	/* A store of copies says how far it goes. */
+	for (int64_t n = result->sequence + 1; n <= j->p->copied.sequence; n++)
+		judge_absent(j, n, NULL);
 }
 
 /* Of one path: few. */
@@ -288,7 +317,7 @@ struct bare_group {
 	size_t count;
 };
 
-/* Of several links the one that knows the manifest; they come in no order. */
+/* Of several links the newest one that knows the manifest. */
 static const struct bare *find_bare(const struct bare_group *g, enum bare_kind kind, int64_t run_id)
 {
 	const struct bare *found = NULL;
@@ -297,7 +326,7 @@ static const struct bare *find_bare(const struct bare_group *g, enum bare_kind k
 		const struct bare *b = &g->items[i];
 
 		if (b->kind == kind && (run_id == 0 || b->run_id == run_id) &&
-		    (!found || b->manifest[0] != '\0'))
+		    (!found || (b->manifest[0] && (!found->manifest[0] || b->by > found->by))))
 			found = b;
 	}
 	return found;
@@ -323,7 +352,9 @@ static void judge_found(struct proof *p, const struct bare_group *g, const struc
 	p->result.before++;
 	if (named && !named->manifest[0])
 		p->result.loose++;
-	if (named && find_bare(g, BARE_GONE, found->run_id))
+	if (named && find_bare(g, BARE_GONE, found->run_id) && p->copied.sequence > 0)
+		p->result.kept++;
+	else if (named && find_bare(g, BARE_GONE, found->run_id))
 		proof_find(p, PROVE_REPLAYED,
 		           "%s: it was removed, as a link of the chain says, and is there again", g->path);
 	else if (!named || !is_what_is_named(named, found))
@@ -341,10 +372,13 @@ static void judge_named(struct proof *p, const struct bare_group *g)
 		if (b->kind != BARE_NAMED || find_bare(g, BARE_FOUND, 0) ||
 		    find_bare(g, BARE_GONE, b->run_id))
 			continue;
-		proof_find(
-		        p, PROVE_MISSING,
-		        "%s: it was there, as a link of the chain says, and nothing says that it was removed",
-		        g->path);
+		if (copied_lacks_before(&p->copied, g->path))
+			p->result.elsewhere++;
+		else
+			proof_find(
+			        p, PROVE_MISSING,
+			        "%s: it was there, as a link of the chain says, and nothing says that it was removed",
+			        g->path);
 		return;
 	}
 }

@@ -26,6 +26,7 @@ static void note_told_entry(struct proof *p, const struct link *l, const struct 
 static void note_bare_entry(struct proof *p, const struct link *l, const struct link_entry *e)
 {
 	struct bare b = {.kind = link_names_unsigned(l) ? BARE_NAMED : BARE_GONE,
+	                 .by = l->place.sequence,
 	                 .run_id = e->run_id,
 	                 .size_bytes = e->size_bytes};
 
@@ -196,4 +197,3 @@ int proof_read_links(struct proof *p, struct error *err)
 	free(rl.unknown);
 	return r;
 }
-

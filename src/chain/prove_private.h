@@ -7,6 +7,7 @@
 #include "prove_sort.h"
 
 #include <keepfs/chain/prove.h>
+#include <keepfs/codec/copied.h>
 #include <keepfs/codec/link.h>
 
 #include <pthread.h>
@@ -40,6 +41,7 @@ enum bare_kind {
 /* A manifest without a signature; its path follows, with its end. */
 struct bare {
 	enum bare_kind kind;
+	int64_t by; /* the number of the link; of one that was found: 0 */
 	int64_t run_id;
 	uint64_t size_bytes;
 	char sha256[SHA256_HEX_BYTES];
@@ -69,6 +71,7 @@ struct proof {
 	struct prove_result result;
 	struct sorter *seen, *told, *bares;
 	uint64_t read_unsigned;   /* manifests */
+	struct copied copied;     /* what a store of copies says of itself; of sequence 0: nothing */
 	struct prove_range range; /* by: 0: there is none */
 	struct finding {
 		enum prove_kind kind;
@@ -105,6 +108,8 @@ int proof_each_page(struct proof *p, const char *prefix, page_fn take, void *arg
 int proof_read_links(struct proof *p, struct error *err);
 /** proof_read_objects() - where all bytes are asked for: those that @m names. Any thread. */
 int proof_read_objects(struct proof *p, const struct manifest *m, struct error *err);
+/** proof_read_copied() - what the store says that it has, if it is one of copies. For when all links were read. */
+int proof_read_copied(struct proof *p, struct error *err);
 /** proof_by_sequence(), proof_by_told(), proof_by_path() - the orders of the sorters. */
 int proof_by_sequence(const void *a, const void *b);
 int proof_by_told(const void *a, const void *b);

@@ -10,7 +10,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/spool.h>
 
-#define ALIGNMENT sizeof(uint64_t)
+#define ALIGNMENT  sizeof(uint64_t)
 #define READ_BYTES ((size_t)64 << 10) /* of a run at a time; more than any record */
 
 /* Before each record, in memory and in the file. */
@@ -95,8 +95,8 @@ static int write_run(struct sorter *s, struct error *err)
 int sorter_add(struct sorter *s, const void *head, size_t head_len, const void *tail, size_t tail_len,
                struct error *err)
 {
-	size_t bytes = (sizeof(struct record_head) + head_len + tail_len + ALIGNMENT - 1) / ALIGNMENT *
-	               ALIGNMENT;
+	size_t bytes =
+	        (sizeof(struct record_head) + head_len + tail_len + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 	char *at;
 	int r = s->used + bytes > SORT_MEMORY_BYTES ? write_run(s, err) : 0;
 

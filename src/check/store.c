@@ -32,6 +32,10 @@ static void describe_features(const struct conf_store *conf, struct store *s, st
 		str_appendf(out, "; %s of %s are free",
 		            str_format_bytes(available, sizeof(available), f.available_bytes),
 		            str_format_bytes(capacity, sizeof(capacity), f.capacity_bytes));
+	if (!f.atomic_match)
+		str_append(
+		        out,
+		        "; it has no conditional replacing: two keepfs that begin at the same moment could both take the lease for some seconds");
 	if (f.weaker[0])
 		str_appendf(out, "; weaker in this place: %s", f.weaker);
 }

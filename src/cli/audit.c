@@ -223,7 +223,7 @@ static int read_own(struct auditing *a, const struct looking *l, struct error *e
 	_cleanup(signing) struct signing *signing = NULL;
 	const struct records_context ctx = {
 	        .conf = &l->conf, .catalog = l->catalog, .store = l->store, .keyring = l->keyring};
-	const struct records_audit lines = {
+	const struct records_reading lines = {
 	        .ctx = &ctx, .line = feed_line, .unreadable = see_unreadable, .arg = a};
 	struct checkpoint_reading checkpoints = {
 	        .store = l->store, .each = expect_checkpoint, .problem = see_finding, .arg = a};

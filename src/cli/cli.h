@@ -60,6 +60,7 @@ struct cli_options {
 	size_t key_file_count;
 	const char *checkpoint;      /* --checkpoint */
 	const char *expect_sequence; /* --expect-sequence */
+	bool copy;                   /* --copy */
 	bool objects;                /* --objects */
 	bool unseal;                 /* --unseal */
 	bool value;                  /* --value */
@@ -97,6 +98,7 @@ int cmd_trigger(const struct cli_options *options);
 int cmd_export(const struct cli_options *options);
 int cmd_import(const struct cli_options *options);
 int cmd_status(const struct cli_options *options);
+int cmd_evidence(const struct cli_options *options);
 int cmd_audit(const struct cli_options *options);
 int cmd_ack(const struct cli_options *options);
 int cmd_info(const struct cli_options *options);

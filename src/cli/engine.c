@@ -10,6 +10,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/copy.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/chain.h>
@@ -28,19 +29,25 @@
  * not done then is done after the next start. */
 #define HASTY_DEADLINE_MS      10000
 #define LOOK_AHEAD_DEADLINE_MS 10000
+#define REBUILD_THREADS        8
 #define OTHER_CONNECTIONS      16 /* beside those for reading */
 
-int engine_open_store(const struct conf *conf, struct store_metrics *metrics, struct net **ret_net,
-                      struct store **ret_store, struct error *err)
+int engine_open_net(const struct conf *conf, struct net **ret_net, struct error *err)
 {
 	const struct net_options options = {
 	        .ca_file = conf->store.ca_file && *conf->store.ca_file ? conf->store.ca_file : NULL,
 	        .max_connections = OTHER_CONNECTIONS + (unsigned)conf->read.connections,
 	};
-	struct net *net = NULL;
-	int r;
 
-	r = net_new(&options, &net, err);
+	return net_new(&options, ret_net, err);
+}
+
+int engine_open_store(const struct conf *conf, struct store_metrics *metrics, struct net **ret_net,
+                      struct store **ret_store, struct error *err)
+{
+	struct net *net = NULL;
+	int r = engine_open_net(conf, &net, err);
+
 	if (r < 0)
 		return r;
 	r = store_open(&conf->store, net, metrics, ret_store, err);
@@ -80,7 +87,108 @@ static int open_hasty_store(struct engine *e, struct conf_store *hasty, struct s
 {
 	*hasty = e->conf->store;
 	hasty->retry_deadline_ms = HASTY_DEADLINE_MS;
-	return store_open(hasty, e->net, e->metrics, ret_store, err);
+	return store_open_fenced(hasty, e->net, e->metrics, e->fence, ret_store, err);
+}
+
+/* A store whose settings are its own: a driver keeps a pointer to them. */
+struct own_store {
+	struct conf_store conf; /* its texts are the configuration's */
+	struct store *store;
+};
+
+static void free_own_store(void *arg)
+{
+	struct own_store *o = arg;
+
+	store_free(o->store);
+	free(o);
+}
+
+/* It gives up while there is time to try again, and is not what faults are rehearsed on. */
+static int open_own_store(const struct engine *e, int64_t deadline_ms, const struct store_fence *fence,
+                          struct store **ret_store, struct error *err)
+{
+	struct own_store *o = mem_alloc(sizeof(*o));
+	int r;
+
+	o->conf = e->conf->store;
+	o->conf.retry_deadline_ms = deadline_ms;
+	o->conf.faults = NULL;
+	r = store_open_fenced(&o->conf, e->net, e->metrics, fence, &o->store, err);
+	if (r < 0) {
+		free(o);
+		return r;
+	}
+	*ret_store = store_handle_new(o->store, NULL, free_own_store, o);
+	return 0;
+}
+
+static int64_t lease_deadline_ms(const struct conf *conf)
+{
+	return conf->lease_ms / 3 < HASTY_DEADLINE_MS ? conf->lease_ms / 3 : HASTY_DEADLINE_MS;
+}
+
+int engine_take_lease(const struct conf *conf, struct net *net, struct store_metrics *metrics,
+                      const struct lease_wait *wait, struct lease **ret_lease, struct error *err)
+{
+	struct lease_options options = {.state_dir = conf->state_dir, .length_ms = conf->lease_ms};
+	const struct engine from = {.conf = conf, .net = net, .metrics = metrics};
+	struct lease *lease = NULL;
+	int r;
+
+	if (conf->role == CONF_READER)
+		return error_set(
+		        err, ERROR_USAGE, EROFS,
+		        "[keepfs] role = reader: this keepfs writes nothing to the store, so this is for the host of the writer");
+	r = open_own_store(&from, lease_deadline_ms(conf), NULL, &options.store, err);
+	if (r == 0)
+		r = lease_new(&options, &lease, err);
+	if (r == 0)
+		r = lease_take(lease, wait, err);
+	if (r < 0) {
+		lease_free(lease);
+		return r;
+	}
+	*ret_lease = lease;
+	return r;
+}
+
+/* While the store does not answer everything goes on but writing. */
+static int begin_writing(struct engine *e, const struct lease_wait *wait, struct error *err)
+{
+	struct error why = {0};
+	int r = engine_take_lease(e->conf, e->net, e->metrics, wait, &e->lease, &why);
+
+	if (r < 0 && err)
+		*err = why;
+	if (r < 0)
+		return r;
+	if (r == LEASE_LATER)
+		log_warning("nothing is written to the store until it answers: %s", why.message);
+	e->fence = lease_fence(e->lease);
+	e->taken_over = r == LEASE_TAKEN_OVER;
+	return 0;
+}
+
+static int begin_telling(struct engine *e, struct error *err)
+{
+	struct store *store = NULL;
+	int r = open_own_store(e, HASTY_DEADLINE_MS, e->fence, &store, err);
+
+	return r < 0 ? r : head_writer_new(&e->repository, store, &e->head, err);
+}
+
+/* Another keepfs wrote here meanwhile: what it has made is listed, what it has removed is not any more. */
+static int catch_up(struct engine *e, struct error *err)
+{
+	struct artifact_comparison counts = {0};
+	int r = artifact_follow_all(&e->repository, clock_now_us(), NULL, &counts, err);
+
+	if (r == 0 && (counts.adopted || counts.missing))
+		log_info(
+		        "another keepfs wrote here before: %llu backups of its are listed, %llu that it removed are not any more",
+		        (unsigned long long)counts.adopted, (unsigned long long)counts.missing);
+	return r;
 }
 
 static int settle_catalog(struct engine *e, bool is_new, struct error *err)
@@ -89,13 +197,14 @@ static int settle_catalog(struct engine *e, bool is_new, struct error *err)
 	_cleanup(store) struct store *store = NULL;
 	_cleanup(stores) struct stores *stores = NULL;
 	struct artifact_recovery recovery = {0};
-	struct repository repository = {.catalog = e->catalog, .chain = e->chain};
+	struct repository repository = {.catalog = e->catalog, .chain = e->chain, .lease = e->lease};
 	int r = open_hasty_store(e, &hasty, &store, err);
 
 	stores = stores_new(&(struct stores_options){.conf = e->conf,
 	                                             .main = store,
 	                                             .catalog = e->catalog,
 	                                             .metrics = e->metrics,
+	                                             .fence = e->fence,
 	                                             .retry_deadline_ms = HASTY_DEADLINE_MS});
 	repository.store = store;
 	repository.stores = stores;
@@ -226,6 +335,18 @@ int engine_read_keys(struct engine *e, const struct conf *conf, struct error *er
 	return 0;
 }
 
+/* Backups are made without them, so they are no reason to go on with an older configuration. */
+void engine_read_identities(struct engine *e, const struct conf *conf, struct str *warnings)
+{
+	struct error err = {0};
+	size_t count;
+
+	keyring_follow(e->keyring, conf);
+	if (keyring_can_read(e->keyring) && keyring_check(e->keyring, NULL, &count, &err) < 0)
+		str_appendf(warnings, "what is encrypted cannot be read: %s\n", err.message);
+	artifact_identities_changed(&e->repository);
+}
+
 void engine_tag_backups(struct engine *e, const struct conf *conf)
 {
 	struct artifact_time time;
@@ -275,7 +396,99 @@ static int check_bound(struct engine *e, bool *ret_new, struct error *err)
 	return 0;
 }
 
-static int open_parts(struct engine *e, struct error *err)
+/* The first start of a reader, or of one that stood by: the newest copy of the catalog has nearly all, and the history beside. What is newer, and
+ * what is gone, the comparison tells that follows. Without a copy each manifest is read. */
+static int begin_reader(struct engine *e, struct error *err)
+{
+	struct artifact_rebuild io = {.threads = REBUILD_THREADS};
+	int restored = catalog_is_restored(e->catalog), r = 0;
+
+	if (restored < 0)
+		return error_system(err, -restored, "the catalog in %s cannot be read", e->conf->state_dir);
+	if (restored)
+		r = catalog_restored_begin(e->catalog, err);
+	else
+		r = artifact_rebuild(&e->repository, &io, NULL, err);
+	return r < 0 ? r : catalog_set_store_url(e->catalog, e->conf->store.url, err);
+}
+
+/* The store need not answer, when the catalog knows it already. */
+static int begin_reading(struct engine *e, bool is_new, struct error *err)
+{
+	int r = is_new ? begin_reader(e, err) : 0;
+
+	if (r == 0)
+		r = use_restore_recover(e->catalog, e->conf->state_dir, err);
+	return r;
+}
+
+static void ignore_problem(void *arg, const char *text)
+{
+	log_warning("%s", text);
+}
+
+/* Before the store is opened with the catalog: it is closed, and made from a copy. */
+static int fetch_catalog(struct engine *e, struct error *err)
+{
+	struct copies_restore restore = {.conf = e->conf, .problem = ignore_problem};
+	_cleanup(store) struct store *store = NULL;
+	struct net *net = NULL;
+	int r = engine_open_store(e->conf, e->metrics, &net, &store, err);
+
+	restore.store = store;
+	if (r == 0) {
+		e->catalog = catalog_free(e->catalog);
+		r = copies_restore(&restore, err);
+	}
+	if (r == 0 && restore.key)
+		log_info("the catalog begins with %s", restore.key);
+	free(restore.key);
+	store = store_free(store);
+	net_free(net);
+	return r < 0 ? r : catalog_open(e->conf->state_dir, &e->catalog, err);
+}
+
+/* Of one that has none yet, and follows another keepfs, or takes its place. */
+static int fill_catalog(struct engine *e, struct error *err)
+{
+	int r = catalog_is_new(e->catalog);
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog in %s cannot be read", e->conf->state_dir);
+	return r ? fetch_catalog(e, err) : 0;
+}
+
+static int open_main_store(struct engine *e, const struct lease_wait *wait, struct error *err)
+{
+	int r = engine_open_net(e->conf, &e->net, err);
+
+	if (r == 0 && e->conf->role == CONF_READER)
+		e->fence = lease_fence_of_reader();
+	else if (r == 0)
+		r = begin_writing(e, wait, err);
+	if (r == 0 && (e->conf->role == CONF_READER || wait->forever))
+		r = fill_catalog(e, err);
+	return r < 0 ? r : store_open_fenced(&e->conf->store, e->net, e->metrics, e->fence, &e->store, err);
+}
+
+static void ignore_hold(void *arg, const char *name, const char *reason)
+{
+	log_warning("the hold '%s' (%s) is of a backup that the store does not hold: it is dropped", name,
+	            reason);
+}
+
+/* All is listed that the store has: what has come since the copy is known. */
+static int end_restoring(struct engine *e, struct error *err)
+{
+	const struct records_context ctx = engine_records(e);
+	const struct records_moved moved = {.problem = ignore_problem};
+	const struct catalog_restored restored = {.all_listed = true, .hold = ignore_hold};
+	int r = records_drop_moved(&ctx, &moved, NULL, err);
+
+	return r < 0 ? r : catalog_restored_end(e->catalog, &restored, err);
+}
+
+static int open_parts(struct engine *e, const struct lease_wait *wait, struct error *err)
 {
 	bool is_new = false;
 	int r = process_check_files(e->conf, err);
@@ -287,7 +500,7 @@ static int open_parts(struct engine *e, struct error *err)
 	if (r == 0)
 		r = check_bound(e, &is_new, err);
 	if (r == 0)
-		r = engine_open_store(e->conf, e->metrics, &e->net, &e->store, err);
+		r = open_main_store(e, wait, err);
 	if (r < 0)
 		return r;
 	r = signing_new(e->conf, &e->signing, err);
@@ -299,23 +512,44 @@ static int open_parts(struct engine *e, struct error *err)
 	if (!e->pool)
 		return error_set(err, ERROR_USAGE, ENOMEM,
 		                 "[keepfs] memory is more than this process may have");
-	e->stores = stores_new(&(struct stores_options){
-	        .conf = e->conf, .main = e->store, .catalog = e->catalog, .metrics = e->metrics});
+	e->stores = stores_new(&(struct stores_options){.conf = e->conf,
+	                                                .main = e->store,
+	                                                .catalog = e->catalog,
+	                                                .metrics = e->metrics,
+	                                                .fence = e->fence});
 	e->keyring = keyring_new(e->conf);
 	e->repository = (struct repository){.store = e->store,
 	                                    .stores = e->stores,
 	                                    .catalog = e->catalog,
 	                                    .chain = e->chain,
-	                                    .keyring = e->keyring};
+	                                    .keyring = e->keyring,
+	                                    .lease = e->lease};
 	e->make = (struct make_context){.conf = e->conf, .repository = &e->repository, .pool = e->pool};
-	r = settle_catalog(e, is_new, err);
+	if (e->conf->role == CONF_READER)
+		return begin_reading(e, is_new, err);
+	/* Who waited for his turn goes on with what the other one has made. */
+	r = is_new && wait->forever ? begin_reader(e, err) : 0;
+	if (r == 0)
+		r = settle_catalog(e, is_new && !wait->forever, err);
+	if (r == 0 && (e->taken_over || catalog_is_restored(e->catalog) > 0))
+		r = catch_up(e, err);
+	if (r == 0 && catalog_is_restored(e->catalog) > 0)
+		r = end_restoring(e, err);
 	return r < 0 ? r : make_directories(e, err);
 }
 
 int engine_open(const struct conf *conf, struct engine *ret, struct error *err)
 {
+	static const struct lease_wait refuse = {0};
+
+	return engine_open_waiting(conf, &refuse, ret, err);
+}
+
+int engine_open_waiting(const struct conf *conf, const struct lease_wait *wait, struct engine *ret,
+                        struct error *err)
+{
 	struct engine e = {.conf = conf, .lock_fd = -1, .metrics = mem_alloc(sizeof(*e.metrics))};
-	int r = open_parts(&e, err);
+	int r = open_parts(&e, wait, err);
 
 	if (r < 0) {
 		engine_close(&e);
@@ -324,7 +558,11 @@ int engine_open(const struct conf *conf, struct engine *ret, struct error *err)
 	*ret = e;
 	/* They point to one another. */
 	ret->make.repository = &ret->repository;
-	return 0;
+	if (conf->role == CONF_WRITER)
+		r = begin_telling(ret, err);
+	if (r < 0)
+		engine_close(ret);
+	return r < 0 ? r : 0;
 }
 
 struct records_context engine_records(const struct engine *e)
@@ -366,7 +604,11 @@ void engine_copy_catalog(struct engine *e)
 	struct conf_store hasty;
 	_cleanup(store) struct store *store = NULL;
 	struct error err = {0};
-	int r = open_hasty_store(e, &hasty, &store, &err);
+	int r;
+
+	if (e->conf->role == CONF_READER)
+		return;
+	r = open_hasty_store(e, &hasty, &store, &err);
 
 	if (r == 0 && e->copies)
 		copies_last(e->copies, store);
@@ -382,10 +624,14 @@ void engine_close(struct engine *e)
 	e->checkpoints = checkpoints_free(e->checkpoints);
 	e->records = records_free(e->records);
 	e->tidier = artifact_tidier_free(e->tidier);
+	e->head = head_writer_free(e->head);
 	e->keyring = keyring_free(e->keyring);
 	e->pool = pool_free(e->pool);
 	e->stores = stores_free(e->stores);
 	e->store = store_free(e->store);
+	if (e->lease)
+		lease_give_back(e->lease);
+	e->lease = lease_free(e->lease);
 	free(e->metrics);
 	e->metrics = NULL;
 	e->net = net_free(e->net);

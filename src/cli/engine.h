@@ -5,8 +5,10 @@
 #include <keepfs/base/pool.h>
 #include <keepfs/conf.h>
 #include <keepfs/checkpoint.h>
+#include <keepfs/follow.h>
 #include <keepfs/copies.h>
 #include <keepfs/job.h>
+#include <keepfs/lease.h>
 #include <keepfs/net.h>
 #include <keepfs/records.h>
 #include <keepfs/store.h>
@@ -21,6 +23,10 @@ struct engine {
 	int lock_fd;
 	struct catalog *catalog;
 	struct net *net;
+	struct lease *lease;             /* NULL: of a reader */
+	const struct store_fence *fence; /* who may write: of the lease, or of a reader */
+	struct head_writer *head;        /* tells readers; NULL: of a reader */
+	bool taken_over; /* the lease was another instance's: what is listed was compared with the store */
 	struct store *store;
 	struct stores *stores;         /* it, and those of tenants */
 	struct store_metrics *metrics; /* of all that this process asks of the store */
@@ -38,9 +44,18 @@ struct engine {
 
 /** engine_open() - take the lock, open catalog and store, settle what a crash left. @err says what to do. */
 int engine_open(const struct conf *conf, struct engine *ret, struct error *err);
+/** engine_open_waiting() - the same; @wait says what is done when another keepfs writes to the store. engine_open() refuses then. */
+int engine_open_waiting(const struct conf *conf, const struct lease_wait *wait, struct engine *ret,
+                        struct error *err);
+/** engine_take_lease() - of a writer, before anything opens the store to write: also of commands that need no engine. @ret_lease: the
+ * caller's, lease_give_back() and lease_free(). Returns as lease_take(). */
+int engine_take_lease(const struct conf *conf, struct net *net, struct store_metrics *metrics,
+                      const struct lease_wait *wait, struct lease **ret_lease, struct error *err);
 /** engine_open_store() - the store alone, for commands that need no more. @metrics: store_open()'s. */
 int engine_open_store(const struct conf *conf, struct store_metrics *metrics, struct net **ret_net,
                       struct store **ret_store, struct error *err);
+/** engine_open_net() - connections for a store. */
+int engine_open_net(const struct conf *conf, struct net **ret_net, struct error *err);
 /** engine_records() - what moves old records of this engine. */
 struct records_context engine_records(const struct engine *e);
 /** engine_checkpoints() - what puts checkpoints of this engine into its store. */
@@ -56,6 +71,8 @@ void engine_copy_catalog(struct engine *e);
 int engine_add_directories(struct engine *e, const struct conf *conf, struct error *err);
 /** engine_read_keys() - the keys of signatures as @conf names them, which is to be in force; what they sign follows the first time something is published. */
 int engine_read_keys(struct engine *e, const struct conf *conf, struct error *err);
+/** engine_read_identities() - decrypt with those of @conf, which is in force from now on. What cannot be read, and so not decrypted, is a line of @warnings. */
+void engine_read_identities(struct engine *e, const struct conf *conf, struct str *warnings);
 /** engine_tag_backups() - find out of which periods those are the first ones that an earlier keepfs has made. What cannot be
  * found out now is later. */
 void engine_tag_backups(struct engine *e, const struct conf *conf);

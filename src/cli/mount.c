@@ -20,7 +20,9 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/cache.h>
 #include <keepfs/catalog.h>
+#include <keepfs/chain.h>
 #include <keepfs/export/admins.h>
+#include <keepfs/follow.h>
 #include <keepfs/fs.h>
 #include <keepfs/inside.h>
 #include <keepfs/notify.h>
@@ -54,7 +56,10 @@ struct daemon {
 	struct fs *fs;
 	struct jobs *jobs;
 	struct use_scrub *scrub;
+	struct follower *follower; /* of a reader */
 	struct replicas *replicas;
+	pthread_mutex_t beside_lock;
+	struct replicas *told_beside; /* beside_lock: who is told of what is put beside backups */
 	struct notify *notify;
 	int signal_fd;
 	int stopped_fd; /* jobs have ended */
@@ -97,6 +102,66 @@ static void on_clock_set(void *arg)
 	artifact_trash_changed(&d->engine.repository);
 }
 
+/* Of what the catalog does not tell. */
+static void on_health_changed(void *arg)
+{
+	const struct daemon *d = arg;
+
+	notify_look(d->notify);
+}
+
+/* What begins by itself. */
+static int start_writing(struct daemon *d, struct error *err)
+{
+	const struct jobs_clock clock = {on_clock_set, d};
+	int r = jobs_start_timer(d->jobs, d->live, &clock, err);
+
+	use_drill_clear(d->engine.make.conf);
+	if (d->engine.lease)
+		lease_listen(d->engine.lease, on_health_changed, d);
+	return r < 0 ? r : use_scrub_new(&d->engine.make, &d->scrub, err);
+}
+
+static int start_following(struct daemon *d, struct error *err)
+{
+	const struct follower_options options = {.repo = &d->engine.repository,
+	                                         .every_ms = d->engine.conf->follow_ms,
+	                                         .changed = on_health_changed,
+	                                         .arg = d};
+	int r = follower_new(&options, &d->follower, err);
+
+	use_drill_clear(d->engine.make.conf);
+	if (r == 0)
+		report_watch_follower(d->troubles, d->follower);
+	return r;
+}
+
+/* Once a day: locks end by themselves, and the rules may have changed while no run has looked at them. */
+static void look_at_rules(void *arg)
+{
+	struct daemon *d = arg;
+	_cleanup(conf_ref) const struct conf *conf = conf_live_ref(d->live);
+
+	engine_tag_backups(&d->engine, conf);
+}
+
+/* Links, checkpoints, records and copies of the catalog, by threads that outlive those of the replicas. */
+static void on_put_beside(void *arg)
+{
+	struct daemon *d = arg;
+
+	pthread_mutex_lock(&d->beside_lock);
+	replicas_look_beside(d->told_beside);
+	pthread_mutex_unlock(&d->beside_lock);
+}
+
+static void tell_beside(struct daemon *d, struct replicas *replicas)
+{
+	pthread_mutex_lock(&d->beside_lock);
+	d->told_beside = replicas;
+	pthread_mutex_unlock(&d->beside_lock);
+}
+
 static int start_daemon(struct daemon *d, const char *mountpoint, const char *mount_options,
                         struct error *err)
 {
@@ -110,26 +175,30 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .metrics = &d->reader_metrics,
 	};
 	struct records_context records_context = engine_records(&d->engine);
-	const struct checkpoint_context checkpoint_context = engine_checkpoints(&d->engine);
+	struct checkpoint_context checkpoint_context = engine_checkpoints(&d->engine);
 	struct copies_context copies_context = engine_copies(&d->engine);
-	const struct jobs_clock clock = {on_clock_set, d};
+	const bool is_reader = conf->role == CONF_READER;
 	struct fs_context context;
 	int r;
 
 	stores_follow(d->engine.stores, d->live);
 	records_context.live = d->live;
 	copies_context.live = d->live;
+	records_context.put = checkpoint_context.put = copies_context.put = on_put_beside;
+	records_context.put_arg = checkpoint_context.put_arg = copies_context.put_arg = d;
+	chain_listen(d->engine.repository.chain, on_put_beside, d);
 	d->troubles = report_troubles_new();
+	report_watch_lease(d->troubles, d->engine.lease);
 	d->admins = export_admins_new();
 	d->engine.make.admins = d->admins;
 	open_cache(d);
 	reader_options.cache = d->cache;
 	r = reader_new(&reader_options, &d->reader, err);
-	if (r == 0)
+	if (r == 0 && !is_reader)
 		r = records_new(&records_context, &d->engine.records, err);
-	if (r == 0)
+	if (r == 0 && !is_reader)
 		r = checkpoints_new(&checkpoint_context, &d->engine.checkpoints, err);
-	if (r == 0)
+	if (r == 0 && !is_reader)
 		r = copies_new(&copies_context, &d->engine.copies, err);
 	if (r == 0)
 		r = start_notices(d, err);
@@ -156,12 +225,17 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .mount_options = mount_options,
 	};
 	r = fs_new(&context, &d->fs, err);
-	if (r == 0)
+	if (r == 0 && !is_reader)
 		r = replicas_new(&d->engine.repository, d->live, &d->replicas, err);
-	if (r == 0)
+	if (r == 0 && !is_reader)
+		tell_beside(d, d->replicas);
+	d->engine.repository.daily = look_at_rules;
+	d->engine.repository.daily_arg = d;
+	if (r == 0 && !is_reader)
 		r = artifact_tidier_new(&d->engine.repository, &d->engine.tidier, err);
 	d->engine.make.live = d->live;
-	engine_tag_backups(&d->engine, conf);
+	if (!is_reader)
+		engine_tag_backups(&d->engine, conf);
 	if (r == 0)
 		r = jobs_new(&d->engine.make, fs_events(d->fs), &d->jobs, err);
 	if (r < 0)
@@ -169,9 +243,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	fs_set_jobs(d->fs, d->jobs);
 	r = fs_mount(d->fs, mountpoint, err);
 	if (r == 0)
-		r = jobs_start_timer(d->jobs, d->live, &clock, err);
-	use_drill_clear(d->engine.make.conf);
-	return r < 0 ? r : use_scrub_new(&d->engine.make, &d->scrub, err);
+		r = is_reader ? start_following(d, err) : start_writing(d, err);
+	return r;
 }
 
 static void leave_at_signal(int number)
@@ -241,16 +314,24 @@ static void stop_daemon(struct daemon *d, bool served)
 		fs_finish_commands(d->fs);
 	}
 	d->jobs = jobs_free(d->jobs);
+	if (d->follower)
+		report_watch_follower(d->troubles, NULL);
+	d->follower = follower_free(d->follower);
 	d->scrub = use_scrub_free(d->scrub);
 	/* It tells the mount what it lists. */
 	d->engine.tidier = artifact_tidier_free(d->engine.tidier);
 	d->engine.repository.tidier = NULL;
+	tell_beside(d, NULL);
 	d->replicas = replicas_free(d->replicas);
 	d->fs = fs_free(d->fs);
 	d->inside = inside_free(d->inside);
+	if (d->engine.lease)
+		lease_listen(d->engine.lease, NULL, NULL);
 	d->notify = notify_free(d->notify);
 	d->reader = reader_free(d->reader);
 	d->cache = cache_free(d->cache);
+	if (d->troubles)
+		report_watch_lease(d->troubles, NULL);
 	d->troubles = report_troubles_free(d->troubles);
 	d->engine.make.admins = NULL;
 	d->admins = export_admins_free(d->admins);
@@ -380,11 +461,31 @@ static int supervise(struct daemon *d, const char *mountpoint)
 	return failure < 0 ? CLI_FAILED : CLI_DONE;
 }
 
-/* *@conf is moved away. */
-static int serve_mount(struct conf *conf, const char *mountpoint, const char *mount_options, int ready_fd,
-                       struct log_file *log)
+#define WAITED_EXTEND_US "60000000" /* longer than between two looks */
+
+/* The host that has the lease is told once, the service manager each time: it would give up else. */
+static void tell_lease_wait(void *arg, const char *who)
 {
-	struct daemon d = {.live = conf_live_new(conf), .engine = {.lock_fd = -1}, .log = log};
+	bool *told = arg;
+	_cleanup(free) char *status =
+	        mem_printf("STATUS=waits for the keepfs on %s\nEXTEND_TIMEOUT_USEC=" WAITED_EXTEND_US, who);
+
+	notify_systemd(status);
+	if (!*told)
+		log_info("the keepfs on %s writes to this store: waiting until it does not any more", who);
+	*told = true;
+}
+
+/* *@conf is moved away. */
+static int serve_mount(struct conf *conf, const struct cli_options *options, const char *mountpoint,
+                       int ready_fd, struct log_file *log)
+{
+	bool told = false;
+	const struct lease_wait wait = {.forever = options->wait, .waiting = tell_lease_wait, .arg = &told};
+	struct daemon d = {.live = conf_live_new(conf),
+	                   .engine = {.lock_fd = -1},
+	                   .log = log,
+	                   .beside_lock = PTHREAD_MUTEX_INITIALIZER};
 	_cleanup(conf_ref) const struct conf *first = conf_live_ref(d.live);
 	struct error err = {0};
 	int r, status;
@@ -396,10 +497,10 @@ static int serve_mount(struct conf *conf, const char *mountpoint, const char *mo
 	signal(SIGPIPE, SIG_IGN);
 	keep_reloads();
 	d.stopped_fd = eventfd(0, EFD_CLOEXEC);
-	r = engine_open(first, &d.engine, &err);
+	r = engine_open_waiting(first, &wait, &d.engine, &err);
 	d.signal_fd = take_signals();
 	if (r == 0)
-		r = start_daemon(&d, mountpoint, mount_options, &err);
+		r = start_daemon(&d, mountpoint, options->mount_options, &err);
 	if (r < 0) {
 		log_error("%s", err.message);
 		stop_daemon(&d, false);
@@ -432,7 +533,7 @@ static int wait_until_ready(pid_t child, int ready_fd)
 	return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : CLI_FAILED;
 }
 
-static int go_to_background(struct conf *conf, const char *mountpoint, const char *mount_options)
+static int go_to_background(struct conf *conf, const struct cli_options *options, const char *mountpoint)
 {
 	_cleanup(log_file) struct log_file *log = NULL;
 	struct error err = {0};
@@ -462,7 +563,7 @@ static int go_to_background(struct conf *conf, const char *mountpoint, const cha
 	(void)!chdir("/");
 	dup2(null_fd, STDIN_FILENO);
 	dup2(null_fd, STDOUT_FILENO);
-	exit(serve_mount(conf, mountpoint, mount_options, ready[1], log));
+	exit(serve_mount(conf, options, mountpoint, ready[1], log));
 }
 
 /*
@@ -510,6 +611,6 @@ int cmd_mount(const struct cli_options *options)
 		return cli_fail(&err);
 	conf_serve_at(&conf, mountpoint);
 	if (options->foreground)
-		return serve_mount(&conf, mountpoint, options->mount_options, -1, NULL);
-	return go_to_background(&conf, mountpoint, options->mount_options);
+		return serve_mount(&conf, options, mountpoint, -1, NULL);
+	return go_to_background(&conf, options, mountpoint);
 }

@@ -8,7 +8,8 @@ struct conf;
 
 struct prove_rest {
 	uint64_t records, checkpoints, copies; /* out: that were read */
-	uint64_t locked; /* out: copies of the catalog that are encrypted, and that no identity of @conf opens */
+	uint64_t
+	        locked; /* out: copies of the catalog that are encrypted, and that no identity of @conf opens */
 	void (*problem)(void *arg, enum prove_kind kind, const char *text);
 	void *arg;
 };

@@ -11,6 +11,7 @@
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/copy.h>
+#include <keepfs/catalog/replicas.h>
 #include <keepfs/chain.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/copies.h>
@@ -78,6 +79,9 @@ static int open_catalog(const struct conf *conf, struct catalog **ret_catalog, s
 struct rebuilding {
 	const struct cli_options *options;
 	const struct conf *conf;
+	struct net *net;
+	struct lease *lease;             /* NULL: of a reader, which makes its own catalog all the same */
+	const struct store_fence *fence; /* who may write */
 	struct store *store;
 	struct catalog *catalog;
 	struct signing *signing; /* whose signatures are believed */
@@ -172,19 +176,23 @@ static void note_stores_of_query(struct rebuilding *rb, struct repository *repos
 
 static int list_backups(struct rebuilding *rb, struct error *err)
 {
-	_cleanup(stores) struct stores *stores = stores_new(
-	        &(struct stores_options){.conf = rb->conf, .main = rb->store, .catalog = rb->catalog});
+	_cleanup(stores) struct stores *stores = stores_new(&(struct stores_options){
+	        .conf = rb->conf, .main = rb->store, .catalog = rb->catalog, .fence = rb->fence});
 	_cleanup(chain) struct chain *chain = chain_new(rb->catalog, rb->signing);
 	struct repository repository = {.store = rb->store,
 	                                .stores = stores,
 	                                .catalog = rb->catalog,
 	                                .chain = chain,
-	                                .keyring = rb->keyring};
+	                                .keyring = rb->keyring,
+	                                .lease = rb->lease};
 	int restored = catalog_is_restored(rb->catalog), r;
 
 	if (restored < 0)
 		return error_system(err, -restored, "the catalog in %s cannot be read", rb->conf->state_dir);
-	r = note_sections(rb, err);
+	/* The first store is gone, and one that had copies has become the first. */
+	r = catalog_take_over_replicas(rb->catalog, rb->conf->store.url, rb->conf->store.endpoint, err);
+	if (r == 0)
+		r = note_sections(rb, err);
 	if (r == 0)
 		note_stores_of_query(rb, &repository);
 	if (r == 0 && restored)
@@ -230,17 +238,30 @@ static int note_rebuild(struct rebuilding *rb, struct error *err)
 	return r < 0 ? r : catalog_add_audit(rb->catalog, &entry, err);
 }
 
+/* No backup may be made, and none removed, by another keepfs meanwhile. */
+static int open_store_alone(struct rebuilding *rb, struct error *err)
+{
+	static const struct lease_wait refuse = {0};
+	int r = engine_open_net(rb->conf, &rb->net, err);
+
+	rb->fence = lease_fence_of_reader();
+	if (r == 0 && rb->conf->role == CONF_WRITER) {
+		r = engine_take_lease(rb->conf, rb->net, NULL, &refuse, &rb->lease, err);
+		rb->fence = r < 0 ? NULL : lease_fence(rb->lease);
+	}
+	return r < 0 ? r : store_open_fenced(&rb->conf->store, rb->net, NULL, rb->fence, &rb->store, err);
+}
+
 static int rebuild(struct rebuilding *rb, struct error *err)
 {
 	_cleanup(fd) int lock_fd = -1;
-	struct net *net = NULL;
 	int r = catalog_lock(rb->conf->state_dir, &lock_fd, err);
 
 	rb->keyring = keyring_new(rb->conf);
 	if (r == 0)
 		r = open_catalog(rb->conf, &rb->catalog, err);
 	if (r == 0)
-		r = engine_open_store(rb->conf, NULL, &net, &rb->store, err);
+		r = open_store_alone(rb, err);
 	if (r == 0)
 		r = signing_new(rb->conf, &rb->signing, err);
 	if (r == 0)
@@ -253,7 +274,10 @@ static int rebuild(struct rebuilding *rb, struct error *err)
 	catalog_free(rb->catalog);
 	keyring_free(rb->keyring);
 	store_free(rb->store);
-	net_free(net);
+	if (rb->lease)
+		lease_give_back(rb->lease);
+	lease_free(rb->lease);
+	net_free(rb->net);
 	return r;
 }
 

@@ -222,6 +222,10 @@ int run_to_end(const struct conf *conf, const struct run_request *request, struc
 	 * the default was asked for. */
 	if (conf->log_level == LOG_LEVEL_INFO)
 		log_set_level(LOG_LEVEL_WARNING);
+	if (!request->work && conf->role == CONF_READER)
+		return error_set(
+		        err, ERROR_USAGE, EROFS,
+		        "[keepfs] role = reader: this keepfs makes no backups; run it on the host of the writer");
 	catch_signals(&run);
 	r = engine_open(conf, &run.engine, err);
 	if (r == 0) {

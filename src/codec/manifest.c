@@ -133,7 +133,7 @@ const char *manifest_fact(const struct manifest *m, const char *name)
 }
 
 /* Facts that name tables, which must not be read by whoever holds the bucket. */
-static const char *const naming_facts[] = {"largest_tables"};
+static const char *const naming_facts[] = {MANIFEST_NAMING_FACT};
 
 static bool names_tables(const char *fact)
 {
@@ -330,6 +330,8 @@ void manifest_encode(const struct manifest *m, struct str *out)
 	if (m->class)
 		json_set_string(j, "class", m->class);
 	json_set_int(j, "run", m->run_id);
+	if (m->fence)
+		json_set_int(j, "fence", (int64_t)m->fence);
 	json_set_string(j, "triggered_by", m->triggered_by);
 	json_set_string(j, "note", m->note);
 	json_set_bool(j, "partial", m->partial);

@@ -52,7 +52,7 @@ static const char *const fields_v2[] = {
         "run",         "triggered_by",   "note",         "partial",      "started_at", "finished_at",
         "verified_at", "keepfs_version", "size",         "sha256",       "facts",      "files",
         "objects",     "extents",        "tiers",        "keep_until",   "hold",       "class",
-        "chain",       "signature",      "encrypted_to", "locked_until", NULL};
+        "chain",       "signature",      "encrypted_to", "locked_until", "fence",      NULL};
 
 struct text {
 	const char *data;
@@ -84,6 +84,8 @@ void manifest_take_common(struct decoding *d, struct manifest *m)
 	m->run_id = (int64_t)take_count(d, "run");
 	if (m->run_id > MANIFEST_RUN_MAX)
 		refuse(d, "run", "is larger than the number of any run");
+	if (json_get(d->object, "fence"))
+		m->fence = take_count(d, "fence");
 	take_string(d, "triggered_by", &m->triggered_by);
 	take_optional(d, "note", &m->note);
 	take_flag(d, "partial", &m->partial);

@@ -18,6 +18,7 @@
 #define HOUR   (SECOND * 3600)
 #define DAY    (HOUR * 24)
 
+static const struct conf_choice roles[] = {{"writer", CONF_WRITER}, {"reader", CONF_READER}, {0}};
 static const struct conf_choice log_levels[] = {
         {"error", LOG_LEVEL_ERROR},
         {"warning", LOG_LEVEL_WARNING},

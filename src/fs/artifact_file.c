@@ -6,6 +6,7 @@
  *
  * Who read what is noted when the file is closed, by a worker: that waits for the catalog's disk.
  */
+#include "copies.h"
 #include "handle.h"
 #include "later.h"
 #include "lookers.h"
@@ -77,17 +78,25 @@ void note_read_failure(struct fs *fs, uint64_t ino, const char *path, int r, boo
 	log_error("read of %s failed: %s", path ? path : "a removed backup", message);
 }
 
+static char *path_of_read(struct fs *fs, uint64_t ino)
+{
+	return copies_have(ino) ? copies_path_of(fs, ino) : catalog_path(fs->ctx.repository->catalog, ino);
+}
+
 static void read_done(struct reader_request *request, int r, const struct iovec *iov, int count,
                       const struct error *err)
 {
 	struct read_request *rr = (struct read_request *)request;
 
 	if (r < 0 && r != -ECANCELED) {
-		_cleanup(free) char *path = catalog_path(rr->fs->ctx.repository->catalog, rr->ino);
+		_cleanup(free) char *path = path_of_read(rr->fs, rr->ino);
 
 		bool damage = err && (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND);
 
-		note_read_failure(rr->fs, rr->ino, path, r, damage, err);
+		if (copies_have(rr->ino))
+			copies_failed(rr->fs, rr->ino, r, damage, err);
+		else
+			note_read_failure(rr->fs, rr->ino, path, r, damage, err);
 	}
 	if (pending_claim(&rr->pending)) {
 		if (r < 0)
@@ -141,12 +150,13 @@ static void note_reading(void *arg)
 {
 	struct artifact_file *f = arg;
 	const struct reader_file_stats *s = &f->stats;
-	_cleanup(free) char *path = catalog_path(f->base.fs->ctx.repository->catalog, f->base.ino);
+	_cleanup(free) char *path = path_of_read(f->base.fs, f->base.ino);
 	struct error err = {0};
 	char detail[160];
 
-	if (s->verified_at_us && catalog_set_verified(f->base.fs->ctx.repository->catalog, f->base.ino,
-	                                              s->verified_at_us, &err) < 0)
+	if (s->verified_at_us && !copies_have(f->base.ino) &&
+	    catalog_set_verified(f->base.fs->ctx.repository->catalog, f->base.ino, s->verified_at_us, &err) <
+	            0)
 		log_warning("that %s was read whole and is right could not be noted: %s", path, err.message);
 	/* What the kernel's cache had was read, too, but not from here. */
 	if (s->requests == 0 && s->failures == 0)
@@ -235,6 +245,24 @@ static struct sealed_object sealed_of(struct fs *fs, const struct stored_file *s
 	                              .cancel = cancel};
 }
 
+int artifact_handle_open(struct fs *fs, const struct node *node, const struct reader_what *what,
+                         const struct catalog_audit *reader, struct handle **ret_handle, struct error *err)
+{
+	struct artifact_file *f = mem_alloc(sizeof(*f));
+	int r;
+
+	f->size_bytes = node->entry.size_bytes;
+	f->reader = *reader;
+	r = reader_open(fs->ctx.reader, what, &f->file, err);
+	if (r < 0) {
+		free(f);
+		return r;
+	}
+	handle_init(&f->base, fs, &ops, node->ino);
+	*ret_handle = &f->base;
+	return 0;
+}
+
 /* @layout is consumed. */
 static int open_stored_file(struct fs *fs, const struct node *node, struct stored_file *s,
                             struct reader_layout *layout, const struct catalog_audit *reader,
@@ -248,19 +276,8 @@ static int open_stored_file(struct fs *fs, const struct node *node, struct store
 	                                 .whole = check_whole(fs, node->ino),
 	                                 .layout = layout,
 	                                 .stored_sha256 = s->object.stored_sha256};
-	struct artifact_file *f = mem_alloc(sizeof(*f));
-	int r;
 
-	f->size_bytes = node->entry.size_bytes;
-	f->reader = *reader;
-	r = reader_open(fs->ctx.reader, &what, &f->file, err);
-	if (r < 0) {
-		free(f);
-		return r;
-	}
-	handle_init(&f->base, fs, &ops, node->ino);
-	*ret_handle = &f->base;
-	return 0;
+	return artifact_handle_open(fs, node, &what, reader, ret_handle, err);
 }
 
 static int open_decrypted(struct opening_file *o, const char *path, struct handle **ret_handle,

@@ -39,14 +39,30 @@ static void give_answer(struct command_handle *ch, struct text *text)
 	pthread_mutex_unlock(&ch->lock);
 }
 
+static int refuse_of_reader(struct command *c, struct error *err)
+{
+	int r;
+
+	if (!c->node.file->of_writer || c->fs->ctx.conf->role != CONF_READER)
+		return 0;
+	r = error_set(
+	        err, ERROR_DENIED, EROFS,
+	        "this keepfs is a reader ([keepfs] role = reader): it shows what another one makes, and changes nothing; use %s on the host of the writer",
+	        c->audit.object);
+	audit(c->fs, &c->audit, c->node.file->name, c->text, r, err->message);
+	return r;
+}
+
 static void run_command(void *arg)
 {
 	struct command *c = arg;
 	_cleanup(str) struct str answer = {0}, shown = {0};
 	struct error err = {0};
 	struct text *text;
-	int r = confirm_wait(c, &answer, &err);
+	int r = refuse_of_reader(c, &err);
 
+	if (r == 0)
+		r = confirm_wait(c, &answer, &err);
 	if (r == 0)
 		r = c->node.file->run(c, &answer, &err);
 	else if (r > 0)

@@ -45,6 +45,8 @@ struct made_file {
 	 * this room: may wait for the network. */
 	int (*run)(struct command *c, struct str *answer, struct error *err);
 	const char *help; /* whole lines: the paragraph of control/README */
+	/* It changes what the store holds, or what begins by itself: a reader ([keepfs] role) refuses it. */
+	bool of_writer;
 	/* What it changes can be told by nothing but the catalog, and must not wait for tomorrow's copy of that. */
 	bool copied_soon;
 };

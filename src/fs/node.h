@@ -5,7 +5,8 @@
  * that a tree of a million files costs no memory, and the same file has the same number after every remount.
  *
  *   1 … 15                          the fixed directories (below), and the roots (tree_roots in codec/name.h)
- *   16 + number                     a file of status/ or control/, by its number in made_file.h's tables
+ *   16 + number                     a file of status/ or control/, by its number in made_file.h's tables; 47: status/evidence
+ *   2^16 + number                   a quarter in status/evidence/
  *   bit 60, run << 3                jobs/<run>; + 1 + number: a file of it, by its number in run_files
  *   bit 62, bit 61, hash            an artifact, or one of its further files (ino_of_artifact())
  *   bit 61, hash                    the latest link that leads to that artifact (ino_latest()): one that leads to
@@ -29,6 +30,8 @@
  *
  *   bit 63 alone, tier << 59, hash   what is in tiers/: bit 58 a directory; else the link to an artifact. The hash is that of
  *                                   what it shows in backups/, without its three lowest bits (tiers.c)
+ *
+ *   bits 60 and 58, hash             what is in copies/, by the number of its store and its path (keepfs/catalog/copy_tree.h); 0: copies/ itself
  *
  * What can be done with a node is told by its class. A struct node is a value: it is filled by one query of
  * the catalog, lives on the stack of whoever answers a request, owns nothing, and may be copied. What it says
@@ -64,14 +67,20 @@ struct node_class;
 #define INO_INSIDE  UINT64_C(12)
 #define INO_HISTORY UINT64_C(13)
 #define INO_DIFF    UINT64_C(14)
+#define INO_COPIES  (UINT64_C(5) << 58)
 #define INO_FIXED   UINT64_C(16) /* + the number of a file in status/ or control/ */
 
+#define INO_EVIDENCE (INO_FIXED + 47)  /* status/evidence, in the place of a file's number */
+#define INO_QUARTERS UINT64_C(0x10000) /* + four times the years since 2000, and the quarter from 0 */
+
+#define EVIDENCE_NAME    "evidence"
 #define LINKS_NAME       "links"
 #define SUMS_NAME        "SHA256SUMS"
 #define STORED_SUMS_NAME "SHA256SUMS.stored"
 #define INSIDE_NAME      "inside"
 #define HISTORY_NAME     "history"
 #define DIFF_NAME        "diff"
+#define COPIES_NAME      "copies"
 
 #define NODE_TARGET_BYTES 1024 /* of a symbolic link, with its NUL */
 
@@ -171,32 +180,34 @@ struct node_class {
 };
 
 /* The classes, by the file that has them. */
-extern const struct node_class class_top, class_fixed_directory;                      /* root.c */
-extern const struct node_class class_root, class_directory;                           /* catalog_dir.c */
-extern const struct node_class class_linked_root, class_linked_directory;             /* catalog_dir.c */
-extern const struct node_class class_latest, class_linked_latest, class_sums;         /* generated.c */
-extern const struct node_class class_stored_sums;                                     /* generated.c */
-extern const struct node_class class_artifact, class_file;                            /* artifact.c */
-extern const struct node_class class_artifact_directory, class_artifact_subdirectory; /* artifact.c */
-extern const struct node_class class_linked_artifact_directory;                       /* artifact.c */
-extern const struct node_class class_drills, class_drill_text;                        /* drills.c */
-extern const struct node_class class_tiers, class_tier, class_tier_directory;         /* tiers.c */
-extern const struct node_class class_tier_link;                                       /* tiers.c */
-extern const struct node_class class_inside, class_inside_directory;                  /* inside.c */
-extern const struct node_class class_inside_dump;                                     /* inside.c */
-extern const struct node_class class_inside_tables, class_inside_table;               /* inside_tables.c */
-extern const struct node_class class_inside_blobs, class_inside_blob;                 /* inside_tables.c */
-extern const struct node_class class_inside_text;                                     /* inside_texts.c */
-extern const struct node_class class_diff, class_diff_directory;                      /* diff.c */
-extern const struct node_class class_diff_pair;                                       /* diff_pair.c */
-extern const struct node_class class_diff_file;                                       /* diff_file.c */
-extern const struct node_class class_history, class_history_directory;                /* history.c */
-extern const struct node_class class_history_table, class_history_link;               /* history_table.c */
-extern const struct node_class class_links, class_link;                               /* link.c */
-extern const struct node_class class_jobs, class_run, class_run_text;                 /* jobs.c */
-extern const struct node_class class_tenant_explain, class_tenant_trigger;            /* tenant.c */
-extern const struct node_class class_text;                                            /* text.c */
-extern const struct node_class class_command;                                         /* command.c */
+extern const struct node_class class_top, class_fixed_directory;                        /* root.c */
+extern const struct node_class class_root, class_directory;                             /* catalog_dir.c */
+extern const struct node_class class_linked_root, class_linked_directory;               /* catalog_dir.c */
+extern const struct node_class class_latest, class_linked_latest, class_sums;           /* generated.c */
+extern const struct node_class class_stored_sums;                                       /* generated.c */
+extern const struct node_class class_artifact, class_file;                              /* artifact.c */
+extern const struct node_class class_artifact_directory, class_artifact_subdirectory;   /* artifact.c */
+extern const struct node_class class_linked_artifact_directory;                         /* artifact.c */
+extern const struct node_class class_drills, class_drill_text;                          /* drills.c */
+extern const struct node_class class_evidence, class_quarter;                           /* evidence.c */
+extern const struct node_class class_tiers, class_tier, class_tier_directory;           /* tiers.c */
+extern const struct node_class class_tier_link;                                         /* tiers.c */
+extern const struct node_class class_inside, class_inside_directory;                    /* inside.c */
+extern const struct node_class class_inside_dump;                                       /* inside.c */
+extern const struct node_class class_inside_tables, class_inside_table;                 /* inside_tables.c */
+extern const struct node_class class_inside_blobs, class_inside_blob;                   /* inside_tables.c */
+extern const struct node_class class_inside_text;                                       /* inside_texts.c */
+extern const struct node_class class_diff, class_diff_directory;                        /* diff.c */
+extern const struct node_class class_diff_pair;                                         /* diff_pair.c */
+extern const struct node_class class_diff_file;                                         /* diff_file.c */
+extern const struct node_class class_history, class_history_directory;                  /* history.c */
+extern const struct node_class class_history_table, class_history_link;                 /* history_table.c */
+extern const struct node_class class_copies, class_copies_directory, class_copies_file; /* copies.c */
+extern const struct node_class class_links, class_link;                                 /* link.c */
+extern const struct node_class class_jobs, class_run, class_run_text;                   /* jobs.c */
+extern const struct node_class class_tenant_explain, class_tenant_trigger;              /* tenant.c */
+extern const struct node_class class_text;                                              /* text.c */
+extern const struct node_class class_command;                                           /* command.c */
 
 /** node_load() - the node of @ino; -ENOENT when it is gone. */
 int node_load(struct fs *fs, uint64_t ino, struct node *ret);
@@ -229,6 +240,7 @@ uint64_t ino_of_run(int64_t run_id, unsigned file);
 
 /* Where node_load() finds a node, by the range of its number. -ENOENT: there is none. */
 int fixed_load(struct fs *fs, uint64_t ino, struct node *ret);                 /* root.c */
+int quarter_load(uint64_t ino, struct node *ret);                              /* evidence.c; INO_QUARTERS */
 int drill_load(struct fs *fs, int64_t id, unsigned file, struct node *ret);    /* drills.c; ino_of_drill() */
 int run_load(struct fs *fs, int64_t run_id, unsigned file, struct node *ret);  /* jobs.c; ino_of_run() */
 int catalog_load(struct fs *fs, uint64_t ino, struct node *ret);               /* catalog_dir.c */

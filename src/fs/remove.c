@@ -45,7 +45,11 @@ static int fs_remove_artifact(struct fs *fs, uint64_t ino, const char *by, const
 {
 	const struct conf *conf = fs_conf_ref(fs);
 	struct prune p;
-	int r = fs_begin_prune(fs, conf, &p, err);
+	int r = conf->role == CONF_READER
+	                ? error_set(
+	                          err, ERROR_DENIED, EROFS,
+	                          "this keepfs is a reader ([keepfs] role = reader): what is removed on the host of the writer goes here, too")
+	                : fs_begin_prune(fs, conf, &p, err);
 
 	if (r == 0)
 		r = prune_remove(&p, ino, by, audit, err);

@@ -14,6 +14,8 @@
 #include <string.h>
 
 /* In the order in which they are listed, behind the roots. */
+static const struct node_class class_status;
+
 static const struct fixed_directory {
 	uint64_t ino;
 	const char *name;
@@ -21,7 +23,7 @@ static const struct fixed_directory {
 	const struct made_files *files; /* what it holds, when it is class_fixed_directory */
 } fixed_directories[] = {
         {INO_JOBS, "jobs", &class_jobs, NULL},
-        {INO_STATUS, "status", &class_fixed_directory, &status_files},
+        {INO_STATUS, "status", &class_status, &status_files},
         {INO_CONTROL, "control", &class_fixed_directory, &control_files},
         {INO_LINKS, LINKS_NAME, &class_links, NULL},
         {INO_TIERS, "tiers", &class_tiers, NULL},
@@ -29,6 +31,7 @@ static const struct fixed_directory {
         {INO_INSIDE, INSIDE_NAME, &class_inside, NULL},
         {INO_HISTORY, HISTORY_NAME, &class_history, NULL},
         {INO_DIFF, DIFF_NAME, &class_diff, NULL},
+        {INO_COPIES, COPIES_NAME, &class_copies, NULL},
 };
 
 static void node_of_directory(const struct fixed_directory *directory, struct node *ret)
@@ -61,8 +64,19 @@ static int load_file(uint64_t ino, struct node *ret)
 	return -ENOENT;
 }
 
+static void node_of_evidence(struct node *ret)
+{
+	*ret = (struct node){.ino = INO_EVIDENCE, .class = &class_evidence};
+}
+
 int fixed_load(struct fs *fs, uint64_t ino, struct node *ret)
 {
+	if (ino >= INO_QUARTERS)
+		return quarter_load(ino, ret);
+	if (ino == INO_EVIDENCE) {
+		node_of_evidence(ret);
+		return 0;
+	}
 	if (ino == INO_ROOT) {
 		*ret = (struct node){.ino = ino, .class = &class_top};
 		return 0;
@@ -175,6 +189,38 @@ const struct node_class class_fixed_directory = {
         .attributes_s = ATTR_FOREVER_S,
         .lookup = made_files_lookup,
         .list = made_files_list,
+        .stat = fixed_directory_stat,
+        .path = fixed_directory_path,
+};
+
+/* status/ has a directory behind its files. */
+
+static int status_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
+{
+	if (strcmp(name, EVIDENCE_NAME) != 0)
+		return made_files_lookup(fs, directory, name, ret);
+	node_of_evidence(ret);
+	return 0;
+}
+
+static int status_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+{
+	const off_t offset = OFFSET_FIXED + (off_t)(INO_EVIDENCE - INO_FIXED);
+	struct node node;
+	int r = made_files_list(fs, directory, after, l);
+
+	node_of_evidence(&node);
+	if (r == 0 && after < offset)
+		listing_add(l, EVIDENCE_NAME, &node, offset);
+	return r;
+}
+
+static const struct node_class class_status = {
+        .type = S_IFDIR,
+        .name_s = ATTR_FOREVER_S,
+        .attributes_s = ATTR_FOREVER_S,
+        .lookup = status_lookup,
+        .list = status_list,
         .stat = fixed_directory_stat,
         .path = fixed_directory_path,
 };

@@ -222,6 +222,24 @@ struct text *text_with(struct fs *fs, uint64_t ino, const char *content)
 	return text;
 }
 
+struct text *text_blank(struct fs *fs, uint64_t ino, struct spool **ret_spool)
+{
+	struct text *text = text_new(fs, ino, GENERATION_NEVER);
+
+	*ret_spool = text->spool;
+	return text;
+}
+
+void text_keep(struct fs *fs, struct text *text)
+{
+	keep_text(fs->texts, text);
+}
+
+int64_t text_made_at_us(const struct text *text)
+{
+	return text->made_at_us;
+}
+
 void text_set_answer(struct fs *fs, uint64_t ino, const char *answer)
 {
 	struct text *text = text_with(fs, ino, answer);

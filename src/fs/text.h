@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct spool;
 struct texts;
 struct text;
 struct watch;
@@ -34,6 +35,10 @@ void text_unref(struct text *text);
 DEFINE_CLEANUP(text, struct text *, text_unref)
 /** text_with() - a text that is nobody else's, and kept nowhere; release with text_unref(). */
 struct text *text_with(struct fs *fs, uint64_t ino, const char *content);
+/** text_blank() - one that the caller fills, by its spool, before anybody else sees it; text_keep() - text_answer() finds it from now on; text_made_at_us(). */
+struct text *text_blank(struct fs *fs, uint64_t ino, struct spool **ret_spool);
+void text_keep(struct fs *fs, struct text *text);
+int64_t text_made_at_us(const struct text *text);
 /** text_set_answer(), text_answer() - what a command file last answered, for those who read it; NULL when it
  * never did. */
 void text_set_answer(struct fs *fs, uint64_t ino, const char *answer);

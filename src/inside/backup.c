@@ -200,6 +200,23 @@ int backup_read_object(const struct backup *b, const struct manifest_object *obj
 	return read_from_store(b, &reading, &ignored, err);
 }
 
+int backup_check_object(const struct backup *b, const struct manifest_object *object,
+                        int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
+                        struct error *err)
+{
+	struct sealed_reading reading = reading_of(b, object);
+	struct sealed_digests found;
+	int r;
+
+	reading.as_stored = object->cipher && b->as_stored;
+	reading.take = take;
+	reading.arg = arg;
+	r = read_from_store(b, &reading, &found, err);
+	if (r == 0 && object->stored_sha256[0] && strcmp(object->stored_sha256, found.stored) != 0)
+		r = tell_wrong_digest(object, "its", found.stored, object->stored_sha256, err);
+	return r;
+}
+
 static int read_object(struct backup *b, const struct catalog_entry *file,
                        const struct manifest_object *object, const struct backup_out *out, struct error *err)
 {

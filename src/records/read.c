@@ -77,12 +77,16 @@ bool record_first_number(const char *key, int64_t *ret)
 
 /* The audit, all of it. */
 
+#define AUDIT_PREFIX   RECORDS_PREFIX "audit/"
+#define HISTORY_PREFIX RECORDS_PREFIX "history/"
+
 struct audit_record {
 	int64_t first;
 	char *key;
 };
 
 struct audit_records {
+	const char *prefix; /* of the keys */
 	struct audit_record *records;
 	size_t count;
 	int64_t next; /* the number behind the last line that was given */
@@ -104,7 +108,7 @@ static int compare_audit_records(const void *a, const void *b)
 	return x->first != y->first ? (x->first > y->first) - (x->first < y->first) : strcmp(x->key, y->key);
 }
 
-static int list_audit_records(const struct records_audit *io, struct audit_records *ret, struct error *err)
+static int list_audit_records(const struct records_reading *io, struct audit_records *ret, struct error *err)
 {
 	char last[STORE_KEY_BYTES] = "";
 	bool more = true;
@@ -112,8 +116,8 @@ static int list_audit_records(const struct records_audit *io, struct audit_recor
 	while (more) {
 		_cleanup(free) struct store_object *objects = NULL;
 		size_t count = 0;
-		int r = store_list(io->ctx->store, io->call, RECORDS_PREFIX "audit/", *last ? last : NULL,
-		                   LIST_PAGE, &objects, &count, &more, err);
+		int r = store_list(io->ctx->store, io->call, ret->prefix, *last ? last : NULL, LIST_PAGE,
+		                   &objects, &count, &more, err);
 
 		if (r < 0)
 			return r;
@@ -136,7 +140,7 @@ static int list_audit_records(const struct records_audit *io, struct audit_recor
 }
 
 /* Returns how many there are. */
-static int64_t give_lines(const struct records_audit *io, const char *source, const struct str *text)
+static int64_t give_lines(const struct records_reading *io, const char *source, const struct str *text)
 {
 	const char *line = str_text(text), *end = line + text->len;
 	int64_t count = 0;
@@ -152,7 +156,7 @@ static int64_t give_lines(const struct records_audit *io, const char *source, co
 }
 
 struct kept_lines {
-	const struct records_audit *io;
+	const struct records_reading *io;
 	struct str text;
 };
 
@@ -168,7 +172,7 @@ static bool give_kept_line(void *arg, const struct catalog_audit *entry)
 }
 
 /* Those of records that begin with line @records->next, or behind it. */
-static int give_recorded_lines(const struct records_audit *io, struct audit_records *records,
+static int give_recorded_lines(const struct records_reading *io, struct audit_records *records,
                                struct error *err)
 {
 	int r = list_audit_records(io, records, err);
@@ -193,7 +197,7 @@ static int give_recorded_lines(const struct records_audit *io, struct audit_reco
 }
 
 /* Does the catalog go on where records end? A line may have moved since they were listed. */
-static bool has_moved_on(const struct records_audit *io, const struct audit_records *records)
+static bool has_moved_on(const struct records_reading *io, const struct audit_records *records)
 {
 	int64_t first = 0, last;
 
@@ -203,9 +207,9 @@ static bool has_moved_on(const struct records_audit *io, const struct audit_reco
 
 #define LISTINGS_MAX 5
 
-int records_read_audit(const struct records_audit *io, struct error *err)
+int records_read_audit(const struct records_reading *io, struct error *err)
 {
-	struct audit_records records = {.next = 1};
+	struct audit_records records = {.prefix = AUDIT_PREFIX, .next = 1};
 	struct kept_lines kept = {.io = io};
 	int listings = 0, r;
 
@@ -220,10 +224,19 @@ int records_read_audit(const struct records_audit *io, struct error *err)
 	return r < 0 ? error_system(err, -r, "the audit cannot be read from the catalog") : 0;
 }
 
+int records_read_history(const struct records_reading *io, struct error *err)
+{
+	struct audit_records records = {.prefix = HISTORY_PREFIX, .next = 1};
+	int r = give_recorded_lines(io, &records, err);
+
+	audit_records_finish(&records);
+	return r;
+}
+
 /* The head of the chain. */
 
 struct last_line {
-	struct records_audit io;
+	struct records_reading io;
 	struct str line;
 };
 
@@ -256,7 +269,7 @@ static int read_last_record(struct last_line *last, const struct audit_record *r
 int records_continue_audit(const struct records_context *ctx, const struct store_call *call,
                            struct error *err)
 {
-	struct audit_records records = {.next = 1};
+	struct audit_records records = {.prefix = AUDIT_PREFIX, .next = 1};
 	struct last_line last = {.io = {.ctx = ctx, .call = call, .line = keep_last_line}};
 	int r = list_audit_records(&last.io, &records, err);
 

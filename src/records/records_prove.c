@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIST_PAGE    1000
+#define LIST_PAGE     1000
 #define RECORD_ENDING ".jsonl.gz"
 
 /* The hexadecimal digits between the last '-' and the ending, or NULL. */

@@ -8,6 +8,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/compare.h>
+#include <keepfs/catalog/copy_tree.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
@@ -131,6 +132,18 @@ int replica_note(const struct replica_order *o, const struct catalog_replica *ro
 	return r;
 }
 
+void replica_show(const struct replica_order *o, const struct manifest *m, bool anew)
+{
+	struct catalog *catalog = o->repository->catalog;
+	struct error why = {0};
+
+	if (!anew && catalog_has_copy_tree(catalog, o->store, m->path) != 0)
+		return;
+	if (catalog_set_copy_tree(catalog, o->store, m, &why) < 0)
+		log_warning("the copy of %s in %s is not shown in copies/ yet: %s", m->path, o->named->name,
+		            why.message);
+}
+
 static bool is_listed_now(struct catalog *catalog, const char *path)
 {
 	struct catalog_entry entry;
@@ -242,6 +255,8 @@ static int copy_to_store(struct making *m, struct store *to, bool *target_failed
 	r = replica_copy(&copy, &why);
 	*target_failed = copy.to_failed;
 	judge_copy(&m->row, &copy, r, &why);
+	if (r == 0)
+		replica_show(o, &copy.manifest, copy.copied_bytes > 0);
 	if (r == 0 && copy.copied_bytes > 0)
 		log_info("%s is copied to %s, whole and read back: %llu bytes", m->row.path, o->named->name,
 		         (unsigned long long)copy.copied_bytes);
@@ -381,6 +396,22 @@ static int verify_claimed(const struct replica_order *o, const char *path, struc
 	if (r == 0 || r == -EBADMSG)
 		(void)replica_note(o, &row, NULL);
 	return r;
+}
+
+void replica_found_wrong(const struct repository *repository, const char *path, uint64_t store,
+                         const char *why)
+{
+	struct catalog_replica row;
+	struct error err = {0};
+
+	if (catalog_replica(repository->catalog, path, store, &row) < 0 ||
+	    (row.state != REPLICA_WHOLE && row.state != REPLICA_REMOVED))
+		return;
+	str_cut(row.error, sizeof(row.error), why);
+	change_state(&row, row.is_listed ? REPLICA_LOST : REPLICA_WRONG);
+	row.next_try_us = 0;
+	if (catalog_set_replica(repository->catalog, &row, &err) < 0)
+		log_warning("that the copy of %s is not right could not be noted: %s", path, err.message);
 }
 
 int replica_verify(const struct replica_order *o, const char *path, struct error *err)

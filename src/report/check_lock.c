@@ -7,7 +7,9 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/probes.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/store.h>
+#include <keepfs/stores.h>
 
 #include <string.h>
 
@@ -49,6 +51,44 @@ static void tell_failing_locks(struct checking *c, const struct catalog_lock_sta
 	        "it is tried again by itself; give the key the right that is missing, if it is that");
 }
 
+static char *store_of_proofs(struct checking *c, uint64_t id)
+{
+	_cleanup(catalog_store) struct catalog_store at = {0};
+	_cleanup(str) struct str place = {0};
+
+	if (id == CATALOG_MAIN_STORE || catalog_get_store(c->from->catalog, id, &at) < 0)
+		return mem_strdup("the store");
+	stores_describe(&at, &place);
+	return str_take(&place);
+}
+
+/* Links of the chain and checkpoints, which are no backups. */
+static bool tell_failing_proofs(struct checking *c)
+{
+	struct catalog_proof_lock lock = {0};
+	_cleanup(free) char *store = NULL;
+	struct health_item *item;
+	uint64_t count = 0, id = 0;
+	char since[32];
+	int r = catalog_failing_proof_locks(c->from->catalog, &count, &id);
+
+	if (r == 0 && count > 0)
+		r = catalog_proof_lock(c->from->catalog, id, &lock);
+	if (r < 0)
+		checking_catalog_failed(c, r);
+	if (r < 0 || count == 0)
+		return false;
+	store = store_of_proofs(c, id);
+	item = checking_add(c, REPORT_WARN, mem_strdup("object lock"), store);
+	item->since_us = lock.failing_us;
+	item->text = mem_printf(
+	        "links of the chain and checkpoints in %s are not locked for as long as they are to be, since %s: %s",
+	        store, line_time(lock.failing_us, "-", since), lock.why);
+	item->what_to_do = mem_strdup(
+	        "it is tried again each day; give the key the right that is missing, if it is that");
+	return true;
+}
+
 void check_object_lock(struct checking *c)
 {
 	struct catalog_lock_state state = {0};
@@ -66,6 +106,8 @@ void check_object_lock(struct checking *c)
 		tell_failing_locks(c, &state);
 		return;
 	}
+	if (tell_failing_proofs(c))
+		return;
 	if (c->from->conf->store.object_lock == STORE_LOCK_NONE)
 		return;
 	item = checking_add(c, REPORT_OK, mem_strdup("object lock"), "");

@@ -65,6 +65,8 @@ void check_rto(struct checking *c);
 void check_reads(struct checking *c);
 void check_cache(struct checking *c);
 void check_conf(struct checking *c);
+void check_lease(struct checking *c);
+void check_following(struct checking *c);
 void check_store(struct checking *c);
 /* check_other_stores() - those of tenants that could not be listed when they were last held against the catalog. */
 void check_other_stores(struct checking *c);

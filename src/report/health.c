@@ -11,32 +11,35 @@
 static const struct {
 	const char *name; /* a stable word: metrics and notices of other programs may know it */
 	void (*run)(struct checking *c);
+	bool of_writer; /* it looks at what only a keepfs does that makes backups */
 } checks[] = {
-        {"job", check_jobs},
-        {"failing", check_failing},
+        {"job", check_jobs, .of_writer = true},
+        {"failing", check_failing, .of_writer = true},
         {"overdue", check_overdue},
         {"anomaly", check_anomaly},
         {"clock", check_clock},
-        {"unlisted", check_listing},
+        {"unlisted", check_listing, .of_writer = true},
         {"encryption", check_encryption},
         {"damaged", check_damaged},
-        {"scrub", check_scrub},
+        {"scrub", check_scrub, .of_writer = true},
         {"reads", check_reads},
         {"cache", check_cache},
         {"configuration", check_conf},
-        {"store", check_store},
+        {"lease", check_lease},
+        {"following", check_following},
+        {"store", check_store, .of_writer = true},
         {"stores", check_other_stores},
-        {"replicas", check_replicas},
-        {"probe", check_probes},
-        {"pg_dump", check_pg_dump},
+        {"replicas", check_replicas, .of_writer = true},
+        {"probe", check_probes, .of_writer = true},
+        {"pg_dump", check_pg_dump, .of_writer = true},
         {"space", check_space},
-        {"versions", check_versions},
-        {"object_lock", check_object_lock},
-        {"registry", check_registries},
-        {"uncovered", check_uncovered},
-        {"schedule", check_schedule},
-        {"prune", check_prune},
-        {"catalog_copy", check_catalog_copy},
+        {"versions", check_versions, .of_writer = true},
+        {"object_lock", check_object_lock, .of_writer = true},
+        {"registry", check_registries, .of_writer = true},
+        {"uncovered", check_uncovered, .of_writer = true},
+        {"schedule", check_schedule, .of_writer = true},
+        {"prune", check_prune, .of_writer = true},
+        {"catalog_copy", check_catalog_copy, .of_writer = true},
         {"notices", check_notices},
         {"restore", check_restore},
         {"drill", check_drill},
@@ -116,6 +119,8 @@ void health_gather(const struct report_sources *from, struct health *ret)
 	struct checking c = {.from = from, .found = ret};
 
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		if (checks[i].of_writer && from->conf->role == CONF_READER)
+			continue;
 		c.check = checks[i].name;
 		checks[i].run(&c);
 	}

@@ -34,6 +34,8 @@ struct report_troubles {
 	char *no_cache;                    /* lock; NULL: there is nothing to say */
 	char *conf;                        /* lock; likewise */
 	const char *conf_what_to_do;       /* lock */
+	struct lease *lease;               /* lock; NULL: there is none */
+	struct follower *follower;         /* lock; likewise */
 };
 
 struct report_troubles *report_troubles_new(void)
@@ -146,6 +148,39 @@ char *troubles_conf(struct report_troubles *t, const char **ret_what_to_do)
 	*ret_what_to_do = t->conf_what_to_do;
 	pthread_mutex_unlock(&t->lock);
 	return why;
+}
+
+void report_watch_lease(struct report_troubles *t, struct lease *lease)
+{
+	pthread_mutex_lock(&t->lock);
+	t->lease = lease;
+	pthread_mutex_unlock(&t->lock);
+}
+
+void report_watch_follower(struct report_troubles *t, struct follower *follower)
+{
+	pthread_mutex_lock(&t->lock);
+	t->follower = follower;
+	pthread_mutex_unlock(&t->lock);
+}
+
+void troubles_lease(struct report_troubles *t, struct lease_state *ret)
+{
+	pthread_mutex_lock(&t->lock);
+	lease_look(t->lease, ret);
+	pthread_mutex_unlock(&t->lock);
+}
+
+bool troubles_follower(struct report_troubles *t, struct follower_state *ret)
+{
+	bool follows;
+
+	pthread_mutex_lock(&t->lock);
+	follows = t->follower != NULL;
+	if (follows)
+		follower_look(t->follower, ret);
+	pthread_mutex_unlock(&t->lock);
+	return follows;
 }
 
 static void append_trouble(const struct trouble *trouble, struct str *lines)

@@ -82,11 +82,18 @@ int store_put(struct store *s, const struct store_call *call, const char *key, c
 	static const struct store_put_options plain = {0};
 	int r = check_call(call, key, "writing an object", err);
 
+	if (!options)
+		options = &plain;
+	if (r == 0 && options->only_if_absent && options->if_match)
+		r = error_set(err, ERROR_USAGE, EINVAL,
+		              "%s: an object cannot be absent and another one at once", key);
+	if (r == 0 && options->ret_etag)
+		options->ret_etag[0] = '\0';
 	if (r < 0)
 		return r;
-	if (options && options->lock)
+	if (options->lock)
 		return put_with_lock(s, call, key, iov, count, options, err);
-	return s->ops->put(s, call, key, iov, count, options ? options : &plain, err);
+	return s->ops->put(s, call, key, iov, count, options, err);
 }
 
 int store_put_bytes(struct store *s, const struct store_call *call, const char *key, const void *data,
@@ -121,6 +128,8 @@ static int get_nothing(struct store *s, const struct store_call *call, const cha
 		return r;
 	if (options->if_match && strcmp(options->if_match, object.etag) != 0)
 		return error_set(err, ERROR_CONFLICT, ESTALE, "%s: %s was replaced", s->name, key);
+	if (options->if_none_match && strcmp(options->if_none_match, object.etag) == 0)
+		return STORE_NOT_CHANGED;
 	if (offset > object.bytes)
 		return error_set(err, ERROR_USAGE, ERANGE, "%s: %s ends before byte %llu", s->name, key,
 		                 (unsigned long long)offset);
@@ -138,6 +147,11 @@ int store_get(struct store *s, const struct store_call *call, const char *key, u
 		options = &plain;
 	store_get_begin(options);
 	r = check_call(call, key, "reading an object", err);
+	if (r == 0 && options->to_the_end && (offset || !options->ret_filled || options->arrived))
+		r = error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%s: only a whole object can be read to its end, and its length must be asked for",
+		        key);
 	if (r < 0)
 		return r;
 	if (iov_bytes(iov, count) == 0)

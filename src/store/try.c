@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A small object is written, created once more (which must not replace it), read back and
+ * A small object is written, created once more (which must not replace it), replaced on a condition, read back and
  * compared, deleted, and gone. Its name is new each time, below state/, where no artifact is ever looked for;
  * whatever happens after it was written, it is deleted.
  */
@@ -21,6 +21,7 @@ struct canary {
 	struct store_call call; /* a person waits: one deadline for all of it */
 	char key[64];
 	char data[PROBE_BYTES];
+	char etag[STORE_ETAG_BYTES];
 };
 
 static int canary_init(struct canary *o, int64_t deadline_ms, struct cancel *cancel, struct error *err)
@@ -37,9 +38,9 @@ static int canary_init(struct canary *o, int64_t deadline_ms, struct cancel *can
 	return 0;
 }
 
-static int canary_write(struct store *s, const struct canary *o, struct error *err)
+static int canary_write(struct store *s, struct canary *o, struct error *err)
 {
-	const struct store_put_options create = {.only_if_absent = true};
+	const struct store_put_options create = {.only_if_absent = true, .ret_etag = o->etag};
 	int r = store_put_bytes(s, &o->call, o->key, o->data, sizeof(o->data), &create, err);
 
 	if (r == STORE_EXISTS)
@@ -63,6 +64,17 @@ static int canary_write_again(struct store *s, const struct canary *o, bool *ret
 	}
 	*ret_exclusive = r == STORE_EXISTS;
 	return 0;
+}
+
+/* By this a store finds out what the server makes of it, and store_features() tell. */
+static int canary_replace(struct store *s, const struct canary *o, struct error *err)
+{
+	const struct store_put_options over = {.if_match = o->etag};
+	int r = o->etag[0] ? store_put_bytes(s, &o->call, o->key, o->data, sizeof(o->data), &over, err) : 0;
+
+	if (r < 0)
+		error_prefix(err, "an object that exists cannot be replaced");
+	return r;
 }
 
 static int canary_read_back(struct store *s, const struct canary *o, struct error *err)
@@ -111,7 +123,7 @@ static void canary_clean_up(struct store *s, const struct canary *o)
 	store_remove(s, &call, o->key, NULL);
 }
 
-static int canary_try(struct store *s, const struct canary *o, struct store_tried *f, struct error *err)
+static int canary_try(struct store *s, struct canary *o, struct store_tried *f, struct error *err)
 {
 	int64_t began_ms = clock_mono_ms();
 	int r = canary_write(s, o, err);
@@ -119,6 +131,8 @@ static int canary_try(struct store *s, const struct canary *o, struct store_trie
 	f->put_ms = clock_mono_ms() - began_ms;
 	if (r == 0)
 		r = canary_write_again(s, o, &f->exclusive, err);
+	if (r == 0)
+		r = canary_replace(s, o, err);
 	began_ms = clock_mono_ms();
 	if (r == 0)
 		r = canary_read_back(s, o, err);

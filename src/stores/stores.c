@@ -149,7 +149,9 @@ static int open_driver_of(struct stores *s, const struct conf *conf, struct open
 	};
 	int r = net_new(&options, &o->net, err);
 
-	return r < 0 ? r : store_open(&o->settings.conf, o->net, s->options.metrics, &o->store, err);
+	return r < 0 ? r
+	             : store_open_fenced(&o->settings.conf, o->net, s->options.metrics, s->options.fence,
+	                                 &o->store, err);
 }
 
 /* Two may open the same one at once: the second to be ready is let go of again. */

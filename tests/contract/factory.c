@@ -85,12 +85,27 @@ static void open_handle(struct suite *t)
 	t->store = store_handle_new(t->store, "the store acme", close_lent, t->store);
 }
 
-/* Wrapped as store_open() does it. */
+static int let_pass(void *arg, int64_t *ret_left_ms, struct error *err)
+{
+	*ret_left_ms = 60000;
+	return 0;
+}
+
+static const struct store_fence open_gate = {.check = let_pass};
+
+static void open_fence(struct suite *t)
+{
+	open_dir(t);
+	t->store = store_fence_new(t->store, &open_gate);
+}
+
+/* Wrapped as store_open_fenced() does it. */
 static void open_trouble(struct suite *t)
 {
 	open_dir(t);
 	wrap_fault(t, TROUBLE);
 	t->store = store_meter_new(t->store, &metrics);
+	t->store = store_fence_new(t->store, &open_gate);
 	t->store = store_retry_new(t->store, RETRY_DEADLINE_MS);
 }
 
@@ -110,11 +125,12 @@ static const struct {
         {"meter", open_meter},       {"trouble", open_trouble},
         {"handle", open_handle},     {"s3", factory_open_s3},
         {"locked", factory_open_s3}, {"s3-trouble", open_s3_trouble},
+        {"fence", open_fence},
 };
 
 const char *suite_kinds(void)
 {
-	return "dir|foreign|retry|fault|meter|trouble|handle|s3|locked|s3-trouble";
+	return "dir|foreign|retry|fault|meter|trouble|handle|fence|s3|locked|s3-trouble";
 }
 
 bool suite_open(struct suite *t, const char *kind)

@@ -214,6 +214,117 @@ static void if_match(void **state)
 	assert_fails(ESTALE, ERROR_CONFLICT, store_get(t->store, NULL, key, 0, NULL, 0, &match, &err));
 }
 
+/* A put that names the object which it replaces. */
+static void put_if_match(void **state)
+{
+	struct suite *t = *state;
+	char key[STORE_KEY_BYTES], old[STORE_ETAG_BYTES], new[STORE_ETAG_BYTES] = "?";
+	struct store_put_options create = {.only_if_absent = true, .ret_etag = old};
+	struct store_put_options over = {.if_match = old, .ret_etag = new};
+	struct store_object object;
+
+	suite_key(t, key, "state/owned");
+	assert_ok(store_put_bytes(t->store, NULL, key, "one", 3, &create, &err));
+	assert_ok(store_head(t->store, NULL, key, &object, &err));
+	assert_string_equal(old, object.etag);
+	assert_ok(store_put_bytes(t->store, NULL, key, "two!", 4, &over, &err));
+	suite_expect(t, key, "two!", 4);
+	assert_ok(store_head(t->store, NULL, key, &object, &err));
+	assert_string_equal(new, object.etag);
+	assert_string_not_equal(new, old);
+	/* It is another one now. */
+	assert_fails(ESTALE, ERROR_CONFLICT, store_put_bytes(t->store, NULL, key, "three", 5, &over, &err));
+	suite_expect(t, key, "two!", 4);
+	/* And one that is gone is no reason to make it. */
+	over.if_match = object.etag;
+	assert_ok(store_remove(t->store, NULL, key, &err));
+	assert_fails(ESTALE, ERROR_CONFLICT, store_put_bytes(t->store, NULL, key, "four", 4, &over, &err));
+	assert_fails(ENOENT, ERROR_NOT_FOUND, store_head(t->store, NULL, key, &object, &err));
+	over.only_if_absent = true;
+	assert_fails(EINVAL, ERROR_USAGE, store_put_bytes(t->store, NULL, key, "five", 4, &over, &err));
+}
+
+struct match_race {
+	struct suite *t;
+	char key[STORE_KEY_BYTES], etag[STORE_ETAG_BYTES];
+	int result[RACERS];
+	struct error error[RACERS];
+};
+
+static void race_match(void *arg, unsigned index)
+{
+	struct match_race *race = arg;
+	const struct store_put_options over = {.if_match = race->etag};
+	char text[32];
+
+	snprintf(text, sizeof(text), "racer %u", index);
+	race->result[index] = store_put_bytes(race->t->store, NULL, race->key, text, strlen(text), &over,
+	                                      &race->error[index]);
+}
+
+static void put_if_match_has_one_winner(void **state)
+{
+	struct suite *t = *state;
+	struct match_race race = {.t = t};
+	struct store_put_options create = {.ret_etag = race.etag};
+	struct store_features features;
+
+	suite_key(t, race.key, "state/raced");
+	for (int round = 0; round < 5; round++) {
+		unsigned winners = 0, winner = 0;
+		char text[32];
+
+		assert_ok(store_put_bytes(t->store, NULL, race.key, "prize", 5, &create, &err));
+		suite_threads(RACERS, race_match, &race);
+		for (unsigned i = 0; i < RACERS; i++) {
+			/* Or the server says that others are at it at this moment (S3: 409). */
+			if (race.result[i] != 0 && race.result[i] != -ESTALE && !race.error[i].retry)
+				fail_msg("%d: %s", race.result[i], race.error[i].message);
+			winners += race.result[i] == 0;
+			winner = race.result[i] == 0 ? i : winner;
+		}
+		assert_true(winners >= 1);
+		assert_ok(store_features(t->store, &features, &err));
+		if (!features.atomic_match)
+			continue;
+		assert_int_equal(winners, 1);
+		snprintf(text, sizeof(text), "racer %u", winner);
+		suite_expect(t, race.key, text, strlen(text));
+	}
+}
+
+/* One request tells that nothing is new, or brings all of it. */
+static void if_none_match(void **state)
+{
+	struct suite *t = *state;
+	char key[STORE_KEY_BYTES], etag[STORE_ETAG_BYTES] = "", got[64];
+	struct iovec iov = {got, sizeof(got)};
+	uint64_t filled = 77;
+	struct store_get_options options = {.to_the_end = true, .ret_etag = etag, .ret_filled = &filled};
+	char known[STORE_ETAG_BYTES];
+
+	suite_put(t, suite_key(t, key, "state/followed"), "first");
+	assert_ok(store_get(t->store, NULL, key, 0, &iov, 1, &options, &err));
+	assert_int_equal(filled, 5);
+	assert_memory_equal(got, "first", 5);
+	memcpy(known, etag, sizeof(known));
+	options.if_none_match = known;
+	assert_int_equal(store_get(t->store, NULL, key, 0, &iov, 1, &options, NULL), STORE_NOT_CHANGED);
+	assert_int_equal(filled, 0);
+	assert_int_equal(store_get(t->store, NULL, key, 0, NULL, 0, &options, NULL), STORE_NOT_CHANGED);
+	suite_put(t, key, "the second one");
+	assert_ok(store_get(t->store, NULL, key, 0, &iov, 1, &options, &err));
+	assert_int_equal(filled, 14);
+	assert_memory_equal(got, "the second one", 14);
+	assert_string_not_equal(etag, known);
+	assert_ok(store_remove(t->store, NULL, key, &err));
+	assert_fails(ENOENT, ERROR_NOT_FOUND, store_get(t->store, NULL, key, 0, &iov, 1, &options, &err));
+	suite_put(t, key, "");
+	assert_fails(ERANGE, ERROR_USAGE, store_get(t->store, NULL, key, 0, &iov, 1, &options, &err));
+	options.ret_filled = NULL;
+	assert_fails(EINVAL, ERROR_USAGE, store_get(t->store, NULL, key, 0, &iov, 1, &options, &err));
+}
+
 /* What a get says of where its bytes are from, and how many came. */
 static void gets_tell_what_they_got(void **state)
 {
@@ -481,6 +592,9 @@ const struct CMUnitTest object_cases[] = {
         CASE(missing_objects),
         CASE(get_all_is_bounded),
         CASE(if_match),
+        CASE(put_if_match),
+        CASE(put_if_match_has_one_winner),
+        CASE(if_none_match),
         CASE(gets_tell_what_they_got),
         CASE(what_arrives_is_there),
         CASE(a_replaced_object_tells_its_own_etag),

@@ -339,7 +339,7 @@ def _objects_of(manifest):
 def orphans(store):
     """objects that no manifest describes, and those described that are not there"""
     keys = store.keys()
-    keys = [key for key in keys if not key.startswith(("records/", "holds/", "trash/", "catalog/", "erasures/", "chain/", "checkpoints/", "state/canary-"))]
+    keys = [key for key in keys if not key.startswith(("records/", "holds/", "trash/", "catalog/", "erasures/", "chain/", "checkpoints/", "state/canary-", "state/copied.json"))]
     objects = {key for key in keys if not key.startswith("manifests/") or not key.endswith((".json", ".extents"))}
     described = set()
     for key in keys:

@@ -99,8 +99,8 @@ class Link:
 
 
 def without_copies(keys):
-    """all but the copies of the catalog, which come whenever a daemon or a run ends"""
-    return [key for key in keys if not key.startswith("catalog/")]
+    """all but the copies of the catalog, which come whenever a daemon or a run ends, and what it says of itself while it runs"""
+    return [key for key in keys if not key.startswith("catalog/") and key not in ("state/lease.json", "state/head.json")]
 
 
 class DirStore:
@@ -119,7 +119,7 @@ class DirStore:
         return without_copies(self.all_keys())
 
     def uploads(self):
-        return sorted(str(p.relative_to(self.root)) for p in (self.root / ".keepfs").rglob("*") if p.is_file())
+        return sorted(str(p.relative_to(self.root)) for p in (self.root / ".keepfs").rglob("*") if p.is_file() and p.name != ".match.lock")
 
     def get(self, key):
         return (self.root / key).read_bytes()

@@ -13,6 +13,7 @@ import clocks as moved
 import s3client
 import stores
 from daemon import wait_until
+from signing import make_key
 from test_versions import Versioned
 
 UTC = datetime.timezone.utc
@@ -100,9 +101,9 @@ def test_a_backup_is_locked_at_birth(new_keepfs, locked, pg):
     assert json.loads(store.get(f"manifests/backups/full/{first}.json"))["locked_until"].startswith(until)
     # What is rewritten is not.
     keepfs.unmount()
-    for key, _ in store.versions():
-        if key.split("/")[1] in ("catalog", "state", "trash", "holds"):
-            assert store.lock_of(key) == (None, "", False), key
+    for key in store.keys():
+        if key.split("/")[0] in ("catalog", "state", "trash", "holds"):
+            assert store.lock_of(f"{store.prefix}/{key}") == (None, "", False), key
     # rm says until when, and hides nothing.
     keepfs.mount()
     keepfs.backup()
@@ -259,3 +260,69 @@ def test_a_clock_that_is_off_locks_nothing_for_decades(new_keepfs, locked, pg, c
     (first,) = keepfs.artifacts()
     until = attribute(keepfs, first, "locked_until")
     assert until < f"{time.gmtime().tm_year + 6}", until
+
+
+def live_by(clocks, keepfs):
+    """@clocks, from now on, which the test moves; the server's go on by themselves"""
+    clocks.set_clock((datetime.datetime.now(UTC) - clocks.now()).total_seconds())
+    moved.work_here(clocks)
+    keepfs.env = clocks.environment(keepfs.env)
+
+
+def pass_a_while(clocks, seconds):
+    """for whoever waits; the clock on the wall stands still, so that the server takes requests"""
+    clocks.boot += int(seconds * moved.NS)
+    clocks.mono += int(seconds * moved.NS)
+    clocks._write()
+
+
+def wait_while_time_passes(clocks, condition, what):
+    def later():
+        pass_a_while(clocks, 70)
+        return condition()
+
+    wait_until(lambda: condition() or later(), what, pause_s=1)
+
+
+def becomes_locked(clocks, store, keys, days):
+    wait_while_time_passes(clocks, lambda: {store.lock_of(key)[1] for key in keys} == {midnight_after(days)}, f"locked for {days} days")
+
+
+def test_time_alone_has_locks_extended(new_keepfs, locked, pg, clocks):
+    """once a day, with no run and no start, by the rules that are in force then"""
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_daily=7), store=store))
+    live_by(clocks, keepfs)
+    keepfs.mount()
+    keepfs.backup()
+    (first,) = keepfs.artifacts()
+    keys = [key for key, _ in objects_of(store, first)]
+    keepfs.jobs["full"]["keep_daily"] = 30
+    keepfs.write_conf()
+    keepfs.signal(signal.SIGHUP, wait=False)
+    wait_until(lambda: "keep_daily: 7 is now 30" in (keepfs.state / "keepfs.log").read_text(), "the new rules")
+    pass_a_while(clocks, 86400)
+    becomes_locked(clocks, store, keys, 30)
+    wait_until(lambda: attribute(keepfs, first, "locked_until") == midnight_after(30) + "Z", "and it is known")
+
+
+def test_what_proves_something_is_locked_later_too(new_keepfs, locked, pg, clocks, tmp_path):
+    """links of the chain and checkpoints from before the lock was on"""
+    store = locked()
+    keepfs = new_keepfs(job(pg, keep_daily=7), store=store, signing_key_file=make_key(tmp_path, "signing")[0])
+    live_by(clocks, keepfs)
+    keepfs.mount()
+    keepfs.backup()
+    wait_while_time_passes(clocks, lambda: store.versions("checkpoints/"), "a checkpoint")
+    keepfs.unmount()
+    proofs = [key for below in ("chain/", "checkpoints/") for key, _ in store.versions(below)]
+    assert len(proofs) >= 2 and {store.lock_of(key) for key in proofs} == {(None, "", False)}
+    lock_settings(keepfs).mount()
+    least = f"{datetime.datetime.now(UTC) + datetime.timedelta(days=730):%Y-%m-%dT%H:%M:%S}"
+    wait_while_time_passes(clocks, lambda: all((store.lock_of(key)[1] or "") > least for key in proofs), "all of them are locked")
+    for below in ("chain/", "checkpoints/"):
+        key, version = store.versions(below)[0]
+        assert store.cannot_delete(key, version)
+    # And so is the backup, which was made before.
+    (first,) = keepfs.artifacts()
+    becomes_locked(clocks, store, [key for key, _ in objects_of(store, first)], 7)

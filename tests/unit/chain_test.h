@@ -23,12 +23,14 @@
 
 #include "../support/manifests.h"
 
-static __attribute__((unused)) char first_pem[] = "-----BEGIN PRIVATE KEY-----\n"
-                          "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"
-                          "-----END PRIVATE KEY-----\n";
-static __attribute__((unused)) char second_pem[] = "-----BEGIN PRIVATE KEY-----\n"
-                           "MC4CAQAwBQYDK2VwBCIEIEzNCJso/5banbbCNa4o+5zTr4tx4FcqGAu0Wq/yvB/7\n"
-                           "-----END PRIVATE KEY-----\n";
+static __attribute__((unused)) char first_pem[] =
+        "-----BEGIN PRIVATE KEY-----\n"
+        "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"
+        "-----END PRIVATE KEY-----\n";
+static __attribute__((unused)) char second_pem[] =
+        "-----BEGIN PRIVATE KEY-----\n"
+        "MC4CAQAwBQYDK2VwBCIEIEzNCJso/5banbbCNa4o+5zTr4tx4FcqGAu0Wq/yvB/7\n"
+        "-----END PRIVATE KEY-----\n";
 
 struct fixture {
 	char directory[64];
@@ -168,7 +170,7 @@ static inline void note_finding(void *arg, enum prove_kind kind, const char *tex
 }
 
 static inline int64_t prove_by(struct fixture *f, const char *pem, const struct prove_checkpoint *expected,
-                        struct findings *found)
+                               struct findings *found)
 {
 	struct prove_options options = {
 	        .key_count = 1, .directory = "/tmp", .problem = note_finding, .arg = found};

@@ -141,7 +141,8 @@ static void attacks_on_a_range_are_found(void **state)
 /* At each moment the store proves the same. */
 static void a_crash_while_compacting_loses_nothing(void **state)
 {
-	static const char *const faults[] = {"put:1+:eio", "remove:1+:eio", "remove:2+:eio", "remove:1+:denied"};
+	static const char *const faults[] = {"put:1+:eio", "remove:1+:eio", "remove:2+:eio",
+	                                     "remove:1+:denied"};
 	struct fixture *f = *state;
 
 	begin_long(f);

@@ -739,7 +739,7 @@ static void refuse_finding(void *arg, const char *text)
 static void assert_chain(const struct records_context *records, int64_t lines)
 {
 	_cleanup(audit_chain) struct audit_chain *chain = audit_chain_new(refuse_finding, NULL);
-	struct records_audit io = {.ctx = records, .line = see_chained_line, .arg = chain};
+	struct records_reading io = {.ctx = records, .line = see_chained_line, .arg = chain};
 	struct audit_chain_result result;
 
 	assert_int_equal(records_read_audit(&io, NULL), 0);

@@ -96,6 +96,7 @@ static void files_keep_their_numbers(void **state)
 	        {"drills", 11},
 	        {"inside", 12},
 	        {"diff", 14},
+	        {"copies", UINT64_C(5) << 58},
 	        {"status/diffs", 30},
 	        {"status/schedule", 27},
 	        {"status/schedule.json", 31},
@@ -133,11 +134,11 @@ static void files_keep_their_numbers(void **state)
 	}
 	assert_lists(
 	        f, "",
-	        "./ ../ backups/ exports/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ diff/ ");
+	        "./ ../ backups/ exports/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ diff/ copies/ ");
 	assert_lists(
 	        f, "status",
 	        "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "
-	        "metrics.prom schedule retention dashboard.html diffs schedule.json backups.jsonl recovery keys replicas replicas.jsonl confirmations ");
+	        "metrics.prom schedule retention dashboard.html diffs schedule.json backups.jsonl recovery keys replicas replicas.jsonl confirmations evidence/ ");
 	assert_lists(
 	        f, "control",
 	        "./ ../ trigger probe README schedule prune hold ack undelete verify restore drill rescue import restore-tenant erase replicate confirm ");
@@ -151,7 +152,7 @@ static void files_keep_their_numbers(void **state)
 static void other_numbers_are_nobodys(void **state)
 {
 	const uint64_t run = UINT64_C(1) << 60 | 1 << 3;
-	const uint64_t inos[] = {0, 15, 63, 64, UINT64_C(1) << 32 | 16, run, run | 1, run | 5, run | 7};
+	const uint64_t inos[] = {0, 15, 64, 65, UINT64_C(1) << 32 | 16, run, run | 1, run | 5, run | 7};
 	struct fixture *f = *state;
 	struct node node;
 

@@ -34,6 +34,8 @@
 #define MANIFEST_ROLE_SEGMENTS "segments"
 /** MANIFEST_ROLE_FACTS - of an encrypted artifact: the facts that name tables, a JSON object; the manifest does not have them then. */
 #define MANIFEST_ROLE_FACTS "facts"
+/** MANIFEST_NAMING_FACT - the fact that such an object has. */
+#define MANIFEST_NAMING_FACT "largest_tables"
 /** MANIFEST_CIPHER_AGE - the cipher of objects that are age files (keepfs/codec/age.h); MANIFEST_SEALED_SUFFIX: their keys are those of what is not
  * encrypted, and this. */
 #define MANIFEST_CIPHER_AGE    "age"
@@ -99,6 +101,7 @@ struct manifest {
 	bool partial;      /* less than the job's own configuration asks for: no substitute for a whole one */
 	bool is_directory; /* the artifact is a directory, and @files all that is in it */
 	int64_t run_id;
+	uint64_t fence; /* of the lease under which it was made (keepfs/lease.h); 0: there was none */
 	int64_t started_at_us;
 	int64_t finished_at_us; /* the artifact's mtime */
 	unsigned tiers; /* of which periods it is the first good one of its directory: bits; final at birth */

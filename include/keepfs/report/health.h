@@ -30,6 +30,8 @@
  * reads: one failed in the last ten minutes: WARN.
  * cache: a disk cache is configured and cannot be used (report_no_cache()): WARN.
  * configuration: its file was read again, and what it says is wrong, or needs a restart (report_conf_trouble()): WARN.
+ * lease: another keepfs has the lease of the store, or ours could not be renewed in time: nothing is written: CRIT.
+ * following: of a reader: the store does not answer, or what the writer tells is old: WARN.
  * store: neither `keepfs check` nor a completed run has ever used it: WARN.
  * probe: something failed in the last `keepfs check`, and no run (of the job that it names, else any) has completed
  * since: CRIT for the store, else WARN.

@@ -4,6 +4,8 @@
  * class of thing went wrong, status/last-error tells why. Any thread; nothing blocks. */
 #include <stdint.h>
 
+struct follower;
+struct lease;
 struct report_troubles;
 
 struct report_troubles *report_troubles_new(void);
@@ -18,5 +20,9 @@ void report_no_cache(struct report_troubles *t, const char *why);
 /** report_conf_trouble() - the file of the configuration says what is not in force, for the reason @why; @what_to_do is
  * static. NULL, NULL: it is in force. Health says so. */
 void report_conf_trouble(struct report_troubles *t, const char *why, const char *what_to_do);
+/** report_watch_lease(), report_watch_follower() - whom health asks how it stands with the right to write, and with following a writer: borrowed, each NULL from
+ * report_troubles_new() on; NULL again before they are freed. */
+void report_watch_lease(struct report_troubles *t, struct lease *lease);
+void report_watch_follower(struct report_troubles *t, struct follower *follower);
 /** report_troubles_generation() - grows with each. */
 uint64_t report_troubles_generation(struct report_troubles *t);

@@ -160,6 +160,7 @@ static int dir_features(struct store *s, struct store_features *ret, struct erro
 	        .capacity_bytes = capacity_bytes,
 	        .available_bytes = available_bytes,
 	        .atomic_absent = dir_creates_exclusively(d),
+	        .atomic_match = dir_matches_atomically(d),
 	};
 	dir_describe_lacks(d, ret->weaker, sizeof(ret->weaker));
 	return 0;

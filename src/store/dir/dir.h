@@ -89,6 +89,8 @@ int dir_temp_open(struct dir_store *d, struct dir_temp *ret);
 char *dir_fd_path(int fd, char buf[static DIR_FD_PATH_BYTES]);
 /** dir_temp_publish() - sync the file and give it its name. Return: 0, STORE_EXISTS, or a negative errno. */
 int dir_temp_publish(struct dir_temp *t, int dir_fd, const char *leaf, bool only_if_absent);
+/** dir_temp_replace() - the same for a name that is taken, in any case. */
+int dir_temp_replace(struct dir_temp *t, int dir_fd, const char *leaf);
 void dir_temp_finish(struct dir_temp *t);
 static inline void cleanup_dir_temp(struct dir_temp *t)
 {
@@ -101,6 +103,16 @@ void dir_temp_sweep(struct dir_store *d);
 /** dir_write_iov() - write all of @iov at @offset, looking at @call between chunks. */
 int dir_write_iov(int fd, uint64_t offset, const struct iovec *iov, int count, const struct store_call *call);
 
+/* match.c: replacing the object with a certain etag. */
+
+/** DIR_OTHER - it is another one, or gone. */
+#define DIR_OTHER 2
+/** dir_publish_over() - sync the file and let it take the place of the object @key with the etag @etag, under the lock that all take who
+ * do that. Return: 0, DIR_OTHER, or a negative errno. */
+int dir_publish_over(struct dir_temp *t, int dir_fd, const char *leaf, const char *key, const char *etag);
+/** dir_matches_atomically() - has it one winner? As far as was found out. */
+bool dir_matches_atomically(const struct dir_store *d);
+
 /* foreign.c: what not every file system has, and what takes its place. */
 
 /** dir_look_at_place() - find out what can be known before anything is written; tmp_fd is open. */
@@ -109,6 +121,8 @@ void dir_look_at_place(struct dir_store *d);
 int dir_sync(struct dir_store *d, int dir_fd);
 /** dir_lock() - flock(); 0 also where there are no locks. */
 int dir_lock(struct dir_store *d, int fd, int operation);
+/** dir_has_locks() - does flock() work? As far as was found out. */
+bool dir_has_locks(const struct dir_store *d);
 /** dir_is_left() - does no living process hold this temporary? Where there are no locks its age tells. */
 bool dir_is_left(struct dir_store *d, int fd);
 /** dir_name_new() - give a synced temporary its name, unless that is taken. Return: 0, STORE_EXISTS, or a

@@ -70,6 +70,11 @@ int dir_lock(struct dir_store *d, int fd, int operation)
 	return 0;
 }
 
+bool dir_has_locks(const struct dir_store *d)
+{
+	return !lacks(d, DIR_LACKS_LOCKS);
+}
+
 bool dir_is_left(struct dir_store *d, int fd)
 {
 	struct stat st;

@@ -3,19 +3,42 @@
 #include "dir.h"
 
 #include <keepfs/base/iov.h>
+#include <keepfs/base/str.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 
+static void tell_etag(struct dir_store *d, int fd, const char *key, char *ret_etag)
+{
+	struct store_object object;
+	struct stat st;
+
+	if (!ret_etag || fstat(fd, &st) < 0)
+		return;
+	dir_fill_object(d, &st, key, &object);
+	str_copy(ret_etag, STORE_ETAG_BYTES, object.etag);
+}
+
+static int publish(struct dir_temp *temp, const char *key, const struct store_put_options *options)
+{
+	_cleanup(fd) int dir_fd = -1;
+	const char *leaf;
+
+	dir_fd = dir_walk_parent(temp->store, key, true, &leaf);
+	if (dir_fd < 0)
+		return dir_fd;
+	if (options->if_match)
+		return dir_publish_over(temp, dir_fd, leaf, key, options->if_match);
+	return dir_temp_publish(temp, dir_fd, leaf, options->only_if_absent);
+}
+
 int dir_put(struct store *s, const struct store_call *call, const char *key, const struct iovec *iov,
             int count, const struct store_put_options *options, struct error *err)
 {
 	struct dir_store *d = dir_store_of(s);
 	_cleanup(dir_temp) struct dir_temp temp = {.fd = -1};
-	_cleanup(fd) int dir_fd = -1;
-	const char *leaf;
 	int r;
 
 	if (options->lock)
@@ -26,10 +49,12 @@ int dir_put(struct store *s, const struct store_call *call, const char *key, con
 	r = dir_temp_open(d, &temp);
 	if (r == 0)
 		r = dir_write_iov(temp.fd, 0, iov, count, call);
-	if (r == 0) {
-		dir_fd = dir_walk_parent(d, key, true, &leaf);
-		r = dir_fd < 0 ? dir_fd : dir_temp_publish(&temp, dir_fd, leaf, options->only_if_absent);
-	}
+	if (r == 0)
+		r = publish(&temp, key, options);
+	if (r == DIR_OTHER)
+		return error_set(err, ERROR_CONFLICT, ESTALE, "%s: %s is another one now", s->name, key);
+	if (r == 0)
+		tell_etag(d, temp.fd, key, options->ret_etag);
 	return r < 0 ? dir_write_error(d, r, err, "write", key) : r;
 }
 
@@ -57,15 +82,16 @@ static int open_object_file(struct dir_store *d, const char *key, struct stat *r
 	return S_ISREG(ret_st->st_mode) ? take_fd(&fd) : -ENOENT;
 }
 
-/* @filled: counts the bytes that came, also when not all do. */
-static int read_iov(int fd, uint64_t offset, const struct iovec *iov, int count,
+/* @want: so many of the buffers' bytes; @filled: counts the bytes that came, also when not all do. */
+static int read_iov(int fd, uint64_t offset, uint64_t want, const struct iovec *iov, int count,
                     const struct store_call *call, const struct store_get_options *options, const char *etag,
                     uint64_t *filled)
 {
 	for (int i = 0; i < count; i++) {
-		for (size_t at = 0; at < iov[i].iov_len;) {
-			size_t left = iov[i].iov_len - at;
-			size_t len = left < DIR_CHUNK_BYTES ? left : DIR_CHUNK_BYTES;
+		for (size_t at = 0; at < iov[i].iov_len && *filled < want;) {
+			uint64_t left =
+			        iov[i].iov_len - at < want - *filled ? iov[i].iov_len - at : want - *filled;
+			size_t len = left < DIR_CHUNK_BYTES ? (size_t)left : DIR_CHUNK_BYTES;
 			int r = store_call_state(call);
 			ssize_t n;
 
@@ -109,16 +135,20 @@ int dir_get(struct store *s, const struct store_call *call, const char *key, uin
 	struct stat st;
 	_cleanup(fd) int fd = open_object_file(d, key, &st);
 	struct store_object object;
-	uint64_t filled = 0;
+	uint64_t filled = 0, want = iov_bytes(iov, count);
 	int r;
 
 	if (fd < 0)
 		return dir_error(d, fd, err, "read", key);
 	dir_fill_object(d, &st, key, &object);
-	r = check_read(d, &object, offset, iov_bytes(iov, count), options->if_match, err);
+	if (options->if_none_match && str_equal(options->if_none_match, object.etag))
+		return STORE_NOT_CHANGED;
+	if (options->to_the_end && object.bytes > 0 && object.bytes < want)
+		want = object.bytes;
+	r = check_read(d, &object, offset, want, options->if_match, err);
 	if (r < 0)
 		return r;
-	r = read_iov(fd, offset, iov, count, call, options, object.etag, &filled);
+	r = read_iov(fd, offset, want, iov, count, call, options, object.etag, &filled);
 	store_get_tell(options, object.etag, filled);
 	return r < 0 ? dir_error(d, r, err, "read", key) : 0;
 }

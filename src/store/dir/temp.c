@@ -96,7 +96,7 @@ static int take_temp_name(struct dir_temp *t)
 	               : 0;
 }
 
-static int replace(struct dir_temp *t, int dir_fd, const char *leaf)
+int dir_temp_replace(struct dir_temp *t, int dir_fd, const char *leaf)
 {
 	int r = take_temp_name(t);
 
@@ -119,7 +119,7 @@ int dir_temp_publish(struct dir_temp *t, int dir_fd, const char *leaf, bool only
 	 * name. */
 	r = dir_name_new(t, dir_fd, leaf);
 	if (r == STORE_EXISTS && !only_if_absent)
-		r = replace(t, dir_fd, leaf);
+		r = dir_temp_replace(t, dir_fd, leaf);
 	if (r < 0)
 		return r;
 	/* Also when it exists: whoever made it may not have come this far yet. */

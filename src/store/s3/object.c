@@ -36,28 +36,39 @@ char *s3_etag_quoted(const char *etag)
 	return str_starts(etag, "W/\"") ? mem_strdup(etag) : mem_printf("\"%s\"", etag);
 }
 
-static int put_attempt(struct s3 *s, const struct store_call *call, const char *key, const struct iovec *iov,
-                       int count, const struct store_put_options *options, bool conditional,
-                       struct error *err)
+/* The etag of the object that the answer is of, as callers may ask for it by If-Match: a weak one is no name
+ * of bytes, and matches nothing. */
+static void strong_etag(const struct net_response *answer, char ret_etag[static STORE_ETAG_BYTES])
+{
+	char text[STORE_ETAG_BYTES + 8];
+
+	net_header_find(answer, "etag", text, sizeof(text));
+	s3_etag(str_starts(text, "W/") ? "" : text, ret_etag);
+}
+
+int s3_put_attempt(struct s3 *s, const struct store_call *call, const char *key, const struct iovec *iov,
+                   int count, const struct store_put_options *options, const char *condition,
+                   const char *value, struct error *err)
 {
 	_cleanup(net_response) struct net_response answer = {0};
 	struct s3_request request = {.method = "PUT", .key = key, .body = iov, .body_count = count};
-	const char *type =
-	        options && options->content_type ? options->content_type : "application/octet-stream";
+	const char *type = options->content_type ? options->content_type : "application/octet-stream";
 	struct s3_lock_texts texts;
 	int r;
 
 	s3_add_header(&request, "content-type", type);
 	s3_add_encryption(s, &request);
-	if (conditional)
-		s3_add_header(&request, "if-none-match", "*");
-	if (options && options->lock)
+	if (condition)
+		s3_add_header(&request, condition, value);
+	if (options->lock)
 		s3_add_lock(&request, options->lock, &texts);
 	r = s3_perform(s, call, &request, &answer, err);
 	if (r)
 		return r;
 	s3_check_encryption(s, &answer);
-	if (options && options->ret_version)
+	if (options->ret_etag)
+		strong_etag(&answer, options->ret_etag);
+	if (options->ret_version)
 		net_header_find(&answer, "x-amz-version-id", options->ret_version, STORE_VERSION_BYTES);
 	return 0;
 }
@@ -73,7 +84,7 @@ static int put_after_look(struct s3 *s, const struct store_call *call, const cha
 		return STORE_EXISTS;
 	if (r != -ENOENT)
 		return r;
-	return put_attempt(s, call, key, iov, count, options, false, err);
+	return s3_put_attempt(s, call, key, iov, count, options, NULL, NULL, err);
 }
 
 int s3_put(struct store *store, const struct store_call *call, const char *key, const struct iovec *iov,
@@ -87,11 +98,13 @@ int s3_put(struct store *store, const struct store_call *call, const char *key, 
 	r = s3_check_put_lock(s, call, options, err);
 	if (r < 0)
 		return r;
-	if (!options || !options->only_if_absent)
-		return put_attempt(s, call, key, iov, count, options, false, err);
+	if (options->if_match)
+		return s3_put_if_match(s, call, key, iov, count, options, err);
+	if (!options->only_if_absent)
+		return s3_put_attempt(s, call, key, iov, count, options, NULL, NULL, err);
 	if (atomic_load(&s->no_conditional_put))
 		return put_after_look(s, call, key, iov, count, options, err);
-	r = put_attempt(s, call, key, iov, count, options, true, err);
+	r = s3_put_attempt(s, call, key, iov, count, options, "if-none-match", "*", err);
 	if (r && err->http_status == 412)
 		return STORE_EXISTS;
 	if (r != -EOPNOTSUPP || err->http_status != 501 || s->conf->conditional_puts == CONF_CONDITIONAL_YES)
@@ -132,6 +145,17 @@ static int wrong_answer(const struct s3 *s, const char *key, const char *what, s
 	return -EPROTO;
 }
 
+/* Whether it brought an object that ends before the buffers do, when that is as good. */
+static bool is_whole(const struct net_response *answer, uint64_t want)
+{
+	struct content_range range;
+
+	if (answer->status == 200)
+		return answer->into_bytes <= want;
+	return parse_content_range(answer, &range) && range.first == 0 && range.to_the_end &&
+	       answer->into_bytes == range.last + 1;
+}
+
 /* Whether a 2xx answer brought the bytes that were asked for. */
 static int check_range(const struct s3 *s, const char *key, uint64_t offset, uint64_t want,
                        const struct net_response *answer, struct error *err)
@@ -170,16 +194,6 @@ static int check_etag(const struct s3 *s, const char *key, const char *want,
 		return 0;
 	return error_set(err, ERROR_CONFLICT, ESTALE, "GET %s/%s: the object is another one now",
 	                 s->store.name, key);
-}
-
-/* The etag of the object that the answer is of, as callers may ask for it by If-Match: a weak one is no name
- * of bytes, and matches nothing. */
-static void strong_etag(const struct net_response *answer, char ret_etag[static STORE_ETAG_BYTES])
-{
-	char text[STORE_ETAG_BYTES + 8];
-
-	net_header_find(answer, "etag", text, sizeof(text));
-	s3_etag(str_starts(text, "W/") ? "" : text, ret_etag);
 }
 
 /* How many bytes from @offset on the answer says that it holds; 0: others. */
@@ -249,6 +263,14 @@ static int judge_answer(const struct s3 *s, const char *key, uint64_t offset, ui
 	char etag[STORE_ETAG_BYTES];
 	int r = options->if_match ? check_etag(s, key, options->if_match, answer, err) : 0;
 
+	strong_etag(answer, etag);
+	/* A server that does not know If-None-Match sends it all the same. */
+	if (!r && options->if_none_match && *etag && str_equal(etag, options->if_none_match))
+		return STORE_NOT_CHANGED;
+	if (!r && options->to_the_end && is_whole(answer, want)) {
+		store_get_tell(options, etag, answer->into_bytes);
+		return 0;
+	}
 	if (!r) {
 		r = check_range(s, key, offset, want, answer, err);
 		if (r == -EPROTO)
@@ -256,7 +278,6 @@ static int judge_answer(const struct s3 *s, const char *key, uint64_t offset, ui
 	}
 	if (r)
 		return r;
-	strong_etag(answer, etag);
 	store_get_tell(options, etag, want);
 	return 0;
 }
@@ -266,7 +287,7 @@ int s3_get(struct store *store, const struct store_call *call, const char *key, 
 {
 	struct s3 *s = (struct s3 *)store;
 	_cleanup(net_response) struct net_response answer = {0};
-	_cleanup(free) char *quoted = NULL;
+	_cleanup(free) char *quoted = NULL, *quoted_old = NULL;
 	struct arriving arriving = {.offset = offset, .options = options};
 	struct s3_request request = {.method = "GET",
 	                             .key = key,
@@ -287,7 +308,13 @@ int s3_get(struct store *store, const struct store_call *call, const char *key, 
 		quoted = s3_etag_quoted(options->if_match);
 		s3_add_header(&request, "if-match", quoted);
 	}
+	if (options->if_none_match) {
+		quoted_old = s3_etag_quoted(options->if_none_match);
+		s3_add_header(&request, "if-none-match", quoted_old);
+	}
 	r = s3_perform(s, call, &request, &answer, err);
+	if (r && answer.status == 304 && options->if_none_match)
+		return STORE_NOT_CHANGED;
 	if (r == -EMSGSIZE)
 		return wrong_answer(
 		        s, key, "the server sent more than was asked for; it seems to ignore ranges", err);

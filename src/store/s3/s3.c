@@ -44,6 +44,7 @@ static int s3_features(struct store *store, struct store_features *ret, struct e
 	        .capacity_bytes = conf->capacity_bytes ? conf->capacity_bytes : STORE_UNKNOWN,
 	        .available_bytes = STORE_UNKNOWN,
 	        .atomic_absent = !atomic_load(&s->no_conditional_put),
+	        .atomic_match = atomic_load(&s->conditional_match) != S3_MATCH_FAILS,
 	        .lock_mode = (enum store_lock_mode)conf->object_lock,
 	        .lock_min_us = conf->lock_min_ms * 1000,
 	        .lock_max_us = conf->lock_max_ms * 1000,

@@ -37,6 +37,7 @@ struct s3 {
 	struct sigv4_key key;           /* lock: of the last request */
 	uint64_t key_serial;            /* lock: of the credentials that it is derived from; 0: none */
 	atomic_bool no_conditional_put; /* the server answered 501 to If-None-Match, or is known to */
+	atomic_int conditional_match;   /* enum s3_match: what it makes of If-Match on a put */
 	atomic_bool warned_encryption;
 	atomic_bool keeps_versions;       /* a deletion was answered with a delete marker */
 	atomic_bool can_lock;             /* the server has said that the bucket has object lock */
@@ -45,6 +46,9 @@ struct s3 {
 	unsigned long long versions_left; /* lock; deletions of which a version could not be deleted */
 	char versions_why[STORE_NOTE_BYTES / 2]; /* lock; of the last of them */
 };
+
+/* WORKS_BARE: without the quotes that RFC 9110 asks for. */
+enum s3_match { S3_MATCH_UNKNOWN, S3_MATCH_WORKS, S3_MATCH_WORKS_BARE, S3_MATCH_FAILS };
 
 #define S3_QUERY_MAX  8
 #define S3_HEADER_MAX 12
@@ -107,6 +111,14 @@ int s3_remove_versions(struct s3 *s, const struct store_call *call, const char *
                        const struct net_response *answer, struct error *err);
 /** s3_describe_versions() - what deletions have found out, into @ret's texts. */
 void s3_describe_versions(struct s3 *s, struct store_features *ret);
+
+/** s3_put_attempt() - one PUT. @condition: the name of a header, NULL: none; @value: of it. @options: not NULL. */
+int s3_put_attempt(struct s3 *s, const struct store_call *call, const char *key, const struct iovec *iov,
+                   int count, const struct store_put_options *options, const char *condition,
+                   const char *value, struct error *err);
+/** s3_put_if_match() - the slot put, of options that have if_match; @err: not NULL. */
+int s3_put_if_match(struct s3 *s, const struct store_call *call, const char *key, const struct iovec *iov,
+                    int count, const struct store_put_options *options, struct error *err);
 
 /** s3_each_version() - a page (1000) of the versions and delete markers of all keys that begin with @full_prefix. */
 int s3_each_version(struct s3 *s, const struct store_call *call, const char *full_prefix,

@@ -155,7 +155,7 @@ static int fault_get(struct store *s, const struct store_call *call, const char 
 	r = inner->ops->get(inner, call, key, offset, iov, count, &inner_options, err);
 	if (r == 0 && what == FAULT_CORRUPT)
 		flip_a_byte(iov, count);
-	if (what == FAULT_TIMEOUT)
+	if (what == FAULT_TIMEOUT && filled)
 		lose_second_half(iov, count, &filled);
 	if (options->ret_filled)
 		*options->ret_filled = filled;

@@ -70,6 +70,8 @@ static bool counts_as_failure(enum store_call_kind kind, int r)
 {
 	if (r >= 0 || r == -ECANCELED)
 		return false;
+	if (kind == STORE_CALL_PUT)
+		return r != -ESTALE;
 	if (kind == STORE_CALL_GET || kind == STORE_CALL_HEAD)
 		return r != -ENOENT && r != -ERANGE && r != -ESTALE;
 	return true;
@@ -112,9 +114,9 @@ static int meter_get(struct store *s, const struct store_call *call, const char 
 
 	err = begin_call(&c, s, STORE_CALL_GET, err);
 	r = end_call(&c, inner->ops->get(inner, call, key, offset, iov, count, options, err),
-	             iov_bytes(iov, count));
+	             options->to_the_end ? 0 : iov_bytes(iov, count));
 	/* What came before it broke off is kept, and not asked for again. */
-	if (r < 0 && options->ret_filled)
+	if ((r < 0 || (r == 0 && options->to_the_end)) && options->ret_filled)
 		atomic_fetch_add(&c.m->metrics->of[STORE_CALL_GET].bytes, *options->ret_filled);
 	return r;
 }

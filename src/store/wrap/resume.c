@@ -103,6 +103,23 @@ static int try_once(struct resume *g, struct tries *t, const char *key, uint64_t
 	return g->done == g->want ? 0 : r;
 }
 
+/* What is asked for whole, and only when it is another one: there is nothing to go on with, it begins again. */
+static int get_small(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
+                     const struct iovec *iov, int count, const struct store_get_options *options,
+                     struct error *err)
+{
+	struct store *inner = retry_of(s)->inner;
+	struct tries t;
+	int r;
+
+	tries_begin(&t, s, call);
+	r = TRY(&t, ({
+		store_get_begin(options);
+		inner->ops->get(inner, &t.call, key, offset, iov, count, options, &t.error);
+	}));
+	return tries_end(&t, r, err);
+}
+
 int retry_resumed_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
                       const struct iovec *iov, int count, const struct store_get_options *options,
                       struct error *err)
@@ -113,6 +130,8 @@ int retry_resumed_get(struct store *s, const struct store_call *call, const char
 	struct tries t;
 	int r;
 
+	if (options->if_none_match || options->to_the_end)
+		return get_small(s, call, key, offset, iov, count, options, err);
 	tries_begin(&t, s, call);
 	r = TRY(&t, try_once(&g, &t, key, offset));
 	store_get_tell(options, g.done ? g.etag : "", g.done);

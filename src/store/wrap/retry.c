@@ -2,7 +2,7 @@
 /*
  * The one place where calls are tried again; how is in tries.c, and in resume.c for gets. A failed call may
  * have been carried out: its answer was lost. Most calls can simply be made again. Two cannot, since the
- * second is refused because of the first: a put with only_if_absent, and a completion. These look whether the
+ * second is refused because of the first: a put with a condition, and a completion. These look whether the
  * object is the one they would have made.
  */
 #include "tries.h"
@@ -10,6 +10,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/iov.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
 
 #include <errno.h>
 #include <string.h>
@@ -58,6 +59,22 @@ static int is_it_ours(struct store *s, const struct store_call *call, const char
 	return len == bytes && same_bytes(iov, count, data) ? 0 : STORE_EXISTS;
 }
 
+/* The condition does not hold, or not any more, since our own first try made it so: 0; else @r. */
+static int condition_failed(struct tries *t, struct store *s, const char *key, const struct iovec *iov,
+                            int count, const struct store_put_options *options, int r, struct error *err)
+{
+	struct store_object there = {0};
+	int found = options->ret_etag ? store_head(s, &t->call, key, &there, err) : 0;
+
+	if (found == 0)
+		found = is_it_ours(s, &t->call, key, iov, count, err);
+	if (found == STORE_EXISTS || found == -ENOENT)
+		return r < 0 ? tries_end(t, r, err) : r;
+	if (found == 0 && options->ret_etag)
+		str_copy(options->ret_etag, STORE_ETAG_BYTES, there.etag);
+	return found;
+}
+
 static int retry_put(struct store *s, const struct store_call *call, const char *key, const struct iovec *iov,
                      int count, const struct store_put_options *options, struct error *err)
 {
@@ -67,8 +84,8 @@ static int retry_put(struct store *s, const struct store_call *call, const char 
 
 	tries_begin(&t, s, call);
 	r = TRY(&t, inner->ops->put(inner, &t.call, key, iov, count, options, &t.error));
-	if (r == STORE_EXISTS && t.failed)
-		return is_it_ours(s, &t.call, key, iov, count, err);
+	if (t.failed && (r == STORE_EXISTS || (r == -ESTALE && options->if_match)))
+		return condition_failed(&t, s, key, iov, count, options, r, err);
 	return tries_end(&t, r, err);
 }
 

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One writer, many readers: what they serve, what they refuse, how they follow, and what that costs in requests."""
+import errno
+import os
+import subprocess
+import time
+
+import pytest
+
+import daemon
+import stores
+
+FOLLOW_S = 1
+
+
+@pytest.fixture
+def new_reader(new_keepfs, tmp_path, store):
+    """a reader of the store, not mounted; it has no job, as a host that only serves backups"""
+    def make(name, store=store, **settings):
+        reader = new_keepfs({}, store=store, directory=tmp_path / name, role="reader", follow=f"{FOLLOW_S}s", **settings)
+        return reader
+
+    return make
+
+
+def tree(keepfs):
+    """all that is below backups/, with numbers, sizes, times, modes"""
+    done = subprocess.run(["find", str(keepfs.path("backups")), "-printf", "%P %y %i %s %m %l\n"], capture_output=True, text=True, check=True)
+    # After a removal SHA256SUMS has the time at which each of them has heard of it.
+    times = subprocess.run(["find", str(keepfs.path("backups")), "-type", "f", "!", "-name", "SHA256SUMS", "-printf", "%P %T@\n"],
+                           capture_output=True, text=True, check=True)
+    return sorted(done.stdout.splitlines()) + sorted(times.stdout.splitlines())
+
+
+def follow(writer, reader):
+    daemon.wait_until(lambda: tree(reader) == tree(writer), lambda: f"{tree(writer)}\n{tree(reader)}\n{reader.text('status', 'health')}")
+
+
+def hold_of(keepfs, name):
+    try:
+        return os.getxattr(keepfs.path("backups", "full", name), "user.keepfs.hold")
+    except OSError as error:
+        assert error.errno == errno.ENODATA
+        return b""
+
+
+def requests(keepfs):
+    """how often the store was asked, by kind"""
+    found = {}
+    for line in keepfs.text("status", "metrics.prom").splitlines():
+        if line.startswith("keepfs_store_calls_total{"):
+            labels, value = line.rsplit(" ", 1)
+            found[labels] = float(value)
+    return found
+
+
+@pytest.mark.parametrize("store", ["dir", "ceph", "swift"], indirect=True)
+def test_readers_serve_the_same_tree(new_keepfs, new_reader, tmp_path, store):
+    writer = new_keepfs(directory=tmp_path / "writer", trash="1h").mount()
+    writer.backup()
+    one = new_reader("one").mount()
+    two = new_reader("two").mount()
+    for reader in (one, two):
+        follow(writer, reader)
+    # What is made, held, removed, and brought back.
+    writer.backup()
+    name = writer.artifacts()[0]
+    writer.write("hold", f"backups/full/{name} on name=audit reason='who asks'")
+    for reader in (one, two):
+        follow(writer, reader)
+        daemon.wait_until(lambda: b"who asks" in hold_of(reader, name), "the hold to be seen")
+    writer.write("hold", f"backups/full/{name} off name=audit")
+    writer.path("backups", "full", name).unlink()
+    for reader in (one, two):
+        follow(writer, reader)
+        assert reader.artifacts() == writer.artifacts() != [name]
+    writer.write("undelete", f"backups/full/{name}")
+    for reader in (one, two):
+        follow(writer, reader)
+    # The same bytes, and rsync has nothing to copy.
+    target = tmp_path / "copy"
+    subprocess.run(["rsync", "-a", f"{writer.path('backups')}/", target], check=True)
+    again = subprocess.run(["rsync", "-ain", f"{one.path('backups')}/", target], check=True, capture_output=True, text=True).stdout
+    assert [line for line in again.splitlines() if line.startswith(">f") and "SHA256SUMS" not in line] == []
+    for name in writer.artifacts():
+        assert one.path("backups", "full", name).read_bytes() == writer.path("backups", "full", name).read_bytes()
+    assert "following" in one.text("status", "health") and "last heard" in one.text("status", "health")
+
+
+def test_a_reader_changes_nothing(new_keepfs, new_reader, tmp_path, store, pg, target):
+    """what would write is refused with a reason; what only reads works"""
+    writer = new_keepfs(directory=tmp_path / "writer").mount()
+    writer.backup()
+    reader = new_reader("reader").mount()
+    follow(writer, reader)
+    name = reader.artifacts()[0]
+    before = {key: store.get(key) for key in store.keys()}
+    for control, command in (("trigger", "now"), ("hold", f"backups/full/{name} on reason=x"), ("prune", "now"), ("schedule", "off"),
+                             ("undelete", f"backups/full/{name}"), ("erase", "anything")):
+        with pytest.raises(OSError) as caught:
+            reader.write(control, command)
+        assert caught.value.errno == errno.EROFS, control
+        assert "role = reader" in reader.text("control", control)
+    with pytest.raises(OSError) as caught:
+        reader.path("backups", "full", name).unlink()
+    assert caught.value.errno == errno.EROFS
+    assert "role = reader" in reader.text("status", "last-error")
+    run = int(reader.ask("verify", f"backups/full/{name}").split()[0])
+    assert reader.wait_run(run)["state"] == "completed", reader.history(run)
+    run = int(reader.ask("restore", f"full/{name} into={target} server={pg.uri('postgres')}").split()[0])
+    assert reader.wait_run(run)["state"] == "completed", reader.history(run)
+    assert os.listdir(reader.path("inside", "full", name.removesuffix(".dump")) if reader.path("inside", "full", name.removesuffix(".dump")).exists()
+                      else reader.path("inside", "full", name))
+    reader.unmount()
+    refused = reader.run("run", "full", check=False)
+    assert refused.returncode != 0
+    assert {key: store.get(key) for key in store.keys()} == before
+    assert reader.store.uploads() == []
+
+
+def test_a_store_that_is_down(new_keepfs, new_reader, s3_servers, tmp_path):
+    """what is known is served, and since when it is not followed is said; then it catches up"""
+    server = s3_servers("ceph")
+    store = stores.S3Store(server, f"test-readers-{os.getpid()}")
+    link = stores.Link(server.facts["ENDPOINT"])
+    try:
+        writer = new_keepfs(directory=tmp_path / "writer", store=store).mount()
+        writer.backup()
+        far = stores.S3Store(server, store.prefix)
+        far.settings["endpoint"] = link.endpoint
+        reader = new_reader("reader", store=far)
+        reader.store_settings["retry_deadline"] = "1s"
+        reader.write_conf()
+        reader.mount()
+        follow(writer, reader)
+        link.cut()
+        daemon.wait_until(lambda: "it goes on by itself when the store answers" in reader.text("status", "health"), lambda: reader.text("status", "health"))
+        assert reader.text("status", "health").startswith("WARN")
+        assert reader.artifacts() == writer.artifacts()
+        writer.backup()
+        # A start without the store serves what was known.
+        reader.remount()
+        assert len(reader.artifacts()) == 1
+        link.join()
+        follow(writer, reader)
+        reader.unmount()
+        writer.unmount()
+    finally:
+        link.cut()
+        store.clear()
+
+
+def test_far_behind(new_keepfs, new_reader, tmp_path, store):
+    """a reader that was away for longer than the changes are kept compares everything; so it does after a writer's crash"""
+    writer = new_keepfs(directory=tmp_path / "writer").mount()
+    writer.backup()
+    reader = new_reader("reader").mount()
+    follow(writer, reader)
+    writer.kill()
+    store.remove("state/head.json")  # all that was told is lost
+    writer.mount()
+    writer.backup()
+    first = writer.artifacts()[0]
+    writer.path("backups", "full", first).unlink()
+    follow(writer, reader)
+    assert first not in reader.artifacts()
+
+
+@pytest.mark.parametrize("store", ["ceph"], indirect=True)
+def test_a_reader_that_waits_asks_once_each_time(new_keepfs, new_reader, tmp_path, store):
+    """one conditional get for each look, and nothing else; a change costs two more"""
+    writer = new_keepfs(directory=tmp_path / "writer").mount()
+    writer.backup()
+    # What the writer tells only after the reader compared would be asked for once more.
+    (name,) = writer.artifacts()
+    daemon.wait_until(lambda: name in writer.store.get("state/head.json").decode(), "the writer to tell of it")
+    reader = new_reader("reader").mount()
+    follow(writer, reader)
+
+    def compared():
+        before = requests(reader)
+        looks = sum(before.values())
+        daemon.wait_until(lambda: sum(requests(reader).values()) >= looks + 5, "five looks")
+        after = requests(reader)
+        return {kind: after[kind] - before.get(kind, 0) for kind in after if after[kind] != before.get(kind, 0)}
+
+    began = time.monotonic()
+    asked = compared()
+    took_s = time.monotonic() - began
+    assert list(asked) == [kind for kind in asked if '"get"' in kind], asked
+    assert sum(asked.values()) <= took_s / FOLLOW_S + 2, (asked, took_s)
