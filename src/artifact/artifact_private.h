@@ -38,6 +38,9 @@ static inline void cleanup_artifact_broken(struct artifact_broken *b)
 /** artifact_learn_place() - the manifest @m, which was found in the store @id, has its number, listed or not: no other one gets it. */
 int artifact_learn_place(const struct repository *repo, uint64_t id, const struct manifest *m,
                          struct error *err);
+/** artifact_learn_numbers() - artifact_learn_place() of all manifests of a store that the catalog does not know: before a number is given out by one that may be older than the store. */
+int artifact_learn_numbers(struct repository *repo, struct store *store, uint64_t store_id,
+                           const struct store_call *call, struct error *err);
 /** artifact_end_links() - the manifests of @path are gone from @place, or never came there: the chain is told (chain_end()). Before the catalog forgets the intent
  * or the tomb: what fails is done again with these. */
 int artifact_end_links(const struct repository *repo, const struct artifact_place *place,

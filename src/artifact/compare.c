@@ -330,7 +330,12 @@ static int compare_one(struct comparison *c, struct error *err)
 	kept = keep_numbers(c, r == 0 ? err : NULL);
 	if (r == 0)
 		r = kept;
-	return r < 0 ? r : find_missing(c, err);
+	if (r == 0)
+		r = find_missing(c, err);
+	/* Behind it: the numbers of all manifests are known now. */
+	if (r == 0)
+		chain_tidy(c->repo->chain, &at, c->now_us);
+	return r;
 }
 
 /* What is wrong with one store of a tenant is told, and is no reason to know less of all others. */
@@ -491,6 +496,40 @@ static int compare_everything(struct comparison *all, struct repository *repo, s
 	if (r == 0)
 		r = catalog_set_unlisted(repo->catalog, c.unlisted, c.unlisted_count, err);
 	comparison_finish(&c);
+	return r;
+}
+
+static int learn_number(struct comparison *c, const char *key, struct error *err)
+{
+	_cleanup(free) char *path = manifest_path_of_key(key);
+	_cleanup(manifest) struct manifest m = {0};
+	struct error why = {0};
+	int r = path ? catalog_knows(c->repo->catalog, path) : 1;
+
+	if (r != 0)
+		return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
+	r = artifact_fetch(c->repo, c->store, &c->call, path, &m, &why);
+	if (r == -ENOENT || r == ARTIFACT_UNUSABLE || r == -ENOTSUP)
+		return 0;
+	if (r < 0 && err)
+		*err = why;
+	return r < 0 ? r : artifact_learn_place(c->repo, c->store_id, &m, err);
+}
+
+int artifact_learn_numbers(struct repository *repo, struct store *store, uint64_t store_id,
+                           const struct store_call *call, struct error *err)
+{
+	struct comparison c = {.repo = repo, .store = store, .store_id = store_id, .call = *call};
+	_cleanup(listing) struct listing l = {.store = store, .call = call, .prefix = "manifests/"};
+	const struct store_object *object;
+	int r;
+
+	while ((r = listing_peek(&l, &object, err)) == 0 && object) {
+		r = learn_number(&c, object->key, err);
+		if (r < 0)
+			return r;
+		listing_pop(&l);
+	}
 	return r;
 }
 
