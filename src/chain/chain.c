@@ -414,7 +414,7 @@ static int give_rewritten(struct chain *c, const struct chain_at *at, const stru
 	e->sequence = w->m->chain.sequence;
 	str_copy(e->hash, sizeof(e->hash), w->before);
 	str_copy(e->now, sizeof(e->now), w->m->chain.hash);
-	r = make_ready(c, at, keys, err);
+	r = chain_make_ready(c, at, keys, err);
 	return r < 0 ? r : catalog_chain_give(c->catalog, at->id, make_rewritten, w, err);
 }
 
