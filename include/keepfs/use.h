@@ -21,6 +21,13 @@ extern const struct make_kind use_verify;
 extern const struct make_kind use_replicate;
 
 /**
+ * use_rewrap - encrypted backups get the recipients that the configuration names now (artifact_rewrap())
+ * Words: backups, jobs, directories, or "all". Pairs: plan=yes (only says what would be done), again=yes (also those that have these recipients: the passphrase is
+ * another one). Needs an identity, but for a plan.
+ */
+extern const struct make_kind use_rewrap;
+
+/**
  * use_restore - bring dumps back into databases
  * Words: backups, or directories (what was made last in each); or none, with run=17 (all that a run has made, in its order). "forget": what
  * earlier restores have left is settled. Pairs: docs/man/keepfs.1.scd, RESTORE.

@@ -13,7 +13,10 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/compare.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/rewraps.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/catalog/stores.h>
+#include <keepfs/chain.h>
 
 char *artifact_path_of_mark(const char *key)
 {
@@ -47,12 +50,25 @@ static bool is_the_same(struct repository *repo, const struct manifest *m)
 	       str_equal(known.sha256, m->sha256);
 }
 
+/* It is what it was; but another keepfs may have rewrapped it. */
+static int take_other_objects(struct repository *repo, const struct manifest *m, struct error *err)
+{
+	int r;
+
+	if (artifact_is_as_listed(repo, m))
+		return 0;
+	r = catalog_relist_artifact(repo->catalog, m, err);
+	if (r == 0)
+		artifact_tell_rewrapped(repo, m);
+	return r;
+}
+
 static int list_made(struct repository *repo, const struct manifest *m, struct error *err)
 {
 	int r;
 
 	if (is_the_same(repo, m))
-		return 0;
+		return take_other_objects(repo, m, err);
 	r = artifact_forget(repo, ino_of_artifact(m->path), err);
 	if (r == 0)
 		r = drop_old_row(repo, m, err);
@@ -62,14 +78,28 @@ static int list_made(struct repository *repo, const struct manifest *m, struct e
 		r = catalog_raise_run_number(repo->catalog, m->run_id, err);
 	if (r == 0)
 		artifact_tell_listed(repo, m);
-	return r > 0 ? 0 : r;
+	/* Another one has its place: whoever compares all tells of it. */
+	return r > 0 || r == -EEXIST ? 0 : r;
+}
+
+/* It may be signed with a key that took the place of the one that is known here. */
+static int fetch_made(struct repository *repo, const struct store_call *call, const char *path,
+                      struct manifest *ret, struct error *err)
+{
+	const struct chain_at at = {.id = CATALOG_MAIN_STORE, .store = repository_store(repo), .call = call};
+	int r = artifact_fetch(repo, at.store, call, path, ret, err), learnt;
+
+	if (r != ARTIFACT_UNUSABLE || !repo->chain)
+		return r;
+	learnt = chain_learn(repo->chain, &at, NULL, err);
+	return learnt < 0 ? learnt : artifact_fetch(repo, at.store, call, path, ret, err);
 }
 
 int artifact_follow_made(struct repository *repo, const char *path, struct cancel *cancel, struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
 	_cleanup(manifest) struct manifest m = {0};
-	int r = artifact_fetch(repo, repository_store(repo), &call, path, &m, err);
+	int r = fetch_made(repo, &call, path, &m, err);
 
 	if (r == 0)
 		sealed_take_facts(repo, repository_store(repo), &call, &m);

@@ -19,6 +19,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/stores.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/store/proof.h>
 
 #define FEW     32  /* objects for which no threads are started */
@@ -137,6 +138,12 @@ int artifact_lock_objects(struct store *store, const struct store_call *call, co
                           const struct store_lock *lock, struct error *err)
 {
 	return lock_or_hold_objects(store, call, m, lock, false, err);
+}
+
+int artifact_hold_objects(struct store *store, const struct store_call *call, const struct manifest *m,
+                          struct error *err)
+{
+	return lock_or_hold_objects(store, call, m, NULL, true, err);
 }
 
 /* With what lies beside the manifest, and at last that. */
@@ -274,6 +281,20 @@ static int look_at_lock(struct lock_look *l, struct error *err)
 	/* A store that has none: what a manifest says was true where it was copied from. */
 	if (r == -ENOTSUP || (r < 0 && err->errnum == EOPNOTSUPP))
 		r = 0;
+	return r;
+}
+
+int artifact_stored_lock(struct repository *repo, struct store *store, const struct store_call *call,
+                         const char *path, struct store_lock *ret, struct error *err)
+{
+	struct lock_look l = {
+	        .repo = repo, .call = call, .ino = ino_of_artifact(path), .path = path, .store = store};
+	int r;
+
+	catalog_lock_of(repo->catalog, l.ino, &l.known);
+	r = look_at_lock(&l, err);
+	if (r == 0)
+		*ret = l.there;
 	return r;
 }
 

@@ -16,6 +16,7 @@
  *   runs.c, targets.c      the history
  *   rebuild.c, known.c     the frame in which all artifacts are listed anew; what of them no manifest tells
  *   replicas.c             what further stores have of artifacts
+ *   rewraps.c              artifacts that get other objects
  *   records.c              what leaves the catalog for the store
  *   compare.c              what the catalog and the store have different
  *   copy.c, copy_make.c    the copy for the store; copy_file.c, restored.c: a catalog that is made from one
@@ -32,7 +33,7 @@
  *
  *   connection.c           one connection to SQLite
  *   access.c               who may use which: queries and transactions
- *   migrations.c, schema.c, open.c  the file itself
+ *   migrations.c, schema.c, open.c  the file itself; schema_maker.c: what a new one begins with
  */
 #include "connection.h"
 
@@ -43,6 +44,8 @@
 /** migrations - the history of the tables, the oldest first: scripts of SQL. */
 extern const char *const migrations[];
 extern const size_t migration_count;
+/** schema_whole - what all of them make of an empty file, as one script; made by the build (schema_maker.c). */
+extern const char schema_whole[];
 /** schema_migrate() - bring the file to the newest format, or refuse it; the reason is in @c->error. */
 int schema_migrate(struct connection *c);
 /** schema_migrate_to() - the same up to format @newest, as the keepfs did that knew no newer one: for tests. */

@@ -12,7 +12,10 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/inside.h>
 #include <keepfs/inside/attach.h>
+#include <keepfs/use/erasures.h>
 
 #include <errno.h>
 #include <string.h>
@@ -115,10 +118,55 @@ static int write_attach(struct fs *fs, const struct node *node, struct spool *ou
 	return write_dump_text(fs, node, "-- ", write_attach_of, out);
 }
 
+/* Only where there is something to say. */
+
+static bool append_erased(struct fs *fs, const struct node *node, struct str *out)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	const struct erasures_asked asked = {.conf = fs->ctx.conf, .m = &m};
+
+	return erasures_any_here(fs->ctx.conf) &&
+	       catalog_manifest(fs->ctx.repository->catalog, node->entry.ino, &m) == 0 &&
+	       erasures_append_notice(&asked, out);
+}
+
+static bool has_erased(struct fs *fs, const struct node *node)
+{
+	_cleanup(str) struct str ignored = {0};
+
+	return append_erased(fs, node, &ignored);
+}
+
+static int write_erased(struct fs *fs, const struct node *node, struct spool *out)
+{
+	_cleanup(str) struct str notice = {0};
+
+	if (!append_erased(fs, node, &notice))
+		return -ENOENT;
+	spool_appendf(out, "%s\n", str_text(&notice));
+	return spool_error(out);
+}
+
+static uint64_t generation_of_erased(struct fs *fs, const struct node *node)
+{
+	return erasures_stamp(fs->ctx.conf) + 1;
+}
+
+#define TEXT_ERASED 3
+
+static bool text_is_there(struct fs *fs, const struct node *directory, const struct made_file *text)
+{
+	return text->number != TEXT_ERASED || has_erased(fs, directory);
+}
+
 static const struct made_file inside_texts[] = {
         {.number = 0, .name = "toc.txt", .write = write_toc, .generation = text_of_dump},
         {.number = 1, .name = "schema.sql", .write = write_schema, .generation = text_of_dump},
         {.number = 2, .name = "attach.sql", .write = write_attach, .generation = text_of_dump},
+        {.number = TEXT_ERASED,
+         .name = ERASED_NAME,
+         .write = write_erased,
+         .generation = generation_of_erased},
 };
 
 static void node_of_text(const struct node *like, const struct made_file *text, struct node *ret)
@@ -128,27 +176,52 @@ static void node_of_text(const struct node *like, const struct made_file *text, 
 	ret->file = text;
 }
 
+static const struct made_file *made_text(unsigned number)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(inside_texts); i++)
+		if (inside_texts[i].number == number)
+			return &inside_texts[i];
+	return NULL;
+}
+
 int dump_text_load(struct fs *fs, uint32_t part, struct node *ret)
 {
+	const struct made_file *text = part >= PART_TEXTS ? made_text(part - PART_TEXTS) : NULL;
+
+	if (!text)
+		return -ENOENT;
+	ret->class = &class_inside_text;
+	ret->file = text;
+	return 0;
+}
+
+int dump_text_child(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
+{
 	for (size_t i = 0; i < ARRAY_SIZE(inside_texts); i++) {
-		if (PART_TEXTS + inside_texts[i].number == part) {
-			ret->class = &class_inside_text;
-			ret->file = &inside_texts[i];
+		if (strcmp(name, inside_texts[i].name) == 0 &&
+		    text_is_there(fs, directory, &inside_texts[i])) {
+			node_of_text(directory, &inside_texts[i], ret);
 			return 0;
 		}
 	}
 	return -ENOENT;
 }
 
-int dump_text_child(const struct node *directory, const char *name, struct node *ret)
+int inside_erased_of(struct fs *fs, const struct node *like, const struct catalog_entry *entry,
+                     struct node *ret)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(inside_texts); i++) {
-		if (strcmp(name, inside_texts[i].name) == 0) {
-			node_of_text(directory, &inside_texts[i], ret);
-			return 0;
-		}
-	}
-	return -ENOENT;
+	struct node of_dump = {.entry = *entry, .cancel = like->cancel, .in_haste = like->in_haste};
+	uint32_t number;
+	int r = has_erased(fs, &of_dump)
+	                ? catalog_inside_number(fs->ctx.repository->catalog, entry->ino, &number, NULL)
+	                : -ENOENT;
+
+	if (r < 0)
+		return r;
+	of_dump.ino = ino_inside(number, INSIDE_FIXED, 0);
+	node_of_text(&of_dump, made_text(TEXT_ERASED), ret);
+	ret->is_second_name = true;
+	return 0;
 }
 
 #define POSITION_TEXTS 2 /* behind tables/ and blobs/ */
@@ -160,7 +233,7 @@ bool dump_text_list(struct fs *fs, const struct node *directory, off_t after, st
 		struct node node;
 
 		node_of_text(directory, &inside_texts[i], &node);
-		if (position >= listing_position(after) &&
+		if (position >= listing_position(after) && text_is_there(fs, directory, &inside_texts[i]) &&
 		    !listing_add(l, inside_texts[i].name, &node, OFFSET_FIXED + (off_t)position))
 			return false;
 	}

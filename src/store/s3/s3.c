@@ -78,6 +78,7 @@ static const struct store_ops s3_ops = {
         .upload_begin = s3_upload_begin,
         .upload_announce = s3_upload_announce,
         .upload_part = s3_upload_part,
+        .upload_copy = s3_upload_copy,
         .upload_complete = s3_upload_complete,
         .upload_id = s3_upload_id,
         .upload_free = s3_upload_free,
@@ -100,6 +101,8 @@ int store_s3_new(const struct conf_store *conf, struct net *net, struct store **
 	s->net = net;
 	s->aws = aws_new(conf, net);
 	atomic_init(&s->no_conditional_put, conf_puts_conditionally(conf) == CONF_CONDITIONAL_NO);
+	if (conf_puts_conditionally(conf) == CONF_CONDITIONAL_NO)
+		atomic_init(&s->conditional_match, S3_MATCH_FAILS);
 	r = s3_place_init(&s->place, conf, err);
 	if (r) {
 		s3_free(&s->store);

@@ -166,6 +166,8 @@ int s3_upload_begin(struct store *store, const struct store_call *call, const ch
 void s3_upload_announce(struct store_upload *upload, unsigned number, uint64_t bytes);
 int s3_upload_part(struct store_upload *upload, const struct store_call *call, unsigned number,
                    const struct iovec *iov, int count, struct store_part *ret, struct error *err);
+int s3_upload_copy(struct store_upload *upload, const struct store_call *call, unsigned number,
+                   const struct store_range *from, struct store_part *ret, struct error *err);
 int s3_upload_complete(struct store_upload *upload, const struct store_call *call,
                        const struct store_part *parts, size_t count, struct error *err);
 const char *s3_upload_id(const struct store_upload *upload);
