@@ -475,6 +475,11 @@ static int refuse_removal(const struct lock_look *l, struct error *err)
 {
 	char until[CLOCK_ISO_BYTES];
 
+	if (l->there.hold && catalog_is_held(l->repo->catalog, l->ino, clock_now_us()))
+		return error_set(
+		        err, ERROR_DENIED, EPERM,
+		        "%s is held and cannot be removed: it has a legal hold in the store. Whoever may end that writes into control/hold: %s off",
+		        l->path, l->path);
 	if (l->there.hold)
 		return error_set(
 		        err, ERROR_DENIED, EPERM,
