@@ -101,6 +101,8 @@ int store_s3_new(const struct conf_store *conf, struct net *net, struct store **
 	s->net = net;
 	s->aws = aws_new(conf, net);
 	atomic_init(&s->no_conditional_put, conf_puts_conditionally(conf) == CONF_CONDITIONAL_NO);
+	if (conf_puts_conditionally(conf) == CONF_CONDITIONAL_NO)
+		atomic_init(&s->conditional_match, S3_MATCH_FAILS);
 	r = s3_place_init(&s->place, conf, err);
 	if (r) {
 		s3_free(&s->store);
