@@ -53,7 +53,9 @@ void str_append(struct str *s, const char *text)
 
 void str_append_char(struct str *s, char c)
 {
-	str_append_bytes(s, &c, 1);
+	reserve_bytes(s, 1);
+	s->data[s->len++] = c;
+	s->data[s->len] = '\0';
 }
 
 void str_vappendf(struct str *s, const char *fmt, va_list args)

@@ -33,7 +33,7 @@
  *
  *   connection.c           one connection to SQLite
  *   access.c               who may use which: queries and transactions
- *   migrations.c, schema.c, open.c  the file itself
+ *   migrations.c, schema.c, open.c  the file itself; schema_maker.c: what a new one begins with
  */
 #include "connection.h"
 
@@ -44,6 +44,8 @@
 /** migrations - the history of the tables, the oldest first: scripts of SQL. */
 extern const char *const migrations[];
 extern const size_t migration_count;
+/** schema_whole - what all of them make of an empty file, as one script; made by the build (schema_maker.c). */
+extern const char schema_whole[];
 /** schema_migrate() - bring the file to the newest format, or refuse it; the reason is in @c->error. */
 int schema_migrate(struct connection *c);
 /** schema_migrate_to() - the same up to format @newest, as the keepfs did that knew no newer one: for tests. */

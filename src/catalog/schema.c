@@ -51,8 +51,8 @@ static int read_version(struct connection *c, int64_t *ret_version)
 	return 0;
 }
 
-/* One migration, unless another process has made it meanwhile. */
-static int apply(struct connection *c, int64_t from)
+/* What leads from one format to another, unless another process has done it meanwhile. */
+static int apply(struct connection *c, int64_t from, int64_t to, const char *sql)
 {
 	static const char begin_sql[] = "BEGIN IMMEDIATE";
 	_cleanup(str) struct str script = {0};
@@ -61,7 +61,7 @@ static int apply(struct connection *c, int64_t from)
 
 	if (r == 0)
 		r = db_number(c, &version, version_sql, NULL, 0);
-	str_appendf(&script, "%s PRAGMA user_version = %d;", migrations[from], (int)from + 1);
+	str_appendf(&script, "%s PRAGMA user_version = %d;", sql, (int)to);
 	if (r == 0 && version == from)
 		r = db_script(c, str_text(&script));
 	return end_transaction(c, r);
@@ -113,7 +113,12 @@ int schema_migrate_to(struct connection *c, int64_t newest)
 		                 "newer keepfs "
 		                 "that wrote it, or move it away and run `keepfs rebuild`",
 		                 c->catalog->file, (int)version, (int)newest);
+	if (r == 0 && version == 0 && newest == schema_newest()) {
+		r = apply(c, 0, newest, schema_whole);
+		if (r == 0)
+			r = read_version(c, &version);
+	}
 	for (; r == 0 && version < newest; version++)
-		r = apply(c, version);
+		r = apply(c, version, version + 1, migrations[version]);
 	return r < 0 ? r : make_roots(c);
 }

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import uuid
 
 import pytest
@@ -212,6 +213,13 @@ def clocks(tmp_path):
     moved.work_here(made)
     yield made
     made.close()
+
+
+@pytest.fixture
+def one_day():
+    """for tests that look at the date more than once: there is no midnight (in UTC) in the next two minutes"""
+    if time.time() % 86400 > 86400 - 120:
+        daemon.wait_until(lambda: time.time() % 86400 < 86400 - 120, "midnight", deadline_s=180, pause_s=0.2)
 
 
 @pytest.fixture

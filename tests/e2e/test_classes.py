@@ -11,6 +11,8 @@ import handmade
 QUERY = "SELECT name, class FROM tenant ORDER BY name"
 OLD = 8  # backups that each has
 UTC = datetime.timezone.utc
+
+pytestmark = pytest.mark.usefixtures("one_day")
 LONG_AGO_US = 800 * 86400 * 1000000
 
 

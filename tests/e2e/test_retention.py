@@ -13,6 +13,8 @@ from keeping import kept, name_of, week_of
 
 UTC = datetime.timezone.utc
 
+pytestmark = pytest.mark.usefixtures("one_day")
+
 
 def publish_year(store, days, at_hour=2, missing=()):
     """one backup a day for so many days before today, but for those whose number is in @missing; their times, oldest first"""

@@ -4,6 +4,7 @@
  * layout that undoes it. */
 #include "store_test.h"
 
+#include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/cache.h>
 #include <keepfs/reader.h>
@@ -79,14 +80,16 @@ static inline int free_fixture(struct fixture *f)
 
 static inline void make_plain(struct fixture *f, size_t len)
 {
+	_cleanup(free) char *bytes = mem_alloc(len + 1);
 	uint32_t x = 1;
 	uint8_t digest[SHA256_BYTES];
 
-	str_clear(&f->plain);
 	for (size_t i = 0; i < len; i++) {
 		x = x * 1664525 + 1013904223;
-		str_append_char(&f->plain, (char)(x >> 24));
+		bytes[i] = (char)(x >> 24);
 	}
+	str_clear(&f->plain);
+	str_append_bytes(&f->plain, bytes, len);
 	sha256_once(len ? f->plain.data : "", len, digest);
 	hex_encode(digest, sizeof(digest), f->sha256);
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Encrypted files, through the whole of it: written by the stage into a store, opened by their header as whoever finds them does, and
  * read through the layout: right, cut, put together anew, and with any bit changed. */
-#include "layout_test.h"
+#include "encrypted_test.h"
 
 #include <keepfs/reader/age.h>
-#include <keepfs/stream/age.h>
 
 #include <errno.h>
 
@@ -12,22 +11,9 @@
 #define STORED ((size_t)AGE_CELL_STORED_BYTES)
 
 struct secret {
-	struct age_recipients *recipients;
+	struct encrypting to;
 	struct age_identities *identities;
-	struct stream_age age; /* of the object that was written last */
 };
-
-static struct stream_stage encrypt_anew(struct fixture *f)
-{
-	struct secret *s = f->secret;
-	struct stream_stage stage;
-
-	stream_age_finish(&s->age);
-	assert_int_equal(stream_age_init(&s->age, s->recipients, NULL), 0);
-	stage = stream_age_stage(&s->age);
-	f->cells = stage.cells;
-	return stage;
-}
 
 /* As whoever has the identity: by the object's first bytes. */
 static struct reader_layout *open_by_header(struct fixture *f, unsigned *freed)
@@ -44,7 +30,7 @@ static struct reader_layout *open_by_header(struct fixture *f, unsigned *freed)
 /* As whoever wrote it, without an identity. */
 static struct reader_layout *open_by_own_key(struct fixture *f, unsigned *freed)
 {
-	return reader_age_layout(&((struct secret *)f->secret)->age.key);
+	return reader_age_layout(&((struct secret *)f->secret)->to.age.key);
 }
 
 static void add_key(struct secret *s)
@@ -52,7 +38,7 @@ static void add_key(struct secret *s)
 	char secret[AGE_SECRET_TEXT_BYTES], recipient[AGE_RECIPIENT_BYTES];
 
 	age_identity_generate(secret, recipient);
-	assert_int_equal(age_recipients_add(s->recipients, recipient, NULL), 0);
+	assert_int_equal(age_recipients_add(s->to.recipients, recipient, NULL), 0);
 	age_identities_free(s->identities);
 	s->identities = age_identities_new();
 	assert_int_equal(age_identities_add(s->identities, secret, NULL), 0);
@@ -65,10 +51,8 @@ static int set_up(void **state)
 
 	if (!f)
 		return -1;
-	s->recipients = age_recipients_new();
+	begin_encrypting(f, &s->to);
 	add_key(s);
-	f->secret = s;
-	f->stage = encrypt_anew;
 	f->layout = open_by_header;
 	*state = f;
 	return 0;
@@ -79,8 +63,7 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 	struct secret *s = f->secret;
 
-	stream_age_finish(&s->age);
-	age_recipients_free(s->recipients);
+	end_encrypting(&s->to);
 	age_identities_free(s->identities);
 	free(s);
 	return free_fixture(f);
@@ -142,7 +125,7 @@ static void test_many_recipients(void **state)
 	struct fixture *f = *state;
 	struct secret *s = f->secret;
 
-	while (age_recipients_count(s->recipients) < AGE_RECIPIENTS_MAX)
+	while (age_recipients_count(s->to.recipients) < AGE_RECIPIENTS_MAX)
 		add_key(s);
 	expect_whole_way(f, 2 * MIB + 1, 700, MIB);
 	expect_whole_object(f);
@@ -370,9 +353,9 @@ static void test_another_key(void **state)
 	struct secret *s = f->secret;
 
 	write_object(f, 2 * CELL, 0, MIB);
-	assert_int_equal(stream_age_init(&other, s->recipients, NULL), 0);
-	stream_age_finish(&s->age);
-	s->age = other;
+	assert_int_equal(stream_age_init(&other, s->to.recipients, NULL), 0);
+	stream_age_finish(&s->to.age);
+	s->to.age = other;
 	f->layout = open_by_own_key;
 	open_reader(f, 8, 0);
 	read_and_close(f, 0, "its tag is wrong");

@@ -172,6 +172,68 @@ static void copies_of_all_older_formats_come_back(void **state)
 	assert_true(tried >= 5);
 }
 
+/* A file that was made in as many steps as @steps says; heap: its path. */
+static char *made_in_steps(struct fixture *f, const char *name, const int64_t *steps, size_t count)
+{
+	char *path = file_path(f, name);
+	struct connection *c = NULL;
+
+	assert_int_equal(close(open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600)), 0);
+	assert_int_equal(connection_open_file(f->catalog, path, &c, NULL), 0);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(schema_migrate_to(c, steps[i]), 0);
+	connection_free(c);
+	return path;
+}
+
+/* Rows of @table that one of the two has and the other has not. */
+static void assert_same_rows(const char *path, const char *other, const char *columns, const char *table)
+{
+	_cleanup(free) char *first = mem_printf("SELECT %s FROM a.%s", columns, table);
+	_cleanup(free) char *second = mem_printf("SELECT %s FROM b.%s", columns, table);
+	_cleanup(free) char *sql = mem_printf(
+	        "SELECT count(*) FROM (SELECT * FROM (%s EXCEPT %s) UNION ALL SELECT * FROM (%s EXCEPT %s))",
+	        first, second, second, first);
+	_cleanup(free) char *attach = mem_printf("ATTACH '%s' AS a; ATTACH '%s' AS b", path, other);
+	sqlite3 *db = NULL;
+	sqlite3_stmt *row = NULL;
+
+	assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, attach, NULL, NULL, NULL), SQLITE_OK);
+	if (sqlite3_prepare_v2(db, sql, -1, &row, NULL) != SQLITE_OK)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+	assert_int_equal(sqlite3_step(row), SQLITE_ROW);
+	if (sqlite3_column_int64(row, 0) != 0)
+		fail_msg("%s is not what the migrations make of it", table);
+	sqlite3_finalize(row);
+	sqlite3_close(db);
+}
+
+/* In one step, which is quicker, or in all of them: the same tables, triggers and rows. */
+static void a_new_one_is_what_the_migrations_make(void **state)
+{
+	const int64_t newest = schema_newest(), slowly[] = {1, newest - 1, newest};
+	struct fixture *f = *state;
+	_cleanup(free) char *quick = made_in_steps(f, "quick", &newest, 1),
+	                    *slow = made_in_steps(f, "slow", slowly, 3);
+	sqlite3 *db = NULL;
+	sqlite3_stmt *tables = NULL;
+	int count = 0;
+
+	assert_same_rows(quick, slow, "type, name, tbl_name, sql", "sqlite_schema");
+	assert_int_equal(sqlite3_open(quick, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT name FROM sqlite_schema WHERE type = 'table'", -1,
+	                                    &tables, NULL),
+	                 SQLITE_OK);
+	for (; sqlite3_step(tables) == SQLITE_ROW; count++)
+		assert_same_rows(quick, slow, "*", (const char *)sqlite3_column_text(tables, 0));
+	assert_true(count > 20);
+	sqlite3_finalize(tables);
+	sqlite3_close(db);
+	assert_int_equal(ask_number(quick, "PRAGMA user_version"), newest);
+	assert_int_equal(ask_number(quick, "PRAGMA application_id"), SCHEMA_APPLICATION_ID);
+}
+
 static void a_copy_of_a_newer_format_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -290,9 +352,8 @@ static void notices_in_an_old_copy_are_told_to_nobody(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(copies_of_all_older_formats_come_back),
-	        TEST(a_copy_of_a_newer_format_is_refused),
-	        TEST(notices_of_the_past_are_told_to_nobody),
+	        TEST(copies_of_all_older_formats_come_back),     TEST(a_new_one_is_what_the_migrations_make),
+	        TEST(a_copy_of_a_newer_format_is_refused),       TEST(notices_of_the_past_are_told_to_nobody),
 	        TEST(notices_in_an_old_copy_are_told_to_nobody),
 	};
 

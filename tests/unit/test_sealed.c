@@ -1,36 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 /* sealed: what is encrypted is read in order, whole or a range of it, by whoever has an identity; what is damaged, cut or put together anew
  * is told as damage, and what cannot be opened is not. */
-#include "layout_test.h"
+#include "encrypted_test.h"
 
 #include <keepfs/artifact/sealed.h>
 #include <keepfs/keyring.h>
-#include <keepfs/stream/age.h>
 
 #include <errno.h>
 #include <sys/stat.h>
 
 struct secret {
-	struct age_recipients *recipients;
-	struct stream_age age; /* of the object that was written last */
+	struct encrypting to;
 	char text[AGE_SECRET_TEXT_BYTES], other[AGE_SECRET_TEXT_BYTES];
 	struct conf conf;
 	struct keyring *keyring;
 	struct repository repo;
 	struct manifest_object object;
 };
-
-static struct stream_stage encrypt_anew(struct fixture *f)
-{
-	struct secret *s = f->secret;
-	struct stream_stage stage;
-
-	stream_age_finish(&s->age);
-	assert_int_equal(stream_age_init(&s->age, s->recipients, NULL), 0);
-	stage = stream_age_stage(&s->age);
-	f->cells = stage.cells;
-	return stage;
-}
 
 static int set_up(void **state)
 {
@@ -40,14 +26,12 @@ static int set_up(void **state)
 
 	if (!f)
 		return -1;
-	s->recipients = age_recipients_new();
+	begin_encrypting(f, &s->to);
 	age_identity_generate(s->other, recipient);
 	age_identity_generate(s->text, recipient);
-	assert_int_equal(age_recipients_add(s->recipients, recipient, NULL), 0);
+	assert_int_equal(age_recipients_add(s->to.recipients, recipient, NULL), 0);
 	s->conf.identity.value = s->text;
 	s->keyring = keyring_new(&s->conf);
-	f->secret = s;
-	f->stage = encrypt_anew;
 	*state = f;
 	return 0;
 }
@@ -58,8 +42,7 @@ static int tear_down(void **state)
 	struct secret *s = f->secret;
 
 	keyring_free(s->keyring);
-	stream_age_finish(&s->age);
-	age_recipients_free(s->recipients);
+	end_encrypting(&s->to);
 	explicit_bzero(s, sizeof(*s));
 	free(s);
 	return free_fixture(f);
