@@ -22,6 +22,9 @@ struct catalog;
 
 void probe_store(struct probe *p, const struct conf_store *conf, struct store *store,
                  const struct error *store_err);
+/** probe_reading() - the same of a reader, which writes nothing: can it be listed and read? */
+void probe_reading(struct probe *p, const struct conf_store *conf, struct store *store,
+                   const struct error *store_err);
 /** probe_lock() - with [store] object_lock: does the bucket keep locks? Nothing where none are asked for. */
 void probe_lock(struct probe *p, const struct conf_store *conf, struct store *store);
 /** probe_replicas() - the stores that have copies. */
