@@ -914,5 +914,11 @@ const char *const migrations[] = {
         " damaged INTEGER NOT NULL," /* the bytes of the first were wrong */
         " why TEXT NOT NULL"
         ") STRICT, WITHOUT ROWID;",
+
+        /* Up to which lease all is listed that other keepfs have made and removed in the store. */
+        "CREATE TABLE known_fence ("
+        " one INTEGER PRIMARY KEY CHECK (one = 1),"
+        " fence INTEGER NOT NULL"
+        ") STRICT;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);
