@@ -36,6 +36,9 @@ DEFINE_CLEANUP(chain, struct chain *, chain_free)
 /** chain_signing() - the keys that it was made with: borrowed; NULL of NULL. */
 struct signing *chain_signing(struct chain *c);
 
+/** chain_listen() - have @put called when a link was put into a store, on the thread that has put it; it must not block. Before other threads use @c, which may be NULL. */
+void chain_listen(struct chain *c, void (*put)(void *arg), void *arg);
+
 /** struct chain_at - where the chain is. */
 struct chain_at {
 	uint64_t id;         /* of the store: keepfs/catalog/stores.h */
@@ -61,6 +64,18 @@ int chain_sign(struct chain *c, const struct chain_at *at, struct manifest *m, s
  * @run_id: of an artifact that may be from before the chain, and is not signed; 0: it is none. Can be repeated after a failure. */
 int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum link_type how,
               int64_t run_id, struct error *err);
+/** chain_has_key() - is there a key that signs? Of NULL: no. */
+bool chain_has_key(struct chain *c);
+/**
+ * chain_sign_again() - append the signed text of @m, whose manifest is in the store, and is to be replaced by this one under its path and its number
+ *
+ * 0; 1: it has no number, since it is from before the chain: @text is as it was; -ENOKEY (ERROR_USAGE): it is signed, and there is no key here. The catalog is left alone:
+ * chain_rewritten() tells that, behind the manifest.
+ */
+int chain_sign_again(struct chain *c, struct manifest *m, struct str *text, struct error *err);
+/** chain_rewritten() - the store has @m now (as decoded, or signed again) in place of another one of its number: write the link that says so, unless that was done.
+ * Can be repeated after a failure, and after a crash. */
+int chain_rewritten(struct chain *c, const struct chain_at *at, const struct manifest *m, struct error *err);
 /** chain_finish_waiting() - put what was given out, and is not there yet. */
 int chain_finish_waiting(struct chain *c, const struct chain_at *at, struct error *err);
 /** chain_learn() - read the links that the store has behind the last one that the catalog knows. Links that nobody can be believed to have signed are passed over and
@@ -73,3 +88,12 @@ int chain_learn(struct chain *c, const struct chain_at *at, uint64_t *ret_proble
  * missing although signing had begun when it was made.
  */
 int chain_believe(struct chain *c, struct manifest *m, const char *json, size_t len, struct error *err);
+/**
+ * chain_say_copied() - put what the store @copy, which has copies, has of the chain of the catalog's store (keepfs/codec/copied.h)
+ * @name: of it, for people
+ * @said: NULL, or a hash of what was last said, SHA256_HEX_BYTES, "" at first: the same is not put again
+ *
+ * All links that were put into the catalog's store must be there before this is called. Return: 0, also when there was nothing new to say; 1: nothing is signed; a failure of catalog or store.
+ */
+int chain_say_copied(struct chain *c, const struct chain_at *copy, const char *name, char *said,
+                     struct error *err);

@@ -21,6 +21,8 @@ struct checkpoint_context { /* all borrowed */
 	struct store *store;
 	struct signing *signing; /* NULL: none is signed */
 	int64_t (*now_us)(void); /* since the epoch; NULL: clock_now_us() */
+	void (*put)(void *arg);  /* one was put into the store; must not block; NULL: nobody wants to know */
+	void *put_arg;
 };
 
 /** checkpoint_is_due() - the last one is a day old, or from the future; or there is none. */

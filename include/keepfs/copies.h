@@ -29,6 +29,8 @@ struct copies_context { /* all borrowed */
 	struct store *store;
 	struct pool *pool;
 	int64_t (*now_us)(void); /* since the epoch; NULL: clock_now_us() */
+	void (*put)(void *arg);  /* one was put into the store; must not block; NULL: nobody wants to know */
+	void *put_arg;
 };
 
 /**

@@ -20,6 +20,8 @@
 #include <keepfs/conf.h>
 
 #define KEYRING_KEPT 1024
+/** KEYRING_PASSPHRASES_MAX - different ones that are tried for an object: each takes a second, and its memory (codec/age.h), one at a time. */
+#define KEYRING_PASSPHRASES_MAX 16
 
 /** keyring_is_encrypting() - is what @job makes (NULL: records, and copies of the catalog) to be encrypted? Pure. */
 bool keyring_is_encrypting(const struct conf *conf, const struct conf_job *job);
@@ -31,18 +33,22 @@ bool keyring_is_encrypting(const struct conf *conf, const struct conf_job *job);
  */
 int keyring_recipients(const struct conf *conf, const struct conf_job *job, struct cancel *cancel,
                        struct age_recipients **ret, struct error *err);
+#define KEYRING_PASSPHRASE "passphrase" /* the recipient that is a passphrase */
 /** keyring_recipients_text() - append "age1…, age1…": what the manifest's `encrypted_to` has. */
 void keyring_recipients_text(const struct age_recipients *r, struct str *out);
 
 struct keyring;
 
-/** keyring_new() - with the identities of @conf, which outlives it; a reload does not change them. None is read yet. */
+/** keyring_new() - with the identities of @conf, which is not needed any more. None is read yet. */
 struct keyring *keyring_new(const struct conf *conf);
+/** keyring_follow() - another configuration is in force: its identities replace those of before, and are read when they are needed. The keys of
+ * objects that are open stay with whoever has them; those that were kept are forgotten. Any thread; reads nothing. */
+void keyring_follow(struct keyring *k, const struct conf *conf);
 struct keyring *keyring_free(struct keyring *k); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(keyring, struct keyring *, keyring_free)
 /** keyring_can_read() - does the configuration say with what to decrypt? Of NULL: no. Whether it is there, and the right one, is seen when
- * something is read. Never blocks; any thread. */
-bool keyring_can_read(const struct keyring *k);
+ * something is read. Never blocks for long; any thread. */
+bool keyring_can_read(struct keyring *k);
 /** keyring_is_given() - the same of a configuration. Pure. */
 bool keyring_is_given(const struct conf *conf);
 /** keyring_advice() - what to set where it does not: a clause for messages. Static. */
@@ -68,5 +74,10 @@ int keyring_open(struct keyring *k, const struct keyring_object *object, const v
 /** keyring_decrypt() - all of a small object that is in memory; appended to @ret. As keyring_open(), and -EBADMSG. */
 int keyring_decrypt(struct keyring *k, const struct keyring_object *object, const void *stored, size_t len,
                     struct cancel *cancel, struct str *ret, struct error *err);
-/** keyring_check() - can the identities be read? @ret: how many there are, with passphrases. As secret_get(), and -EINVAL (ERROR_USAGE). */
+/** keyring_check() - can the identities be read? They are read anew. @ret: how many there are, with passphrases. As secret_get(), -EINVAL
+ * (ERROR_USAGE), and -E2BIG (ERROR_USAGE): there are more than KEYRING_PASSPHRASES_MAX different passphrases. */
 int keyring_check(struct keyring *k, struct cancel *cancel, size_t *ret_count, struct error *err);
+/** keyring_is_for_us() - does one of the identities open what is encrypted to these recipients ("age1…, age1…", or KEYRING_PASSPHRASE)? Of a passphrase: there is
+ * one, which may be another. As keyring_open(), of its failures to read the identities. */
+int keyring_is_for_us(struct keyring *k, const char *encrypted_to, struct cancel *cancel, bool *ret,
+                      struct error *err);

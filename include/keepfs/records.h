@@ -35,6 +35,8 @@ struct records_context { /* all borrowed */
 	struct store *store;
 	struct keyring *keyring; /* opens those that are encrypted; NULL: nothing does */
 	int64_t (*now_us)(void); /* since the epoch; NULL: clock_now_us() */
+	void (*put)(void *arg);  /* one was put into the store; must not block; NULL: nobody wants to know */
+	void *put_arg;
 };
 
 /** records_move() - move all that is due, an object at a time. Blocks on the store. Return: 0, also when nothing was;

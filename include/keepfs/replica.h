@@ -10,6 +10,8 @@
  * Nothing that somebody else has put under such a name is ever overwritten, or deleted: the replica is REPLICA_WRONG then, and
  * health says so. What we have made ourselves, and was whole once, is made again when it is lost or damaged.
  *
+ * What lies beside backups, and without which they prove nothing and have no history, is copied as well (replica_make_beside()).
+ *
  * The state of each is in the catalog (keepfs/catalog/replicas.h). Memory is a pool of its own for each artifact that is copied,
  * of four parts and READBACK's share, so no backup waits for it.
  */
@@ -64,6 +66,22 @@ struct replica_order {
 	atomic_uint_least64_t *done_bytes; /* NULL, or counts what is in the target */
 };
 
+#define REPLICA_BESIDE_KINDS 6
+/** struct replica_beside - how far what lies beside backups was copied into one further store. Begin with {0}. */
+struct replica_beside {
+	char after[REPLICA_BESIDE_KINDS][STORE_KEY_BYTES]; /* of each kind, the last one that is there */
+	char said[SHA256_HEX_BYTES]; /* of what was last said there of what it has: chain_say_copied() */
+};
+/**
+ * replica_make_beside() - copy what lies beside backups, and say there, signed, what the further store has of the chain
+ * @seen: what is behind this is looked at; NULL: all
+ * @all: what is before it, too, by its names
+ *
+ * Links of the chain, checkpoints, records, the register of erasures, and the newest copies of the catalog. Blocks on both stores. What is there with another content is left as it
+ * is, and noted (catalog_note_beside()). @target_failed: NULL, or whether it was the further store that failed. Return: 0; negative errno.
+ */
+int replica_make_beside(const struct replica_order *order, struct replica_beside *seen, bool all,
+                        bool *target_failed, struct error *err);
 /** replica_store() - the number of the store of a section, which has one from now on. */
 int replica_store(struct catalog *catalog, const struct conf_named_store *named, uint64_t *ret_id,
                   struct error *err);
@@ -73,6 +91,10 @@ int replica_make(const struct replica_order *order, const char *path, bool *targ
 /** replica_verify() - read what the further store has of @path, and note what is found: one that is not right is REPLICA_LOST, and is made again. Return: 0; -EBADMSG: it is not right;
  * another negative errno. */
 int replica_verify(const struct replica_order *order, const char *path, struct error *err);
+/** replica_found_wrong() - somebody has read what the store @store has of @path, and it was not right, or not there: the copy is REPLICA_LOST, and is made again, or, where there is
+ * nothing to make it of, REPLICA_WRONG. What prevents noting that is logged. */
+void replica_found_wrong(const struct repository *repository, const char *path, uint64_t store,
+                         const char *why);
 /**
  * replica_bring_back() - copy @path from the further store into the one of the catalog, and list it
  * @repair: it is listed, and what its own store has of it is wrong or missing: objects that are not right are replaced
@@ -98,5 +120,7 @@ int replicas_new(struct repository *repository, struct conf_live *live, struct r
                  struct error *err);
 /** replicas_look() - the configuration was replaced, or somebody has changed what is wanted. Any thread; does not block. NULL allowed. */
 void replicas_look(struct replicas *r);
+/** replicas_look_beside() - something that lies beside backups was put into the store. Any thread; does not block. NULL allowed. */
+void replicas_look_beside(struct replicas *r);
 /** replicas_free() - gives up what it is at, which goes on after the next start. NULL allowed; returns NULL. */
 struct replicas *replicas_free(struct replicas *r);

@@ -19,6 +19,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/stores.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/store/proof.h>
 
 #define FEW     32  /* objects for which no threads are started */
@@ -139,6 +140,12 @@ int artifact_lock_objects(struct store *store, const struct store_call *call, co
 	return lock_or_hold_objects(store, call, m, lock, false, err);
 }
 
+int artifact_hold_objects(struct store *store, const struct store_call *call, const struct manifest *m,
+                          struct error *err)
+{
+	return lock_or_hold_objects(store, call, m, NULL, true, err);
+}
+
 /* With what lies beside the manifest, and at last that. */
 static int lock_or_hold_all(struct store *store, const struct store_call *call, const struct manifest *m,
                             const struct store_lock *lock, bool hold, struct error *err)
@@ -189,6 +196,25 @@ static int tell_doubt(const struct manifest *m, const struct retention_lock_term
 	return ARTIFACT_LOCK_DOUBTFUL;
 }
 
+/* The bounds of one that is about to be published. Return: as artifact_lock_terms(). */
+static int terms_at_birth(struct store *store, const struct artifact_lock_order *order,
+                          struct retention_lock_terms *ret, struct error *err)
+{
+	int64_t now_us = order->host_now_us ? order->host_now_us : clock_now_us();
+	struct store_features f = {0};
+	int r = artifact_lock_terms(store, ret, err);
+
+	if (r <= 0)
+		return r;
+	r = store_features(store, &f, err);
+	if (r < 0)
+		return r;
+	ret->forever = order->forever;
+	ret->at_birth = true;
+	ret->ahead_s = store_clock_ahead_us(&f, now_us) / US_PER_S;
+	return 1;
+}
+
 int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_order *order,
                            struct manifest *m, struct cancel *cancel, struct error *err)
 {
@@ -203,11 +229,9 @@ int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_o
 	int r = repository_store_of(repo, m->path, &store, err);
 
 	if (r == 0)
-		r = artifact_lock_terms(store, &terms, err);
+		r = terms_at_birth(store, order, &terms, err);
 	if (r <= 0)
 		return r;
-	terms.forever = order->forever;
-	terms.at_birth = true;
 	retention_lock_of(order->rules, order->zone, &born, &terms, &until);
 	r = artifact_lock_of(store, ARTIFACT_LOCK_BACKUP, until.until_s * US_PER_S, &lock, err);
 	if (r <= 0)
@@ -257,6 +281,20 @@ static int look_at_lock(struct lock_look *l, struct error *err)
 	/* A store that has none: what a manifest says was true where it was copied from. */
 	if (r == -ENOTSUP || (r < 0 && err->errnum == EOPNOTSUPP))
 		r = 0;
+	return r;
+}
+
+int artifact_stored_lock(struct repository *repo, struct store *store, const struct store_call *call,
+                         const char *path, struct store_lock *ret, struct error *err)
+{
+	struct lock_look l = {
+	        .repo = repo, .call = call, .ino = ino_of_artifact(path), .path = path, .store = store};
+	int r;
+
+	catalog_lock_of(repo->catalog, l.ino, &l.known);
+	r = look_at_lock(&l, err);
+	if (r == 0)
+		*ret = l.there;
 	return r;
 }
 
@@ -337,42 +375,82 @@ static int settle_lock(struct repository *repo, const struct store_call *call, u
 	return r < 0 ? r : note_lock(&l, 0, err);
 }
 
-static void note_failed_lock(struct repository *repo, uint64_t ino, const char *path, const struct error *why)
+static void note_failed_lock(struct repository *repo, uint64_t ino, const char *path, const struct error *why,
+                             bool is_told)
 {
-	log_warning("the lock of %s in the store could not be brought up to date, and is tried again: %s",
-	            path, why->message);
+	if (!is_told)
+		log_warning(
+		        "the lock of %s in the store could not be brought up to date, and is tried again: %s",
+		        path, why->message);
 	catalog_lock_failed(repo->catalog, ino, why->message, clock_now_us(), NULL);
 }
 
-int artifact_settle_locks(struct repository *repo, const struct store_call *call, bool *ret_left,
-                          struct error *err)
+/* Of one attempt. */
+struct settling_locks {
+	struct repository *repo;
+	const struct store_call *call;
+	struct artifact_broken broken; /* stores that do not answer, but the main one */
+	bool is_main_broken;
+	unsigned tried, failed;
+};
+
+/* That one object may not be locked says nothing about others; that a store does not answer does. */
+static void note_silent_store(struct settling_locks *s, uint64_t store, const struct error *why)
 {
-	_cleanup(artifact_broken) struct artifact_broken broken = {0};
-	uint64_t ino = 0, store = CATALOG_MAIN_STORE;
-	char *next = NULL;
-	int r;
+	if (!why->retry)
+		return;
+	s->is_main_broken = s->is_main_broken || store == CATALOG_MAIN_STORE;
+	artifact_note_broken(&s->broken, store);
+}
 
-	*ret_left = false;
-	for (unsigned n = 0; (r = catalog_next_due_lock(repo->catalog, ino, &ino, &next)) == 0; n++) {
-		_cleanup(free) char *path = take_ptr(&next);
-		struct error why = {0};
+static void settle_due_lock(struct settling_locks *s, uint64_t ino, const char *path, bool *ret_failed)
+{
+	uint64_t store = CATALOG_MAIN_STORE;
+	struct error why = {0};
 
-		/* The others in the next attempt, which is soon. */
-		if (n == AT_ONCE)
-			artifact_left(repo);
-		if (n == AT_ONCE || cancel_is_set(call->cancel))
-			return 0;
-		if (catalog_store_of(repo->catalog, path, &store) == 0 && artifact_is_broken(&broken, store))
-			continue;
-		if (settle_lock(repo, call, ino, path, &why) == 0)
-			continue;
-		*ret_left = true;
-		note_failed_lock(repo, ino, path, &why);
-		artifact_note_broken(&broken, store);
-		if (why.retry && store == CATALOG_MAIN_STORE)
-			return 0; /* it does not answer: nor would it for the others */
+	catalog_store_of(s->repo->catalog, path, &store);
+	if (store == CATALOG_MAIN_STORE ? s->is_main_broken : artifact_is_broken(&s->broken, store)) {
+		*ret_failed = true;
+		return;
 	}
-	return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");
+	s->tried++;
+	if (settle_lock(s->repo, s->call, ino, path, &why) == 0)
+		return;
+	*ret_failed = true;
+	if (cancel_is_set(s->call->cancel))
+		return;
+	note_failed_lock(s->repo, ino, path, &why, s->failed++ > 0);
+	note_silent_store(s, store, &why);
+}
+
+static int settle_some_locks(struct settling_locks *s, struct artifact_lock_turn *turn, struct error *err)
+{
+	while (s->tried < AT_ONCE && !cancel_is_set(s->call->cancel)) {
+		_cleanup(free) char *path = NULL;
+		int r = catalog_next_due_lock(s->repo->catalog, turn->after, &turn->after, &path);
+
+		if (r < 0 && r != -ENOENT)
+			return error_system(err, -r, "the catalog cannot be read");
+		if (r == -ENOENT) {
+			turn->after = 0;
+			return 0;
+		}
+		settle_due_lock(s, turn->after, path, &turn->failed);
+	}
+	return ARTIFACT_LOCKS_MORE;
+}
+
+int artifact_settle_locks(struct repository *repo, const struct store_call *call,
+                          struct artifact_lock_turn *turn, struct error *err)
+{
+	struct settling_locks s = {.repo = repo, .call = call};
+	int r = settle_some_locks(&s, turn, err);
+
+	if (s.failed > 1)
+		log_warning("the locks of %u more backups could not be brought up to date either",
+		            s.failed - 1);
+	cleanup_artifact_broken(&s.broken);
+	return r;
 }
 
 void artifact_locks_changed(struct repository *repo)
@@ -387,7 +465,7 @@ void artifact_follow_hold(struct repository *repo, uint64_t ino, const char *pat
 
 	if (settle_lock(repo, &call, ino, path, &why) == 0)
 		return;
-	note_failed_lock(repo, ino, path, &why);
+	note_failed_lock(repo, ino, path, &why, false);
 	artifact_left(repo);
 }
 

@@ -413,6 +413,19 @@ static int settle_marks(struct settling *s)
 	return 0;
 }
 
+static int settle_rewraps(struct settling *s)
+{
+	struct error err = {0};
+	bool left = false;
+	int r = artifact_settle_rewraps(s->repo, &s->call, &left, &err);
+
+	if (r < 0)
+		log_warning("what was rewrapped could not be looked at: %s", err.message);
+	if (r < 0 || left)
+		s->counts->left++;
+	return 0;
+}
+
 struct settling_chains {
 	struct settling *s;
 	bool learns; /* an older catalog may have been put back */
@@ -479,6 +492,8 @@ int artifact_recover(struct repository *repo, struct artifact_recovery *ret, str
 		r = settle_all(&s, &intents, settle_intent, err);
 	if (r == 0)
 		r = settle_marks(&s);
+	if (r == 0)
+		r = settle_rewraps(&s);
 	/* Last: an artifact that was adopted is noted at its run as long as that one is there to be noted at. */
 	if (r == 0)
 		r = settle_all(&s, &runs, settle_run, err);
@@ -517,6 +532,8 @@ int artifact_settle(struct repository *repo, struct cancel *cancel, struct artif
 		r = settle_all(&s, &intents, settle_abandoned, err);
 	if (r == 0)
 		r = settle_marks(&s);
+	if (r == 0)
+		r = settle_rewraps(&s);
 	free(s.broken.ids);
 	*live = s.live;
 	return r;

@@ -2,7 +2,6 @@
 /* See sealed.h. */
 #include <keepfs/artifact/sealed.h>
 
-#include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/keyring.h>
 #include <keepfs/reader/age.h>
@@ -10,8 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-
-#define FACTS_MAX_BYTES ((size_t)4 << 20)
 
 bool sealed_is_known(const struct manifest_object *o)
 {
@@ -28,12 +25,12 @@ int sealed_refuse_unknown(const struct manifest_object *o, const char *what, str
 
 /* The first bytes of the object, whole extents, of which the CRC-32C is right. */
 
-static int wrong_head(const struct sealed_object *o, struct error *err)
+static int wrong_head(const struct sealed_object *o, bool is_short, struct error *err)
 {
-	error_set(
-	        err, ERROR_CORRUPT, EBADMSG,
-	        "%s is damaged in the store: its first bytes are not those that were sent; do not rely on it",
-	        o->object->key);
+	error_set(err, ERROR_CORRUPT, EBADMSG, "%s is damaged in the store: %s; do not rely on it",
+	          o->object->key,
+	          is_short ? "its end is missing"
+	                   : "its first bytes, which say who can decrypt it, are not those that were sent");
 	error_note_damage(err);
 	return -EBADMSG;
 }
@@ -62,10 +59,10 @@ static int get_head(const struct sealed_object *o, size_t count, char **ret, siz
 		if (r < 0 || is_as_sent(x, count, data))
 			break;
 		if (tries == 1)
-			r = wrong_head(o, err);
+			r = wrong_head(o, false, err);
 	}
 	if (r == -ERANGE)
-		r = wrong_head(o, err);
+		r = wrong_head(o, true, err);
 	if (r < 0 && err && err->class == ERROR_NOT_FOUND)
 		error_note_damage(err);
 	if (r < 0)
@@ -387,36 +384,4 @@ int sealed_read(const struct sealed_reading *reading, struct sealed_digests *ret
 	return of->object->cipher && !reading->as_stored
 	               ? read_sealed(reading, &options, &ranging, ret, err)
 	               : read_as_it_is(reading, &options, &ranging, ret, err);
-}
-
-/* What names tables. */
-
-static int get_facts(const struct repository *repo, struct store *store, const struct store_call *call,
-                     const struct manifest_object *o, struct manifest *m, struct error *err)
-{
-	_cleanup(free) char *data = NULL;
-	_cleanup(str) struct str plain = {0};
-	uint8_t id[SHA256_BYTES];
-	const struct keyring_object k = {.id = id, .what = o->key, .encrypted_to = m->encrypted_to};
-	size_t len = 0;
-	int r = store_get_all(store, call, o->key, FACTS_MAX_BYTES, &data, &len, err);
-
-	if (r < 0)
-		return r;
-	sha256_once(data, len, id);
-	r = keyring_decrypt(repo->keyring, &k, data, len, call ? call->cancel : NULL, &plain, err);
-	return r < 0 ? r : manifest_take_facts(m, str_text(&plain), plain.len, err);
-}
-
-void sealed_take_facts(const struct repository *repo, struct store *store, const struct store_call *call,
-                       struct manifest *m)
-{
-	const struct manifest_object *o = manifest_object_of_role(m, MANIFEST_ROLE_FACTS);
-	struct error err = {0};
-
-	if (!o || !sealed_is_known(o) || !keyring_can_read(repo->keyring))
-		return;
-	if (get_facts(repo, store, call, o, m, &err) < 0)
-		log_warning("what %s tells of the tables of its backup stays unknown: %s", o->key,
-		            err.message);
 }

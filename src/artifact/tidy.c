@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What a store did not answer for is tried again, after a minute, after two, …, once an hour at most, until nothing is
- * left. And once a day the catalog is held against the store. Nobody waits for either, and nothing wakes up while there
- * is nothing to do.
+ * left. And once a day the catalog is held against the store. After a start, and when there are other identities, what encrypted backups
+ * tell of their tables is learnt. Nobody waits for any of it, and nothing wakes up while there is nothing to do.
  */
 #include "artifact_private.h"
 
@@ -13,6 +13,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
 #include <keepfs/store/canary.h>
 
@@ -29,13 +30,17 @@ struct artifact_tidier {
 	pthread_cond_t changed; /* due_ms, stopping */
 	int64_t due_ms;         /* lock: clock_mono_ms() of the next attempt; 0: nothing is left */
 	int64_t pause_ms;       /* between the last attempt and the next */
-	int64_t trash_ms;     /* lock: clock_mono_ms() at which something leaves the trash; 0: it is empty */
-	int64_t tried_us;     /* lock: when the last attempt began, by the clock on the wall */
-	bool waits_for_run;   /* lock: something is left of a run that has not ended */
-	int64_t compare_ms;   /* clock_mono_ms() of the next comparison; 0: none */
-	uint64_t *claimed;    /* lock: artifacts that somebody else is removing */
-	size_t claimed_count; /* lock */
-	bool stopping;        /* lock */
+	int64_t trash_ms;   /* lock: clock_mono_ms() at which something leaves the trash; 0: it is empty */
+	int64_t tried_us;   /* lock: when the last attempt began, by the clock on the wall */
+	bool waits_for_run; /* lock: something is left of a run that has not ended */
+	int64_t compare_ms; /* clock_mono_ms() of the next comparison; 0: none */
+	int64_t facts_ms;   /* lock: clock_mono_ms() at which facts are to be learnt; 0: never */
+	struct artifact_lock_turn locks;    /* its thread's */
+	struct artifact_proofs_turn proofs; /* its thread's */
+	bool proofs_due;                    /* its thread's: they are to be looked at, or are */
+	uint64_t *claimed;                  /* lock: artifacts that somebody else is removing */
+	size_t claimed_count;               /* lock */
+	bool stopping;                      /* lock */
 	pthread_t thread;
 	bool started;
 };
@@ -141,7 +146,7 @@ static int64_t earlier_ms(int64_t a_ms, int64_t b_ms)
 /* With the lock: whichever comes first; 0: nothing is to be done. */
 static int64_t next_due_ms(const struct artifact_tidier *t)
 {
-	return earlier_ms(earlier_ms(t->due_ms, t->trash_ms), t->compare_ms);
+	return earlier_ms(earlier_ms(earlier_ms(t->due_ms, t->trash_ms), t->compare_ms), t->facts_ms);
 }
 
 /* When something leaves the trash; not later than in a day, since the clock may be set. 0: it is empty. What was over by
@@ -191,57 +196,122 @@ static bool wait_until_due(struct artifact_tidier *t)
 	return false;
 }
 
-/* Whether nothing is left that another attempt could end. */
-static bool try_again(struct artifact_tidier *t, unsigned *ret_live)
+/* What an attempt has left. */
+struct left {
+	bool failed; /* something: tried again after a pause that grows */
+	bool more;   /* there was too much for one attempt */
+	unsigned live;
+};
+
+static int settle_locks(struct artifact_tidier *t, const struct store_call *call, struct left *left,
+                        struct error *err)
+{
+	int r = artifact_settle_locks(t->repo, call, &t->locks, err);
+
+	left->more = r == ARTIFACT_LOCKS_MORE;
+	if (r == 0) {
+		left->failed = left->failed || t->locks.failed;
+		t->locks.failed = false;
+	}
+	if (r < 0 || !t->proofs_due)
+		return r < 0 ? r : 0;
+	r = artifact_lock_proofs(t->repo, call, &t->proofs, err);
+	if (r == ARTIFACT_LOCKS_MORE) {
+		left->more = true;
+		return 0;
+	}
+	left->failed = left->failed || t->proofs.failed;
+	t->proofs_due = t->proofs.failed;
+	t->proofs.failed = false;
+	return r;
+}
+
+static void try_again(struct artifact_tidier *t, struct left *left)
 {
 	struct artifact_recovery counts = {0};
 	struct error err = {0};
 	const struct store_call call = {.cancel = &t->cancel};
-	bool locks_left = false;
-	int r = artifact_settle(t->repo, &t->cancel, &counts, ret_live, &err);
+	int r = artifact_settle(t->repo, &t->cancel, &counts, &left->live, &err);
 
 	if (counts.removed || counts.discarded || counts.adopted)
 		log_info(
 		        "tried again: %u removals finished, %u remains of failed runs discarded, %u backups listed",
 		        counts.removed, counts.discarded, counts.adopted);
 	if (r == 0)
-		r = artifact_settle_locks(t->repo, &call, &locks_left, &err);
+		r = settle_locks(t, &call, left, &err);
 	if (r < 0 && r != -ECANCELED)
 		log_warning("what is left in the store could not be cleared up: %s", err.message);
-	return r == 0 && counts.left == 0 && !locks_left;
+	left->failed = left->failed || r < 0 || counts.left > 0;
+}
+
+/* With the lock: when to go on. What there was too much of goes on soon, however often something else has failed. */
+static void plan_next_attempt(struct artifact_tidier *t, const struct left *left)
+{
+	int64_t pause_ms = left->more ? t->first_ms : t->pause_ms;
+
+	if (!left->more)
+		t->pause_ms = !left->failed               ? t->first_ms
+		              : t->pause_ms < MOST_MS / 2 ? 2 * t->pause_ms
+		                                          : MOST_MS;
+	if (!left->more)
+		pause_ms = t->pause_ms;
+	if ((left->failed || left->more) && t->due_ms == 0)
+		t->due_ms = clock_mono_ms() + pause_ms;
 }
 
 /* With the lock, which is given up meanwhile. */
 static void make_attempt(struct artifact_tidier *t)
 {
-	unsigned live = 0;
+	struct left left = {0};
 	int64_t trash_ms, tried_us;
-	bool done;
 
 	t->due_ms = t->trash_ms = 0;
 	t->tried_us = tried_us = clock_now_us();
 	/* Before it is looked at: a run may end meanwhile. */
 	t->waits_for_run = true;
 	pthread_mutex_unlock(&t->lock);
-	done = try_again(t, &live);
+	try_again(t, &left);
 	trash_ms = find_trash_ms(t, tried_us);
 	pthread_mutex_lock(&t->lock);
 	t->trash_ms = earlier_ms(t->trash_ms, trash_ms);
-	t->waits_for_run = live > 0;
-	t->pause_ms = done ? t->first_ms : t->pause_ms < MOST_MS / 2 ? 2 * t->pause_ms : MOST_MS;
-	if (!done && t->due_ms == 0)
-		t->due_ms = clock_mono_ms() + t->pause_ms;
+	t->waits_for_run = left.live > 0;
+	plan_next_attempt(t, &left);
 }
 
 /* What 'keepfs check' has locked for a minute: there are some mostly where locks are in use, and nobody asks else. */
-static void clear_canaries(struct artifact_tidier *t)
+static void clear_canaries_of(struct repository *repo, uint64_t id, struct cancel *cancel)
 {
-	const struct store_call call = {.cancel = &t->cancel};
+	const struct store_call call = {.cancel = cancel};
+	_cleanup(store) struct store *store = NULL;
 	struct store_features f = {0};
 	unsigned left;
 
-	if (store_features(t->repo->store, &f, NULL) == 0 && f.lock_mode != STORE_LOCK_NONE)
-		store_clear_canaries(t->repo->store, &call, &left, NULL);
+	if (repository_open_store(repo, id, &store, NULL) == 0 && store_features(store, &f, NULL) == 0 &&
+	    f.lock_mode != STORE_LOCK_NONE)
+		store_clear_canaries(store, &call, &left, NULL);
+}
+
+static int clear_canaries_at(void *arg, const struct catalog_store *at, struct error *err)
+{
+	struct artifact_tidier *t = arg;
+
+	clear_canaries_of(t->repo, at->id, &t->cancel);
+	return cancel_is_set(&t->cancel);
+}
+
+static void clear_canaries(struct artifact_tidier *t)
+{
+	clear_canaries_of(t->repo, CATALOG_MAIN_STORE, &t->cancel);
+	catalog_each_store(t->repo->catalog, CATALOG_MAIN_STORE, clear_canaries_at, t, NULL);
+}
+
+/* Time alone has locks end, whether or not anything is made or removed. */
+static void look_at_locks(struct artifact_tidier *t)
+{
+	if (t->repo->daily)
+		t->repo->daily(t->repo->daily_arg);
+	t->proofs_due = true;
+	artifact_left(t->repo);
 }
 
 /* Returns when it is worth comparing again. */
@@ -260,6 +330,7 @@ static int64_t compare_all(struct artifact_tidier *t)
 	if (r < 0 && r != -ECANCELED)
 		log_warning("the catalog could not be held against the store: %s", err.message);
 	clear_canaries(t);
+	look_at_locks(t);
 	return r < 0 || counts.young ? COMPARE_AGAIN_MS : COMPARE_MS;
 }
 
@@ -274,6 +345,34 @@ static void make_comparison(struct artifact_tidier *t)
 	t->compare_ms = clock_mono_ms() + next_ms;
 }
 
+void artifact_identities_changed(struct repository *repo)
+{
+	struct artifact_tidier *t = repo->tidier;
+
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	t->facts_ms = clock_mono_ms();
+	pthread_cond_signal(&t->changed);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* With the lock, which is given up meanwhile. */
+static void learn_hidden_facts(struct artifact_tidier *t)
+{
+	struct error err = {0};
+	int r;
+
+	t->facts_ms = 0;
+	pthread_mutex_unlock(&t->lock);
+	r = artifact_learn_facts(t->repo, &t->cancel, &err);
+	if (r < 0 && r != -ECANCELED)
+		log_warning("what encrypted backups tell of their tables is learnt later: %s", err.message);
+	pthread_mutex_lock(&t->lock);
+	if (r < 0)
+		t->facts_ms = earlier_ms(t->facts_ms, clock_mono_ms() + MOST_MS);
+}
+
 static void *tidier_main(void *arg)
 {
 	struct artifact_tidier *t = arg;
@@ -284,6 +383,8 @@ static void *tidier_main(void *arg)
 
 		if (attempt_ms != 0 && attempt_ms <= clock_mono_ms())
 			make_attempt(t);
+		else if (t->facts_ms != 0 && t->facts_ms <= clock_mono_ms())
+			learn_hidden_facts(t);
 		else
 			make_comparison(t);
 	}
@@ -302,6 +403,7 @@ int artifact_tidier_start(struct repository *repo, int64_t first_ms, int64_t com
 	/* What the start could not settle is due as well. */
 	t->due_ms = clock_mono_ms() + first_ms;
 	t->compare_ms = compare_ms ? clock_mono_ms() + compare_ms : 0;
+	t->facts_ms = clock_mono_ms();
 	cancel_init(&t->cancel);
 	pthread_mutex_init(&t->lock, NULL);
 	clock_cond_init(&t->changed);

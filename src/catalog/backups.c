@@ -25,6 +25,8 @@ static struct catalog_backup backup_of(sqlite3_stmt *row)
 	        .partial = sqlite3_column_int(row, 15),
 	        .store = column_borrowed(row, 16),
 	        .copies = column_borrowed(row, 17),
+	        .encrypted_to = column_borrowed(row, 18),
+	        .chain_sequence = sqlite3_column_int64(row, 19),
 	};
 }
 
@@ -42,7 +44,9 @@ int catalog_backups(struct catalog *c, int64_t now_us, int64_t before_run,
 	        "  || iif(s.name = '', '', ')') FROM store s WHERE s.id = a.store),"
 	        " (SELECT json_group_object(s.name, CASE r.state WHEN 0 THEN 'wanted' WHEN 1 THEN 'copying'"
 	        "   WHEN 2 THEN 'whole' WHEN 3 THEN 'wrong' WHEN 4 THEN 'lost' ELSE 'removed' END)"
-	        "  FROM replica r JOIN store s ON s.id = r.store WHERE r.ino = a.ino)"
+	        "  FROM replica r JOIN store s ON s.id = r.store WHERE r.ino = a.ino),"
+	        " a.encrypted_to, (SELECT max(l.sequence) FROM chain_link l"
+	        "  WHERE l.store = a.store AND l.artifact_ino = a.ino AND l.artifact_ino <> 0)"
 	        " FROM artifact a JOIN directory d ON d.ino = a.directory_ino"
 	        " WHERE a.tomb = 0 AND a.trashed_at_us IS NULL AND a.run_id < ?2"
 	        " ORDER BY a.run_id DESC, a.directory_ino DESC, a.sequence DESC";

@@ -116,3 +116,80 @@ int catalog_lock_state(struct catalog *c, int64_t now_us, struct catalog_lock_st
 	column_text(first.row, 2, ret->why, sizeof(ret->why));
 	return 0;
 }
+
+int catalog_proof_lock(struct catalog *c, uint64_t store, struct catalog_proof_lock *ret)
+{
+	static const char sql[] =
+	        "SELECT looked_at_us, until_us, count, failed, failing_us, why FROM proof_lock WHERE store = ?1";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(store)));
+	int r = query_one(&query);
+
+	if (r < 0)
+		return r;
+	*ret = (struct catalog_proof_lock){.looked_at_us = sqlite3_column_int64(query.row, 0),
+	                                   .until_us = sqlite3_column_int64(query.row, 1),
+	                                   .count = column_u64(query.row, 2),
+	                                   .failed = column_u64(query.row, 3),
+	                                   .failing_us = sqlite3_column_int64(query.row, 4)};
+	column_text(query.row, 5, ret->why, sizeof(ret->why));
+	return 0;
+}
+
+int catalog_set_proof_lock(struct catalog *c, uint64_t store, const struct catalog_proof_lock *lock,
+                           struct error *err)
+{
+	static const char sql[] =
+	        "INSERT INTO proof_lock (store, looked_at_us, until_us, count, failed, failing_us, why)"
+	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (store) DO UPDATE SET"
+	        " looked_at_us = excluded.looked_at_us, until_us = excluded.until_us, count = excluded.count,"
+	        " failed = excluded.failed, why = excluded.why, failing_us ="
+	        " iif(excluded.failing_us > 0 AND failing_us > 0, min(failing_us, excluded.failing_us), excluded.failing_us)";
+
+	return write_run(c, err, sql,
+	                 VALUES(ino_value(store), int_value(lock->looked_at_us), int_value(lock->until_us),
+	                        int_value((int64_t)lock->count), int_value((int64_t)lock->failed),
+	                        int_value(lock->failing_us), text_value(lock->why)));
+}
+
+int catalog_forget_proof_lock(struct catalog *c, uint64_t store, struct error *err)
+{
+	static const char sql[] = "DELETE FROM proof_lock WHERE store = ?1";
+
+	return write_run(c, err, sql, VALUES(ino_value(store)));
+}
+
+int catalog_proofs_unlocked(struct catalog *c, uint64_t store, struct error *err)
+{
+	static const char sql[] = "UPDATE proof_lock SET looked_at_us = 0 WHERE store = ?1";
+
+	return write_run(c, err, sql, VALUES(ino_value(store)));
+}
+
+int catalog_failing_proof_locks(struct catalog *c, uint64_t *ret_count, uint64_t *ret_store)
+{
+	static const char sql[] =
+	        "SELECT count(*), coalesce(min(store), 0) FROM proof_lock WHERE failing_us > 0";
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
+	int r = query_one(&query);
+
+	if (r < 0)
+		return r;
+	*ret_count = column_u64(query.row, 0);
+	*ret_store = column_u64(query.row, 1);
+	return 0;
+}
+
+int catalog_locked_until(struct catalog *c, uint64_t store, int64_t *ret_us)
+{
+	static const char sql[] =
+	        "SELECT locked_until_us FROM artifact WHERE locked_until_us > 0 AND tomb = 0 AND store = ?1"
+	        " ORDER BY locked_until_us DESC LIMIT 1";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(store)));
+	int r = query_one(&query);
+
+	if (r == 0)
+		*ret_us = sqlite3_column_int64(query.row, 0);
+	else if (r == -ENOENT)
+		*ret_us = 0;
+	return r == -ENOENT ? 0 : r;
+}

@@ -915,6 +915,58 @@ const char *const migrations[] = {
         " why TEXT NOT NULL"
         ") STRICT, WITHOUT ROWID;",
 
+        /* How links of the chain and checkpoints are locked, of each store: keepfs/catalog/locks.h. */
+        "CREATE TABLE proof_lock ("
+        " store INTEGER PRIMARY KEY,"
+        " looked_at_us INTEGER NOT NULL," /* 0: there is one that is not locked */
+        " until_us INTEGER NOT NULL,"
+        " count INTEGER NOT NULL,"
+        " failed INTEGER NOT NULL,"
+        " failing_us INTEGER NOT NULL,"
+        " why TEXT NOT NULL"
+        ") STRICT;",
+
+        /* Objects beside backups that a further store has with another content: keepfs/catalog/replicas.h. */
+        "CREATE TABLE replica_beside ("
+        " store INTEGER NOT NULL,"
+        " key TEXT NOT NULL,"
+        " since_us INTEGER NOT NULL,"
+        " PRIMARY KEY (store, key)"
+        ") STRICT, WITHOUT ROWID;"
+        /* What copies/ shows: keepfs/catalog/copy_tree.h. */
+        "CREATE TABLE copy_tree ("
+        " sequence INTEGER PRIMARY KEY AUTOINCREMENT," /* in which its directory is listed */
+        " ino INTEGER NOT NULL UNIQUE,"
+        " parent_ino INTEGER NOT NULL," /* 0: copies/ */
+        " store INTEGER NOT NULL,"
+        " path TEXT NOT NULL,"  /* of the artifact; '': it is a directory above artifacts */
+        " shown TEXT NOT NULL," /* its own, below copies/<store>/ */
+        " name TEXT NOT NULL,"  /* the last part of that */
+        " file TEXT NOT NULL,"  /* as the manifest calls it; '': it is a directory */
+        " size_bytes INTEGER NOT NULL,"
+        " sealed_bytes INTEGER," /* of the object, if it is encrypted */
+        " secret INTEGER NOT NULL,"
+        " mtime_us INTEGER NOT NULL"
+        ") STRICT;"
+        "CREATE INDEX copy_tree_parent ON copy_tree (parent_ino, sequence);"
+        "CREATE INDEX copy_tree_name ON copy_tree (parent_ino, name);"
+        "CREATE INDEX copy_tree_path ON copy_tree (store, path);"
+        "CREATE INDEX copy_tree_above ON copy_tree (ino) WHERE path = '';"
+        "CREATE TRIGGER copy_tree_dropped AFTER DELETE ON replica BEGIN"
+        " DELETE FROM copy_tree WHERE store = OLD.store AND path = OLD.path; END;"
+        /* Another artifact has the name. One that is damaged stays, as it does in backups/. */
+        "CREATE TRIGGER copy_tree_changed AFTER UPDATE OF state ON replica WHEN NEW.state = 0 BEGIN"
+        " DELETE FROM copy_tree WHERE store = OLD.store AND path = OLD.path; END;",
+
+        /* Artifacts that get, or got, other objects, and whose objects that their manifest does not name are to be removed: keepfs/catalog/rewraps.h. */
+        "CREATE TABLE rewrap ("
+        " ino INTEGER PRIMARY KEY," /* of the artifact */
+        " path TEXT NOT NULL,"
+        " since_us INTEGER NOT NULL,"
+        " until_us INTEGER NOT NULL DEFAULT 0," /* the store does not let them go before; 0: not known */
+        " why TEXT NOT NULL DEFAULT ''"         /* they are still there */
+        ") STRICT;",
+
         /* Up to which lease all is listed that other keepfs have made and removed in the store. */
         "CREATE TABLE known_fence ("
         " one INTEGER PRIMARY KEY CHECK (one = 1),"

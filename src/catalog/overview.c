@@ -66,8 +66,9 @@ int catalog_results(struct catalog *c, int64_t run_id, uint64_t max,
 	"a.job, a.kind, a.target, a.damaged, a.is_directory, a.partial, a.run_id, a.started_at_us,"          \
 	" a.finished_at_us, a.verified_at_us, a.size_bytes, a.stored_bytes + a.files_bytes,"                 \
 	" d.path || '/' || a.name, a.tiers, (SELECT max(iif(until_us = 0, 9223372036854775807, until_us))"   \
-	" FROM hold WHERE artifact_ino = a.ino)"
-#define BACKUP_COLUMNS 15
+	" FROM hold WHERE artifact_ino = a.ino), a.encrypted_to <> '',"                                      \
+	" EXISTS (SELECT 1 FROM chain_link l WHERE l.store = a.store AND l.artifact_ino = a.ino AND l.artifact_ino <> 0)"
+#define BACKUP_COLUMNS 17
 
 /* A number that is not negative: of an artifact of an earlier keepfs they are not known. */
 static unsigned tiers_at(sqlite3_stmt *row, int at)
@@ -96,6 +97,8 @@ static struct catalog_backup backup_at(sqlite3_stmt *row, int at)
 	        .path = column_borrowed(row, at + 12),
 	        .tiers = tiers_at(row, at + 13),
 	        .held_until_us = sqlite3_column_int64(row, at + 14),
+	        .is_encrypted = sqlite3_column_int(row, at + 15),
+	        .is_signed = sqlite3_column_int(row, at + 16),
 	};
 }
 

@@ -8,6 +8,8 @@
 struct chain {
 	struct catalog *catalog;
 	struct signing *signing;
+	void (*put)(void *arg); /* chain_listen(); NULL */
+	void *put_arg;
 };
 
 /** chain_find_key() - a believed key: of the configuration, or one of which a later one says that it signed before it. False: there is none of that name. */

@@ -482,7 +482,7 @@ static int read_for_proof(struct proof *p, const char *key, struct error *err)
 	size_t len = 0;
 	int r;
 
-	if (!path && (str_ends(key, ".extents") || str_ends(key, ".index") || str_ends(key, ".index.age")))
+	if (!path && manifest_is_beside_any(key))
 		return 0;
 	if (!path) {
 		proof_find(p, PROVE_ADDED, "%s: not the name of a manifest", key);
@@ -559,6 +559,8 @@ static int mark_store(struct proof *p, uint64_t *ret, struct error *err)
 {
 	int r = each_page(p, LINK_PREFIX, add_to_mark, ret, err);
 
+	if (r == 0 && p->options->copy)
+		r = each_page(p, COPIED_KEY, add_to_mark, ret, err);
 	return r < 0 ? r : each_page(p, "manifests/", add_to_mark, ret, err);
 }
 
@@ -574,6 +576,7 @@ static void proof_finish(struct proof *p)
 	free_bares(&p->found);
 	free_bares(&p->before);
 	free_bares(&p->before_gone);
+	copied_finish(&p->copied);
 	prove_result_finish(&p->result);
 	pthread_mutex_destroy(&p->lock);
 }
@@ -590,6 +593,8 @@ static int read_all(struct proof *p, struct error *err)
 {
 	int r = read_links(p, err);
 
+	if (r == 0)
+		r = proof_read_copied(p, err);
 	if (r == 0)
 		r = each_page(p, "manifests/", read_manifest_page, NULL, err);
 	if (r == 0)

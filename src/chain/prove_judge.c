@@ -93,7 +93,10 @@ static void judge_absent(struct proof *p, int64_t sequence, const struct seen *b
 	const struct told *t = first_told(p, sequence), *last = last_told(p, sequence);
 
 	if (!last || last->is_rewritten) {
-		tell_missing_number(p, sequence, before, after);
+		if (copied_lacks(&p->copied, sequence))
+			p->result.elsewhere++;
+		else
+			tell_missing_number(p, sequence, before, after);
 		return;
 	}
 	p->result.gone++;
@@ -104,18 +107,33 @@ static void judge_absent(struct proof *p, int64_t sequence, const struct seen *b
 		           sequence, t->by, after->sequence);
 }
 
+/* Of copies some stay when the first store does not have the backup any more. What was never used was never copied. */
+static bool is_kept_copy(const struct proof *p, const struct seen *s, const struct told *first,
+                         const struct told *last)
+{
+	return p->copied.sequence > 0 && !last->is_void &&
+	       (is_same_hash(s->hash, last->hash) || is_same_hash(s->hash, first->hash));
+}
+
 static void judge_present(struct proof *p, const struct seen *s, const struct seen *next)
 {
 	const struct told *first = first_told(p, s->sequence), *last = last_told(p, s->sequence);
 	const uint8_t *chained = s->hash;
 
-	if (last && !last->is_rewritten) {
+	if (last && !last->is_rewritten && is_kept_copy(p, s, first, last)) {
+		p->result.kept++;
+	} else if (last && !last->is_rewritten) {
 		proof_find(p, PROVE_REPLAYED,
 		           "%s: number %" PRId64 " %s, as link %" PRId64 " says, and is there again", s->key,
 		           s->sequence, last->is_void ? "was never used" : "was removed", last->by);
 		return;
 	}
-	if (last && !is_same_hash(s->hash, last->now)) {
+	if (last && last->is_rewritten && !is_same_hash(s->hash, last->now)) {
+		/* It is copied once more, and says so. */
+		if (copied_lacks(&p->copied, s->sequence)) {
+			p->result.elsewhere++;
+			return;
+		}
 		proof_find(p, PROVE_REPLAYED,
 		           "%s: it was written anew, as link %" PRId64 " says, and is an older version",
 		           s->key, last->by);
@@ -154,6 +172,9 @@ static void judge_chain(struct proof *p)
 		p->result.sequence = before->sequence;
 		hex_encode(before->hash, sizeof(before->hash), p->result.hash);
 	}
+	/* A store of copies says how far it goes. */
+	for (int64_t n = p->result.sequence + 1; n <= p->copied.sequence; n++)
+		judge_absent(p, n, before, NULL);
 }
 
 static const struct bare *find_bare(const struct bares *list, const char *path)
@@ -176,7 +197,9 @@ static void judge_bare(struct proof *p, const struct bare *b)
 		return;
 	}
 	p->result.before++;
-	if (gone && gone->run_id == known->run_id)
+	if (gone && gone->run_id == known->run_id && p->copied.sequence > 0)
+		p->result.kept++;
+	else if (gone && gone->run_id == known->run_id)
 		proof_find(p, PROVE_REPLAYED,
 		           "%s: it was removed, as a link of the chain says, and is there again", b->path);
 	else if (known->run_id != b->run_id || known->size_bytes != b->size_bytes ||
@@ -194,7 +217,11 @@ static void judge_before(struct proof *p)
 	for (size_t i = 0; i < p->before.count; i++) {
 		const struct bare *b = &p->before.items[i], *gone = find_bare(&p->before_gone, b->path);
 
-		if (!find_bare(&p->found, b->path) && !(gone && gone->run_id == b->run_id))
+		if (find_bare(&p->found, b->path) || (gone && gone->run_id == b->run_id))
+			continue;
+		if (copied_lacks_before(&p->copied, b->path))
+			p->result.elsewhere++;
+		else
 			proof_find(
 			        p, PROVE_MISSING,
 			        "%s: it was there before the chain began, and nothing says that it was removed",

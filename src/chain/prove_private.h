@@ -2,6 +2,7 @@
 #pragma once
 /** What the files of the proof share: prove.c reads the store, prove_judge.c says what is wrong with what was read. */
 #include <keepfs/chain/prove.h>
+#include <keepfs/codec/copied.h>
 #include <keepfs/codec/link.h>
 
 #include <pthread.h>
@@ -48,6 +49,7 @@ struct proof {
 	struct told *told;
 	size_t told_count;
 	struct bares found, before, before_gone;
+	struct copied copied; /* what a store of copies says of itself; of sequence 0: nothing */
 	struct finding {
 		enum prove_kind kind;
 		char *text; /* heap */
@@ -60,5 +62,7 @@ struct proof {
 /** proof_find() - something is wrong. Takes the lock. */
 void proof_find(struct proof *p, enum prove_kind kind, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));
+/** proof_read_copied() - what the store says that it has, if it is one of copies. For when all links were read. */
+int proof_read_copied(struct proof *p, struct error *err);
 /** proof_judge() - when everything was read. */
 void proof_judge(struct proof *p);

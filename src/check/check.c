@@ -91,16 +91,16 @@ void check_run(const struct conf *conf, struct store *store, const struct error 
 	const struct make_findings findings = {.add = take_finding, .arg = &p};
 	struct repository repository = {.store = store, .catalog = catalog};
 	const struct make_context ctx = {.conf = conf, .repository = &repository};
-	struct error err = {0};
-
 	const bool is_reader = conf->role == CONF_READER;
+	struct error err = {0};
 
 	*ret = (struct check_result){0};
 	if (is_reader) {
 		probe_reading(&p, &conf->store, store, store_err);
 	} else {
 		probe_store(&p, &conf->store, store, store_err);
-		probe_lock(&p, &conf->store, store);
+		probe_clock(&p, store);
+		probe_locks(&p, conf, store);
 		probe_replicas(&p, conf);
 	}
 	probe_catalog(&p, conf);

@@ -6,6 +6,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/chain.h>
+#include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/keyring/signing.h>
 #include <keepfs/store/proof.h>
@@ -79,19 +80,28 @@ static int put_checkpoint(const struct checkpoint_context *ctx, const struct sto
 	        ctx->signing ? signing_ref(ctx->signing) : NULL;
 	_cleanup(free) char *key = checkpoint_key(c);
 	_cleanup(str) struct str text = {0};
+	struct store_proof proof = {.key = key};
 	struct catalog_checkpoint made = {
 	        .at_us = c->at_us, .number = c->audit.number, .sequence = c->end.sequence};
-	int r;
+	int r = catalog_locked_until(ctx->catalog, CATALOG_MAIN_STORE, &proof.until_us);
 
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
 	checkpoint_encode(c, keys ? keys->key : NULL, &text);
-	r = store_put_proof(ctx->store, call, key, text.data, text.len, err);
+	proof.data = text.data;
+	proof.len = text.len;
+	r = store_put_proof(ctx->store, call, &proof, err);
 	if (r == STORE_EXISTS)
 		r = error_set(err, ERROR_USAGE, EEXIST,
 		              "%s is there already, and was not written by this keepfs", key);
+	if (r == 0 && proof.unlocked)
+		r = catalog_proofs_unlocked(ctx->catalog, CATALOG_MAIN_STORE, err);
 	if (r < 0)
 		return r;
 	str_copy(made.key, sizeof(made.key), key);
 	sign_hash(text.data, text.len, made.sha256);
+	if (ctx->put)
+		ctx->put(ctx->put_arg);
 	return catalog_set_checkpoint(ctx->catalog, &made, err);
 }
 

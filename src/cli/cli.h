@@ -60,6 +60,7 @@ struct cli_options {
 	size_t key_file_count;
 	const char *checkpoint;      /* --checkpoint */
 	const char *expect_sequence; /* --expect-sequence */
+	bool copy;                   /* --copy */
 	bool objects;                /* --objects */
 	bool unseal;                 /* --unseal */
 	bool value;                  /* --value */
@@ -115,6 +116,7 @@ int cmd_erasures(const struct cli_options *options);
 int cmd_undelete(const struct cli_options *options);
 int cmd_drill(const struct cli_options *options);
 int cmd_replicate(const struct cli_options *options);
+int cmd_rewrap(const struct cli_options *options);
 int cmd_verify(const struct cli_options *options);
 int cmd_restore(const struct cli_options *options);
 int cmd_restore_tenant(const struct cli_options *options);

@@ -360,6 +360,18 @@ int engine_read_keys(struct engine *e, const struct conf *conf, struct error *er
 	return 0;
 }
 
+/* Backups are made without them, so they are no reason to go on with an older configuration. */
+void engine_read_identities(struct engine *e, const struct conf *conf, struct str *warnings)
+{
+	struct error err = {0};
+	size_t count;
+
+	keyring_follow(e->keyring, conf);
+	if (keyring_can_read(e->keyring) && keyring_check(e->keyring, NULL, &count, &err) < 0)
+		str_appendf(warnings, "what is encrypted cannot be read: %s\n", err.message);
+	artifact_identities_changed(&e->repository);
+}
+
 void engine_tag_backups(struct engine *e, const struct conf *conf)
 {
 	struct artifact_time time;

@@ -72,6 +72,8 @@ void engine_copy_catalog(struct engine *e);
 int engine_add_directories(struct engine *e, const struct conf *conf, struct error *err);
 /** engine_read_keys() - the keys of signatures as @conf names them, which is to be in force; what they sign follows the first time something is published. */
 int engine_read_keys(struct engine *e, const struct conf *conf, struct error *err);
+/** engine_read_identities() - decrypt with those of @conf, which is in force from now on. What cannot be read, and so not decrypted, is a line of @warnings. */
+void engine_read_identities(struct engine *e, const struct conf *conf, struct str *warnings);
 /** engine_tag_backups() - find out of which periods those are the first ones that an earlier keepfs has made. What cannot be
  * found out now is later. */
 void engine_tag_backups(struct engine *e, const struct conf *conf);

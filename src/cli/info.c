@@ -298,6 +298,7 @@ static void append_remark_of(struct str *out, const char *before, const char *te
 static void append_info_remarks(const struct json *backup, struct str *out)
 {
 	bool partial = false;
+	int64_t sequence;
 
 	append_remark_of(out, " DAMAGED: ", json_get_string(backup, "damaged"));
 	if (json_get_bool(backup, "partial", &partial) && partial)
@@ -305,6 +306,10 @@ static void append_info_remarks(const struct json *backup, struct str *out)
 	append_list_of(out, " ", json_get(backup, "tiers"));
 	append_list_of(out, " held: ", json_get(backup, "holds"));
 	append_list_of(out, " needs: ", json_get(backup, "depends_on"));
+	if (json_count(json_get(backup, "encrypted_to")) > 0)
+		str_append(out, " encrypted");
+	if (json_get_int(backup, "signed", &sequence))
+		str_append(out, " signed");
 	append_remark_of(out, " note: ", json_get_string(backup, "note"));
 }
 

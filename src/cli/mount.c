@@ -21,6 +21,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/cache.h>
 #include <keepfs/catalog.h>
+#include <keepfs/chain.h>
 #include <keepfs/export/admins.h>
 #include <keepfs/follow.h>
 #include <keepfs/fs.h>
@@ -58,6 +59,8 @@ struct daemon {
 	struct use_scrub *scrub;
 	struct follower *follower; /* of a reader */
 	struct replicas *replicas;
+	pthread_mutex_t beside_lock;
+	struct replicas *told_beside; /* beside_lock: who is told of what is put beside backups */
 	struct notify *notify;
 	int signal_fd;
 	int stopped_fd; /* jobs have ended */
@@ -134,6 +137,32 @@ static int start_following(struct daemon *d, struct error *err)
 	return r;
 }
 
+/* Once a day: locks end by themselves, and the rules may have changed while no run has looked at them. */
+static void look_at_rules(void *arg)
+{
+	struct daemon *d = arg;
+	_cleanup(conf_ref) const struct conf *conf = conf_live_ref(d->live);
+
+	engine_tag_backups(&d->engine, conf);
+}
+
+/* Links, checkpoints, records and copies of the catalog, by threads that outlive those of the replicas. */
+static void on_put_beside(void *arg)
+{
+	struct daemon *d = arg;
+
+	pthread_mutex_lock(&d->beside_lock);
+	replicas_look_beside(d->told_beside);
+	pthread_mutex_unlock(&d->beside_lock);
+}
+
+static void tell_beside(struct daemon *d, struct replicas *replicas)
+{
+	pthread_mutex_lock(&d->beside_lock);
+	d->told_beside = replicas;
+	pthread_mutex_unlock(&d->beside_lock);
+}
+
 static int start_daemon(struct daemon *d, const char *mountpoint, const char *mount_options,
                         struct error *err)
 {
@@ -147,7 +176,7 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .metrics = &d->reader_metrics,
 	};
 	struct records_context records_context = engine_records(&d->engine);
-	const struct checkpoint_context checkpoint_context = engine_checkpoints(&d->engine);
+	struct checkpoint_context checkpoint_context = engine_checkpoints(&d->engine);
 	struct copies_context copies_context = engine_copies(&d->engine);
 	const bool is_reader = conf->role == CONF_READER;
 	struct fs_context context;
@@ -156,6 +185,9 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	stores_follow(d->engine.stores, d->live);
 	records_context.live = d->live;
 	copies_context.live = d->live;
+	records_context.put = checkpoint_context.put = copies_context.put = on_put_beside;
+	records_context.put_arg = checkpoint_context.put_arg = copies_context.put_arg = d;
+	chain_listen(d->engine.repository.chain, on_put_beside, d);
 	d->troubles = report_troubles_new();
 	report_watch_lease(d->troubles, d->engine.lease);
 	d->admins = export_admins_new();
@@ -196,6 +228,10 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	r = fs_new(&context, &d->fs, err);
 	if (r == 0 && !is_reader)
 		r = replicas_new(&d->engine.repository, d->live, &d->replicas, err);
+	if (r == 0 && !is_reader)
+		tell_beside(d, d->replicas);
+	d->engine.repository.daily = look_at_rules;
+	d->engine.repository.daily_arg = d;
 	if (r == 0 && !is_reader)
 		r = artifact_tidier_new(&d->engine.repository, &d->engine.tidier, err);
 	d->engine.make.live = d->live;
@@ -286,6 +322,7 @@ static void stop_daemon(struct daemon *d, bool served)
 	/* It tells the mount what it lists. */
 	d->engine.tidier = artifact_tidier_free(d->engine.tidier);
 	d->engine.repository.tidier = NULL;
+	tell_beside(d, NULL);
 	d->replicas = replicas_free(d->replicas);
 	d->fs = fs_free(d->fs);
 	d->inside = inside_free(d->inside);
@@ -447,7 +484,10 @@ static int serve_mount(struct conf *conf, const struct cli_options *options, con
 {
 	bool told = false;
 	const struct lease_wait wait = {.forever = options->wait, .waiting = tell_lease_wait, .arg = &told};
-	struct daemon d = {.live = conf_live_new(conf), .engine = {.lock_fd = -1}, .log = log};
+	struct daemon d = {.live = conf_live_new(conf),
+	                   .engine = {.lock_fd = -1},
+	                   .log = log,
+	                   .beside_lock = PTHREAD_MUTEX_INITIALIZER};
 	_cleanup(conf_ref) const struct conf *first = conf_live_ref(d.live);
 	struct error err = {0};
 	int r, status;

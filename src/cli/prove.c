@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PROVE_THREADS        8
 #define CHECKPOINT_MAX_BYTES ((size_t)16 << 20)
@@ -25,6 +26,8 @@ struct proving {
 	struct prove_checkpoint expected;
 	struct json *problems; /* with --json */
 	const char *store;
+	bool copy;
+	const struct conf_named_store *section; /* NULL: [store] */
 };
 
 static int read_keys(struct proving *p)
@@ -120,6 +123,19 @@ static void show_proving(void *arg, uint64_t manifests)
 		fprintf(stderr, "\r\033[K%" PRIu64 " manifests", manifests);
 }
 
+static void print_copied(const struct proving *p, const struct prove_result *result)
+{
+	char at[CLOCK_ISO_BYTES];
+
+	if (result->is_copy && !p->copy)
+		puts("this is a further store, which has copies: prove it with --copy, since it need not have all that the chain names, and may keep what was removed in the first store");
+	if (result->copied_sequence)
+		printf("a store of copies, %s: as of %s it had all up to number %" PRId64 " but for %" PRIu64
+		       " that it never had; %" PRIu64 " are kept here that were removed in the first store\n",
+		       result->copied_store, clock_format_iso(result->copied_at_us, at),
+		       result->copied_sequence, result->elsewhere, result->kept);
+}
+
 static void print_proof(const struct proving *p, const struct prove_result *result)
 {
 	char since[CLOCK_ISO_BYTES], size[16];
@@ -138,6 +154,7 @@ static void print_proof(const struct proving *p, const struct prove_result *resu
 			       k->key.id, k->count, k->first, k->last,
 			       k->is_given ? "" : "; another key has vouched for it");
 	}
+	print_copied(p, result);
 	if (p->options->objects)
 		printf("%" PRIu64 " objects (%s) were read and compared\n", result->objects,
 		       str_format_bytes(size, sizeof(size), result->object_bytes));
@@ -169,6 +186,18 @@ static struct json *keys_as_json(const struct prove_result *result)
 	return list;
 }
 
+static struct json *copied_as_json(const struct prove_result *result)
+{
+	struct json *j = json_object_new();
+
+	json_set_string(j, "store", result->copied_store);
+	json_set_time(j, "at", result->copied_at_us);
+	json_set_int(j, "sequence", result->copied_sequence);
+	json_set_int(j, "elsewhere", (int64_t)result->elsewhere);
+	json_set_int(j, "kept", (int64_t)result->kept);
+	return j;
+}
+
 static void print_proof_json(struct proving *p, const struct prove_result *result)
 {
 	_cleanup(json) struct json *object = json_object_new();
@@ -185,6 +214,8 @@ static void print_proof_json(struct proving *p, const struct prove_result *resul
 		json_set_int(object, "objects", (int64_t)result->objects);
 		json_set_int(object, "object_bytes", (int64_t)result->object_bytes);
 	}
+	if (result->copied_sequence)
+		json_set(object, "copy", copied_as_json(result));
 	json_set(object, "keys", keys_as_json(result));
 	json_set_string(end, "chain", result->id[0] ? result->id : NULL);
 	json_set_int(end, "sequence", result->sequence);
@@ -203,6 +234,7 @@ static int prove_with(struct proving *p, const struct conf *conf)
 	        .key_count = p->keys.count,
 	        .expected = p->expected,
 	        .objects = p->options->objects,
+	        .copy = p->copy,
 	        .threads = PROVE_THREADS,
 	        .problem = show_finding,
 	        .progress = show_proving,
@@ -215,6 +247,8 @@ static int prove_with(struct proving *p, const struct conf *conf)
 	struct error err = {0};
 	int r;
 
+	if (p->section)
+		reading.store = p->section->store;
 	reading.store.read_only = true;
 	p->store = reading.store.url;
 	r = engine_open_store(&reading, NULL, &net, &store, &err);
@@ -233,10 +267,29 @@ static int prove_with(struct proving *p, const struct conf *conf)
 	return r;
 }
 
+/* The name of a section, which has its own endpoint and keys. */
+static bool names_section(const struct cli_options *options)
+{
+	return options->store_url && !strchr(options->store_url, ':');
+}
+
+static int take_proven_section(struct proving *p, struct conf *conf)
+{
+	const struct conf_named_store *named = conf_find_store(conf, p->options->store_url);
+
+	if (!named)
+		return cli_usage(
+		        "--store %s: there is no section [store %s]; give its url, or the name of one",
+		        p->options->store_url, p->options->store_url);
+	p->section = named;
+	p->copy = p->copy || conf_is_for_copies(conf, named->name);
+	return CLI_DONE;
+}
+
 int prove_store(const struct cli_options *options)
 {
 	_cleanup(conf) struct conf conf = {0};
-	struct proving p = {.options = options};
+	struct proving p = {.options = options, .copy = options->copy};
 	int status = CLI_DONE;
 
 	if (options->argc > 0)
@@ -244,13 +297,15 @@ int prove_store(const struct cli_options *options)
 	if (options->mountpoint)
 		return cli_usage("verify --key reads the store itself, and no mount");
 	/* As any key from the environment it wins over the file, and the other keys of [store] are checked with it. */
-	if (options->store_url)
+	if (options->store_url && !names_section(options))
 		setenv("KEEPFS_STORE_URL", options->store_url, 1);
 	status = read_keys(&p);
 	if (status == CLI_DONE)
 		status = read_expected(&p);
 	if (status == CLI_DONE)
 		status = cli_load_conf(options, &conf);
+	if (status == CLI_DONE && names_section(options))
+		status = take_proven_section(&p, &conf);
 	if (options->json)
 		p.problems = json_array_new();
 	if (status == CLI_DONE)

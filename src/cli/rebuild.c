@@ -11,6 +11,7 @@
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/copy.h>
+#include <keepfs/catalog/replicas.h>
 #include <keepfs/chain.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/copies.h>
@@ -188,7 +189,10 @@ static int list_backups(struct rebuilding *rb, struct error *err)
 
 	if (restored < 0)
 		return error_system(err, -restored, "the catalog in %s cannot be read", rb->conf->state_dir);
-	r = note_sections(rb, err);
+	/* The first store is gone, and one that had copies has become the first. */
+	r = catalog_take_over_replicas(rb->catalog, rb->conf->store.url, rb->conf->store.endpoint, err);
+	if (r == 0)
+		r = note_sections(rb, err);
 	if (r == 0)
 		note_stores_of_query(rb, &repository);
 	if (r == 0 && restored)

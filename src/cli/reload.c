@@ -87,6 +87,7 @@ void reload_configuration(struct engine *engine, struct conf_live *live, struct 
 		return;
 	}
 	log_set_level((enum log_level)next.log_level);
+	engine_read_identities(engine, &next, &problems);
 	conf_live_replace(live, &next);
 	tell_policy(notify, &changes.policy);
 	tell_success(&changes, &problems, troubles);

@@ -11,9 +11,10 @@ int cmd_verify(const struct cli_options *options)
 
 	if (options->key_file_count > 0)
 		return prove_store(options);
-	if (options->checkpoint || options->expect_sequence || options->objects || options->store_url)
+	if (options->checkpoint || options->expect_sequence || options->objects || options->copy ||
+	    options->store_url)
 		return cli_usage(
-		        "verify: --store, --checkpoint, --expect-sequence and --objects go with --key, which proves a store by its signatures");
+		        "verify: --store, --copy, --checkpoint, --expect-sequence and --objects go with --key, which proves a store by its signatures");
 	if (options->argc == 0)
 		return cli_usage("verify takes backups, jobs, or: all");
 	return work_to_end(options, &work);

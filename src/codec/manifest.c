@@ -133,7 +133,7 @@ const char *manifest_fact(const struct manifest *m, const char *name)
 }
 
 /* Facts that name tables, which must not be read by whoever holds the bucket. */
-static const char *const naming_facts[] = {"largest_tables"};
+static const char *const naming_facts[] = {MANIFEST_NAMING_FACT};
 
 static bool names_tables(const char *fact)
 {

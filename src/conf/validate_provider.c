@@ -88,6 +88,14 @@ static void check_offers(const struct provided *p)
 		conf_contradiction(p->loader, key_of_store(p, "delete_versions"), provider_key(p),
 		                   "is for buckets that keep versions, which there are none of with",
 		                   "delete_versions = no");
+	if (p->store->object_lock && p->provider->no_object_lock) {
+		_cleanup(free) char *allowed =
+		        mem_printf("object_lock = none: %s. What is to be locked needs another store",
+		                   p->provider->no_object_lock);
+
+		conf_contradiction(p->loader, key_of_store(p, "object_lock"), provider_key(p),
+		                   "is not to be had with", allowed);
+	}
 }
 
 static void check_part_size(const struct provided *p)

@@ -91,6 +91,8 @@ static int copy_changes(struct copies *c, const struct copies_context *ctx, stru
 		r = copies_make(ctx, &c->cancel, err);
 	if (r == 0)
 		c->copied = changes + 1; /* the note is one */
+	if (r == 0 && ctx->put)
+		ctx->put(ctx->put_arg);
 	return r;
 }
 

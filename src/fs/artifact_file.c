@@ -6,6 +6,7 @@
  *
  * Who read what is noted when the file is closed, by a worker: that waits for the catalog's disk.
  */
+#include "copies.h"
 #include "handle.h"
 #include "later.h"
 #include "lookers.h"
@@ -28,6 +29,7 @@ struct artifact_file {
 	struct handle base;
 	uint64_t size_bytes;
 	struct reader_file *file;
+	uint64_t artifact_ino;
 	struct catalog_audit reader; /* who opened it */
 	struct reader_file_stats stats;
 };
@@ -77,17 +79,25 @@ void note_read_failure(struct fs *fs, uint64_t ino, const char *path, int r, boo
 	log_error("read of %s failed: %s", path ? path : "a removed backup", message);
 }
 
+static char *path_of_read(struct fs *fs, uint64_t ino)
+{
+	return copies_have(ino) ? copies_path_of(fs, ino) : catalog_path(fs->ctx.repository->catalog, ino);
+}
+
 static void read_done(struct reader_request *request, int r, const struct iovec *iov, int count,
                       const struct error *err)
 {
 	struct read_request *rr = (struct read_request *)request;
 
 	if (r < 0 && r != -ECANCELED) {
-		_cleanup(free) char *path = catalog_path(rr->fs->ctx.repository->catalog, rr->ino);
+		_cleanup(free) char *path = path_of_read(rr->fs, rr->ino);
 
 		bool damage = err && (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND);
 
-		note_read_failure(rr->fs, rr->ino, path, r, damage, err);
+		if (copies_have(rr->ino))
+			copies_failed(rr->fs, rr->ino, r, damage, err);
+		else
+			note_read_failure(rr->fs, rr->ino, path, r, damage, err);
 	}
 	if (pending_claim(&rr->pending)) {
 		if (r < 0)
@@ -141,12 +151,13 @@ static void note_reading(void *arg)
 {
 	struct artifact_file *f = arg;
 	const struct reader_file_stats *s = &f->stats;
-	_cleanup(free) char *path = catalog_path(f->base.fs->ctx.repository->catalog, f->base.ino);
+	_cleanup(free) char *path = path_of_read(f->base.fs, f->base.ino);
 	struct error err = {0};
 	char detail[160];
 
-	if (s->verified_at_us && catalog_set_verified(f->base.fs->ctx.repository->catalog, f->base.ino,
-	                                              s->verified_at_us, &err) < 0)
+	if (s->verified_at_us && !copies_have(f->base.ino) &&
+	    catalog_set_verified(f->base.fs->ctx.repository->catalog, f->base.ino, s->verified_at_us, &err) <
+	            0)
 		log_warning("that %s was read whole and is right could not be noted: %s", path, err.message);
 	/* What the kernel's cache had was read, too, but not from here. */
 	if (s->requests == 0 && s->failures == 0)
@@ -167,6 +178,7 @@ static void release_artifact_file(struct handle *h)
 	struct artifact_file *f = (struct artifact_file *)h;
 
 	reader_close(f->file, &f->stats);
+	artifact_open_end(h->fs->ctx.repository, f->artifact_ino);
 	if (h->fs->workers)
 		workers_add(h->fs->workers, note_reading, f);
 	else
@@ -191,11 +203,15 @@ struct stored_file {                   /* of a node */
 	struct manifest_object object;
 	struct manifest manifest; /* without files and objects */
 	struct store *store;
-	bool is_decrypted; /* what is read is not what is stored */
+	bool is_decrypted;            /* what is read is not what is stored */
+	struct repository *opened_in; /* artifact_open_end() is to be called; NULL: not */
+	uint64_t artifact_ino;
 };
 
 static void cleanup_stored_file(struct stored_file *s)
 {
+	if (s->opened_in)
+		artifact_open_end(s->opened_in, s->artifact_ino);
 	manifest_object_finish(&s->object);
 	manifest_finish(&s->manifest);
 	store_free(s->store);
@@ -205,8 +221,12 @@ static int find_stored_file(struct fs *fs, const struct node *node, const char *
                             struct error *err)
 {
 	struct catalog *catalog = fs->ctx.repository->catalog;
-	int r = catalog_object(catalog, node->ino, &ret->object);
+	int r;
 
+	ret->opened_in = fs->ctx.repository;
+	ret->artifact_ino = node->entry.artifact_ino;
+	artifact_open_begin(ret->opened_in, ret->artifact_ino);
+	r = catalog_object(catalog, node->ino, &ret->object);
 	if (r == 0)
 		r = catalog_file_sha256(catalog, node->ino, ret->sha256);
 	if (r == -ENOENT || (r == 0 && !sealed_is_known(&ret->object)))
@@ -235,6 +255,27 @@ static struct sealed_object sealed_of(struct fs *fs, const struct stored_file *s
 	                              .cancel = cancel};
 }
 
+int artifact_handle_open(struct fs *fs, const struct node *node, const struct reader_what *what,
+                         const struct catalog_audit *reader, struct handle **ret_handle, struct error *err)
+{
+	struct artifact_file *f = mem_alloc(sizeof(*f));
+	int r;
+
+	f->size_bytes = node->entry.size_bytes;
+	f->reader = *reader;
+	r = reader_open(fs->ctx.reader, what, &f->file, err);
+	if (r < 0) {
+		free(f);
+		return r;
+	}
+	/* The caller has it open, too, until this is done. */
+	f->artifact_ino = node->entry.artifact_ino;
+	artifact_open_begin(fs->ctx.repository, f->artifact_ino);
+	handle_init(&f->base, fs, &ops, node->ino);
+	*ret_handle = &f->base;
+	return 0;
+}
+
 /* @layout is consumed. */
 static int open_stored_file(struct fs *fs, const struct node *node, struct stored_file *s,
                             struct reader_layout *layout, const struct catalog_audit *reader,
@@ -248,19 +289,8 @@ static int open_stored_file(struct fs *fs, const struct node *node, struct store
 	                                 .whole = check_whole(fs, node->ino),
 	                                 .layout = layout,
 	                                 .stored_sha256 = s->object.stored_sha256};
-	struct artifact_file *f = mem_alloc(sizeof(*f));
-	int r;
 
-	f->size_bytes = node->entry.size_bytes;
-	f->reader = *reader;
-	r = reader_open(fs->ctx.reader, &what, &f->file, err);
-	if (r < 0) {
-		free(f);
-		return r;
-	}
-	handle_init(&f->base, fs, &ops, node->ino);
-	*ret_handle = &f->base;
-	return 0;
+	return artifact_handle_open(fs, node, &what, reader, ret_handle, err);
 }
 
 static int open_decrypted(struct opening_file *o, const char *path, struct handle **ret_handle,

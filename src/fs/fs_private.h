@@ -172,6 +172,11 @@ void node_create(fuse_req_t req, const struct node *directory, const char *name,
 /* Slots of classes that stand in a file of their own. */
 char *fixed_directory_path(struct fs *fs, const struct node *node); /* root.c */
 node_open_fn artifact_file_open;                                    /* artifact_file.c */
+struct reader_what;
+/** artifact_handle_open() - a handle that reads @what, which is consumed as reader_open() does; @reader is noted in the audit when it is closed. */
+int artifact_handle_open(struct fs *fs, const struct node *node, const struct reader_what *what,
+                         const struct catalog_audit *reader, struct handle **ret_handle,
+                         struct error *err); /* artifact_file.c */
 /** on_artifact_removed() - artifact_events.removed: have kernel and cache forget it. */
 void on_artifact_removed(void *arg, const struct artifact_removed *what); /* remove.c */
 int artifact_begin_removal(fuse_req_t req, const struct node *directory, const struct node *node,

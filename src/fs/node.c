@@ -5,6 +5,7 @@
  */
 #include "node.h"
 
+#include "copies.h"
 #include "fs_private.h"
 #include "rights.h"
 #include "sealed.h"
@@ -112,6 +113,8 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 		return latest_load(fs, ino | BIT_CATALOG, ret);
 	if ((ino & BITS_HISTORY) == BITS_HISTORY)
 		return history_load(fs, ino, ret);
+	if (copies_have(ino))
+		return copies_load(fs, ino, ret);
 	if (ino & BIT_RUN && ino & BIT_DRILL)
 		return drill_load(fs, (int64_t)((ino & ~(BIT_RUN | BIT_DRILL)) >> 1), ino & 1, ret);
 	if (ino & BIT_RUN)

@@ -31,6 +31,8 @@
  *   bit 63 alone, tier << 59, hash   what is in tiers/: bit 58 a directory; else the link to an artifact. The hash is that of
  *                                   what it shows in backups/, without its three lowest bits (tiers.c)
  *
+ *   bits 60 and 58, hash             what is in copies/, by the number of its store and its path (keepfs/catalog/copy_tree.h); 0: copies/ itself
+ *
  * What can be done with a node is told by its class. A struct node is a value: it is filled by one query of
  * the catalog, lives on the stack of whoever answers a request, owns nothing, and may be copied. What it says
  * was true when it was loaded.
@@ -65,6 +67,7 @@ struct node_class;
 #define INO_INSIDE  UINT64_C(12)
 #define INO_HISTORY UINT64_C(13)
 #define INO_DIFF    UINT64_C(14)
+#define INO_COPIES  (UINT64_C(5) << 58)
 #define INO_FIXED   UINT64_C(16) /* + the number of a file in status/ or control/ */
 
 #define INO_EVIDENCE (INO_FIXED + 47)  /* status/evidence, in the place of a file's number */
@@ -77,6 +80,7 @@ struct node_class;
 #define INSIDE_NAME      "inside"
 #define HISTORY_NAME     "history"
 #define DIFF_NAME        "diff"
+#define COPIES_NAME      "copies"
 
 #define NODE_TARGET_BYTES 1024 /* of a symbolic link, with its NUL */
 
@@ -176,33 +180,34 @@ struct node_class {
 };
 
 /* The classes, by the file that has them. */
-extern const struct node_class class_top, class_fixed_directory;                      /* root.c */
-extern const struct node_class class_root, class_directory;                           /* catalog_dir.c */
-extern const struct node_class class_linked_root, class_linked_directory;             /* catalog_dir.c */
-extern const struct node_class class_latest, class_linked_latest, class_sums;         /* generated.c */
-extern const struct node_class class_stored_sums;                                     /* generated.c */
-extern const struct node_class class_artifact, class_file;                            /* artifact.c */
-extern const struct node_class class_artifact_directory, class_artifact_subdirectory; /* artifact.c */
-extern const struct node_class class_linked_artifact_directory;                       /* artifact.c */
-extern const struct node_class class_drills, class_drill_text;                        /* drills.c */
-extern const struct node_class class_evidence, class_quarter;                         /* evidence.c */
-extern const struct node_class class_tiers, class_tier, class_tier_directory;         /* tiers.c */
-extern const struct node_class class_tier_link;                                       /* tiers.c */
-extern const struct node_class class_inside, class_inside_directory;                  /* inside.c */
-extern const struct node_class class_inside_dump;                                     /* inside.c */
-extern const struct node_class class_inside_tables, class_inside_table;               /* inside_tables.c */
-extern const struct node_class class_inside_blobs, class_inside_blob;                 /* inside_tables.c */
-extern const struct node_class class_inside_text;                                     /* inside_texts.c */
-extern const struct node_class class_diff, class_diff_directory;                      /* diff.c */
-extern const struct node_class class_diff_pair;                                       /* diff_pair.c */
-extern const struct node_class class_diff_file;                                       /* diff_file.c */
-extern const struct node_class class_history, class_history_directory;                /* history.c */
-extern const struct node_class class_history_table, class_history_link;               /* history_table.c */
-extern const struct node_class class_links, class_link;                               /* link.c */
-extern const struct node_class class_jobs, class_run, class_run_text;                 /* jobs.c */
-extern const struct node_class class_tenant_explain, class_tenant_trigger;            /* tenant.c */
-extern const struct node_class class_text;                                            /* text.c */
-extern const struct node_class class_command;                                         /* command.c */
+extern const struct node_class class_top, class_fixed_directory;                        /* root.c */
+extern const struct node_class class_root, class_directory;                             /* catalog_dir.c */
+extern const struct node_class class_linked_root, class_linked_directory;               /* catalog_dir.c */
+extern const struct node_class class_latest, class_linked_latest, class_sums;           /* generated.c */
+extern const struct node_class class_stored_sums;                                       /* generated.c */
+extern const struct node_class class_artifact, class_file;                              /* artifact.c */
+extern const struct node_class class_artifact_directory, class_artifact_subdirectory;   /* artifact.c */
+extern const struct node_class class_linked_artifact_directory;                         /* artifact.c */
+extern const struct node_class class_drills, class_drill_text;                          /* drills.c */
+extern const struct node_class class_evidence, class_quarter;                           /* evidence.c */
+extern const struct node_class class_tiers, class_tier, class_tier_directory;           /* tiers.c */
+extern const struct node_class class_tier_link;                                         /* tiers.c */
+extern const struct node_class class_inside, class_inside_directory;                    /* inside.c */
+extern const struct node_class class_inside_dump;                                       /* inside.c */
+extern const struct node_class class_inside_tables, class_inside_table;                 /* inside_tables.c */
+extern const struct node_class class_inside_blobs, class_inside_blob;                   /* inside_tables.c */
+extern const struct node_class class_inside_text;                                       /* inside_texts.c */
+extern const struct node_class class_diff, class_diff_directory;                        /* diff.c */
+extern const struct node_class class_diff_pair;                                         /* diff_pair.c */
+extern const struct node_class class_diff_file;                                         /* diff_file.c */
+extern const struct node_class class_history, class_history_directory;                  /* history.c */
+extern const struct node_class class_history_table, class_history_link;                 /* history_table.c */
+extern const struct node_class class_copies, class_copies_directory, class_copies_file; /* copies.c */
+extern const struct node_class class_links, class_link;                                 /* link.c */
+extern const struct node_class class_jobs, class_run, class_run_text;                   /* jobs.c */
+extern const struct node_class class_tenant_explain, class_tenant_trigger;              /* tenant.c */
+extern const struct node_class class_text;                                              /* text.c */
+extern const struct node_class class_command;                                           /* command.c */
 
 /** node_load() - the node of @ino; -ENOENT when it is gone. */
 int node_load(struct fs *fs, uint64_t ino, struct node *ret);

@@ -31,6 +31,7 @@ static const struct fixed_directory {
         {INO_INSIDE, INSIDE_NAME, &class_inside, NULL},
         {INO_HISTORY, HISTORY_NAME, &class_history, NULL},
         {INO_DIFF, DIFF_NAME, &class_diff, NULL},
+        {INO_COPIES, COPIES_NAME, &class_copies, NULL},
 };
 
 static void node_of_directory(const struct fixed_directory *directory, struct node *ret)

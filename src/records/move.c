@@ -223,6 +223,8 @@ static int end_begun(const struct records_context *ctx, enum record_kind kind, c
 		return error_system(err, -r,
 		                    "what is on its way to the store cannot be read from the catalog");
 	r = send_record(ctx, call, &record, err);
+	if (r == 0 && ctx->put)
+		ctx->put(ctx->put_arg);
 	return r < 0 ? r : catalog_end_record(ctx->catalog, kind, err);
 }
 

@@ -11,6 +11,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/copy_tree.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/codec/name.h>
 
@@ -79,7 +80,26 @@ static int learn_unknown(struct comparing *c, const char *path, struct error *er
 	replica_describe(&m, &row);
 	row.done_bytes = row.stored_bytes;
 	c->found++;
-	return replica_note(o, &row, err);
+	r = replica_note(o, &row, err);
+	if (r == 0)
+		replica_show(o, &m, true);
+	return r;
+}
+
+/* It is there, and copies/ does not show it yet: an earlier keepfs has made it, or the catalog came from a copy. */
+static int show_known(struct comparing *c, const struct catalog_replica *row, struct error *err)
+{
+	const struct replica_order *o = c->order;
+	_cleanup(manifest) struct manifest m = {0};
+	int r = catalog_has_copy_tree(o->repository->catalog, o->store, row->path);
+
+	if (r != 0)
+		return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
+	r = artifact_fetch(o->repository, c->store, &c->call, row->path, &m, err);
+	if (r == 0)
+		replica_show(o, &m, true);
+	/* What is wrong with it is found by reading it. */
+	return r == -ENOENT || r == ARTIFACT_UNUSABLE || r == -ENOTSUP ? 0 : r;
 }
 
 static int see_manifest(struct comparing *c, const char *key, struct error *err)
@@ -127,8 +147,10 @@ static int look_for_lost(void *arg, const struct catalog_replica *known, struct 
 	struct store_object object;
 	int r;
 
-	if ((row.state != REPLICA_WHOLE && row.state != REPLICA_REMOVED) || was_listed_there(c, row.ino))
+	if (row.state != REPLICA_WHOLE && row.state != REPLICA_REMOVED)
 		return 0;
+	if (was_listed_there(c, row.ino))
+		return show_known(c, &row, err);
 	key = manifest_key(row.path);
 	r = store_head(c->store, &c->call, key, &object, err);
 	if (r != -ENOENT)

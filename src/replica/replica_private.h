@@ -11,3 +11,5 @@ void replica_end_claim(const char *path, uint64_t store);
 void replica_describe(const struct manifest *m, struct catalog_replica *row);
 /** replica_note() - write @row; what prevents that is logged. Returns 0, or what did. */
 int replica_note(const struct replica_order *order, const struct catalog_replica *row, struct error *err);
+/** replica_show() - that store has all of @m: copies/ shows it; what prevents that is logged. @anew: also when it is shown already. */
+void replica_show(const struct replica_order *order, const struct manifest *m, bool anew);

@@ -16,6 +16,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/base/zone.h>
 #include <keepfs/catalog.h>
+#include <keepfs/catalog/copy_tree.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/policy/blackout.h>
 
@@ -51,6 +52,9 @@ struct lane {
 	int64_t paused_until_us;
 	int64_t rate_bytes; /* what @rate is of */
 	struct rate *rate;
+	struct replica_beside beside;
+	bool beside_due; /* something was listed or removed since */
+	bool is_behind;  /* what the further store says of itself does not tell of all that was copied */
 	struct blackout *window; /* of the configuration that it works by; NULL: any time */
 	struct zone *zone;
 	struct lane *next;
@@ -137,6 +141,9 @@ static int take_news(struct lane *l, const struct conf *conf, uint64_t store, st
 	settle = l->settle || all || count > 0;
 	l->look_at_all = l->settle = false;
 	pthread_mutex_unlock(&l->all->lock);
+	l->beside_due = l->beside_due || settle;
+	if (all)
+		l->beside = (struct replica_beside){0};
 	for (size_t i = 0; i < count; i++) {
 		if (r == 0)
 			r = want_listed(l, conf, store, &listed[i], err);
@@ -151,6 +158,8 @@ static int take_news(struct lane *l, const struct conf *conf, uint64_t store, st
 		r = catalog_retry_replicas(l->all->repository->catalog, store, err);
 	if (r == 0 && settle)
 		r = catalog_settle_replicas(l->all->repository->catalog, store, clock_now_us(), err);
+	if (r == 0 && settle)
+		r = catalog_sweep_copy_tree(l->all->repository->catalog, err);
 	if (r < 0) {
 		pthread_mutex_lock(&l->all->lock);
 		l->look_at_all = true;
@@ -252,6 +261,34 @@ static bool copy_one(struct lane *l, const struct replica_order *o, const char *
 	return r != -ECANCELED;
 }
 
+/* The other one is told of where it is noticed. */
+static int pause_for_source(struct lane *l, const struct error *why)
+{
+	log_warning("what is to be copied to %s cannot be read, and is tried again: %s", l->name,
+	            why->message);
+	l->paused_until_us = clock_now_us() + PAUSE_MS * 1000;
+	return 0;
+}
+
+/* Before what is newer is copied, since what the further store says of itself must not be older than what it has; and when all is copied. */
+static int copy_lane_beside(struct lane *l, const struct replica_order *o, bool all, struct error *err)
+{
+	struct error why = {0};
+	bool target_failed = false;
+	int r;
+
+	if (!l->beside_due && !all)
+		return 0;
+	r = replica_make_beside(o, &l->beside, all, &target_failed, &why);
+	l->beside_due = r < 0;
+	if (r >= 0 || r == -ECANCELED || target_failed) {
+		if (r < 0 && err)
+			*err = why;
+		return r;
+	}
+	return pause_for_source(l, &why);
+}
+
 /* Begun, and then its artifact was removed. What is whole there stays until the rules let it go. */
 static int drop_abandoned(const struct replica_order *o, struct error *err)
 {
@@ -279,7 +316,8 @@ static int drop_abandoned(const struct replica_order *o, struct error *err)
 	return r < 0 ? r : catalog_forget_replica(catalog, row.path, o->store, err);
 }
 
-static int compare_daily(const struct replica_order *o, int64_t *ret_next_us, struct error *err)
+static int compare_daily(struct lane *l, const struct replica_order *o, int64_t *ret_next_us,
+                         struct error *err)
 {
 	struct catalog *catalog = o->repository->catalog;
 	struct catalog_replica_store state;
@@ -294,6 +332,8 @@ static int compare_daily(const struct replica_order *o, int64_t *ret_next_us, st
 	if (*ret_next_us > now_us && state.compared_at_us <= now_us + COMPARE_US)
 		return 0;
 	r = replica_compare(o, err);
+	if (r == 0)
+		r = copy_lane_beside(l, o, true, err);
 	if (r == 0)
 		r = replica_clean(o, &removed, err);
 	/* A doubtful clock keeps what is there. */
@@ -340,17 +380,27 @@ static int64_t work_lane(struct lane *l, struct replica_order *o)
 	int64_t compare_us = 0, try_us = 0, read_us = 0;
 	struct catalog_replica row;
 	struct error err = {0};
-	int r = compare_daily(o, &compare_us, &err);
+	int r = compare_daily(l, o, &compare_us, &err);
 
 	if (r == 0)
 		r = drop_abandoned(o, &err);
+	if (r == 0)
+		r = copy_lane_beside(l, o, false, &err);
+	if (r == 0 && l->paused_until_us > clock_now_us())
+		return l->paused_until_us;
 	if (r == 0) {
 		r = catalog_next_replica(o->repository->catalog, o->store, clock_now_us(), &row, &try_us);
 		if (r == 0) {
 			(void)copy_one(l, o, row.path);
+			l->is_behind = true;
 			return 0;
 		}
 		r = r == -ENOENT ? 0 : r;
+	}
+	if (r == 0 && l->is_behind) {
+		l->beside_due = true;
+		r = copy_lane_beside(l, o, false, &err);
+		l->is_behind = r < 0;
 	}
 	if (r == 0)
 		r = read_again_slowly(l, o, &read_us, &err);
@@ -486,7 +536,8 @@ int replicas_new(struct repository *repository, struct conf_live *live, struct r
 	r->repository = repository;
 	r->live = live;
 	pthread_mutex_init(&r->lock, NULL);
-	r->events = (struct artifact_events){.listed = note_listed, .removed = note_removed, .arg = r};
+	r->events = (struct artifact_events){
+	        .listed = note_listed, .removed = note_removed, .rewrapped = note_listed, .arg = r};
 	repository_listen(repository, &r->events);
 	result = add_lanes(r, err);
 	if (result < 0) {
@@ -495,6 +546,18 @@ int replicas_new(struct repository *repository, struct conf_live *live, struct r
 	}
 	*ret = r;
 	return 0;
+}
+
+void replicas_look_beside(struct replicas *r)
+{
+	if (!r)
+		return;
+	pthread_mutex_lock(&r->lock);
+	for (struct lane *l = r->lanes; l; l = l->next) {
+		l->settle = true;
+		alarm_wake(&l->alarm);
+	}
+	pthread_mutex_unlock(&r->lock);
 }
 
 void replicas_look(struct replicas *r)

@@ -44,6 +44,27 @@ static struct json *tiers_array(unsigned tiers)
 	return array;
 }
 
+/* "age1…, age1…" */
+static struct json *recipients_array(const char *encrypted_to)
+{
+	_cleanup(free) char *names = mem_strdup(encrypted_to);
+	struct json *array = json_array_new();
+	char *rest = NULL;
+
+	for (char *name = strtok_r(names, ", ", &rest); name; name = strtok_r(NULL, ", ", &rest))
+		json_append_string(array, name);
+	return array;
+}
+
+/* null where there is none. */
+static void set_place_in_chain(struct json *j, int64_t sequence)
+{
+	if (sequence > 0)
+		json_set_int(j, "signed", sequence);
+	else
+		json_set_string(j, "signed", NULL);
+}
+
 static struct json *backup_object(const struct catalog_backup *b)
 {
 	_cleanup(json) struct json *facts = json_parse(b->facts, strlen(b->facts), NULL);
@@ -71,6 +92,8 @@ static struct json *backup_object(const struct catalog_backup *b)
 	json_set_string(j, "note", b->note);
 	json_set_string(j, "store", b->store);
 	json_set(j, "copies", copies ? copies : json_object_new());
+	json_set(j, "encrypted_to", recipients_array(str_or_empty(b->encrypted_to)));
+	set_place_in_chain(j, b->chain_sequence);
 	return j;
 }
 

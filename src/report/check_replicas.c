@@ -77,6 +77,21 @@ static void tell_wrong_copies(struct checking *c, const struct behind *b, const 
 	        b->wrong_path, name);
 }
 
+static void tell_wrong_beside(struct checking *c, uint64_t store, const char *name)
+{
+	struct catalog_besides besides;
+	struct health_item *item;
+
+	if (catalog_besides(c->from->catalog, store, &besides) < 0 || besides.count == 0)
+		return;
+	item = checking_add(c, REPORT_CRIT, mem_printf("objects in %s are wrong", name), name);
+	item->since_us = besides.since_us;
+	item->text = mem_printf("%" PRIu64 " object%s there not what [store] has of the name: %s",
+	                        besides.count, besides.count == 1 ? " is" : "s are", besides.key);
+	item->what_to_do = mem_strdup(
+	        "find out who has written it, and which of the two is right (keepfs verify --key); when the one there was moved away it is copied within a day, or after a reload");
+}
+
 static void tell_copies_wait(struct checking *c, const struct behind *b, const char *name,
                              const struct catalog_replica_store *state)
 {
@@ -111,6 +126,7 @@ static void tell_store_of_copies(struct checking *c, const struct behind *b)
 		return;
 	(void)catalog_replica_store(c->from->catalog, b->store, &state);
 	tell_wrong_copies(c, b, at.name);
+	tell_wrong_beside(c, b->store, at.name);
 	if (b->waiting > 0) {
 		tell_copies_wait(c, b, at.name, &state);
 		return;

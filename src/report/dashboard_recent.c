@@ -26,6 +26,10 @@ static void put_state_badges(struct page *p, const struct catalog_backup *b)
 		page_put(p, " <span class=\"badge warn\">partial</span>");
 	if (b->held_until_us > p->from->now_us)
 		page_put(p, " <span class=\"badge held\">held</span>");
+	if (b->is_encrypted)
+		page_put(p, " <span class=\"badge\">encrypted</span>");
+	if (b->is_signed)
+		page_put(p, " <span class=\"badge\">signed</span>");
 	page_tiers(p, b->tiers);
 }
 

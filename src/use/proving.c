@@ -10,6 +10,7 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/replicas.h>
+#include <keepfs/keyring.h>
 
 #include <errno.h>
 
@@ -53,6 +54,13 @@ static void note_not_right(struct proving *p, int r, const struct error *why)
 	p->first = *why;
 }
 
+static const char *why_not_looked_into(const struct proving *p)
+{
+	return keyring_can_read(p->ctx->repository->keyring)
+	               ? "; it is encrypted, and none of the identities of this host opens it"
+	               : "; it is encrypted, and this host has no identity to look into it";
+}
+
 static void note_right(struct proving *p, const struct backup *b, enum proof_level level, int64_t began_us)
 {
 	struct catalog *catalog = p->ctx->repository->catalog;
@@ -74,13 +82,34 @@ static void note_right(struct proving *p, const struct backup *b, enum proof_lev
 	make_say(p->order, "%s is right: level %d, %s in %.1f s%s%s", b->path, level,
 	         str_format_bytes(size, sizeof(size), b->m.size_bytes),
 	         (double)(clock_mono_us() - began_us) / (double)US_PER_S,
-	         b->m.encrypted_to && b->as_stored && level < p->level
-	                 ? "; it is encrypted, and this host has no identity to look into it"
-	                 : "",
+	         b->m.encrypted_to && b->as_stored && level < p->level ? why_not_looked_into(p) : "",
 	         is_marked
 	                 ? "; it stays marked as damaged, by what another level, or somebody else, has found"
 	         : b->damage ? "; it was marked as damaged, and is not any more"
 	                     : "");
+}
+
+/* What is wrong with a key names the backup already. */
+static void name_backup(const struct backup *b, struct error *why)
+{
+	const char *path = b->path ? b->path : "a backup";
+
+	if (!str_starts(why->message, path))
+		error_prefix(why, "%s", path);
+}
+
+/* It can be restored as it is, so it is not marked. */
+static void note_beside(struct proving *p, const struct backup *b)
+{
+	struct error why = b->beside;
+
+	error_prefix(
+	        &why,
+	        "all files of %s are right, and a restore needs no more; but what is kept beside them is damaged, so that looking into it "
+	        "is slow, or some facts of it are lost",
+	        b->path);
+	make_warn(p->order, "%s", why.message);
+	note_not_right(p, -EBADMSG, &why);
 }
 
 static bool prove_kept(struct proving *p, uint64_t ino)
@@ -108,6 +137,8 @@ static bool prove_kept(struct proving *p, uint64_t ino)
 	}
 	if (r == 0) {
 		note_right(p, &b, level, began_us);
+		if (b.beside.class != ERROR_NONE)
+			note_beside(p, &b);
 		return true;
 	}
 	if (cancel_is_set(p->order->cancel))
@@ -117,10 +148,11 @@ static bool prove_kept(struct proving *p, uint64_t ino)
 		proving_mark_damaged(p, &b, &why);
 	} else {
 		p->unknown++;
-		make_say(p->order, "%s: %s", b.path ? b.path : "a backup", why.message);
+		name_backup(&b, &why);
+		make_say(p->order, "%s", why.message);
 	}
 	if (b.path && !str_equal(b.path, p->name))
-		error_prefix(&why, "%s", b.path);
+		name_backup(&b, &why);
 	note_not_right(p, r, &why);
 	return true;
 }

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PAGE_ENTRIES 32
@@ -24,6 +25,7 @@ struct replicating {
 	const struct conf *conf;
 	const char *to, *from; /* stores by their names; NULL */
 	bool verify, repair;
+	struct replica_beside *beside; /* of each store of the configuration */
 	uint64_t right, failed;
 	int result;
 	struct error first; /* failure */
@@ -161,6 +163,18 @@ static void note_outcome(struct replicating *p, const char *path, const char *st
 	}
 }
 
+/* What lies beside it comes first: then what the further store says of itself is never older than what it has. */
+static int copy_with_beside(struct replicating *p, const struct replica_order *order, const char *path,
+                            struct error *err)
+{
+	struct replica_beside *seen = &p->beside[order->named - p->conf->stores];
+	int r = replica_make_beside(order, seen, false, NULL, err);
+
+	if (r == 0)
+		r = replica_make(order, path, NULL, err);
+	return r != 0 ? r : replica_make_beside(order, seen, false, NULL, err);
+}
+
 static void replicate_in(struct replicating *p, const char *path, const struct conf_named_store *named)
 {
 	struct replica_order order;
@@ -170,7 +184,7 @@ static void replicate_in(struct replicating *p, const char *path, const struct c
 
 	order.rate = rate;
 	if (r == 0)
-		r = p->verify ? replica_verify(&order, path, &why) : replica_make(&order, path, NULL, &why);
+		r = p->verify ? replica_verify(&order, path, &why) : copy_with_beside(p, &order, path, &why);
 	note_outcome(p, path, named->name, p->verify ? "is right in" : "is whole in", r, &why);
 	rate_free(rate);
 }
@@ -284,12 +298,14 @@ static int replicate_make(const struct make_context *ctx, const struct make_orde
 	                        .to = words_pair(order->line, "to"),
 	                        .from = words_pair(order->line, "from"),
 	                        .verify = replicate_says_yes(order->line, "verify"),
-	                        .repair = replicate_says_yes(order->line, "repair")};
+	                        .repair = replicate_says_yes(order->line, "repair"),
+	                        .beside = mem_array(conf->store_count + 1, sizeof(*p.beside))};
 	int r = check_replicate_words(conf, order->line, err);
 
 	if (r == 0)
 		r = replicate_target(&p, err);
 	make_conf_unref(ctx, conf);
+	free(p.beside);
 	if (r < 0 || p.result == 0)
 		return r;
 	*err = p.first;

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define COPIES_WORD "copies/" /* in the mount, before the name of a store */
+
 char *words_path(const char *word)
 {
 	return str_equal(word, "all") ? mem_strdup("") : tree_path(word);
@@ -73,6 +75,22 @@ static int find_undamaged(struct catalog *c, const char *directory, struct catal
 	              : catalog_entry_made_last(c, ino_of_directory(directory), ret);
 }
 
+/* Of a further store, as the mount shows it. */
+static int refuse_copy_word(const char *word, struct error *err)
+{
+	const char *store = word + strlen(COPIES_WORD), *path = strchr(store, '/');
+
+	if (!path || !path[1])
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "%.200s is a directory of copies: name a backup in it", word);
+	path++;
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%.200s is a copy in a further store: bring it back first with 'keepfs replicate %.200s from=%.*s --wait', and restore %.200s then; or give the file itself to pg_restore, which reads it from there",
+	        word, tree_root_of(path) ? tree_short(path) : path, (int)strcspn(store, "/"), store,
+	        tree_root_of(path) ? tree_short(path) : path);
+}
+
 int words_find_to_restore(struct catalog *c, const char *word, struct catalog_entry *ret, struct error *err)
 {
 	_cleanup(free) char *path = words_path(word);
@@ -84,6 +102,8 @@ int words_find_to_restore(struct catalog *c, const char *word, struct catalog_en
 		return 0;
 	if (r != -ENOENT)
 		return error_system(err, -r, "the catalog cannot be read");
+	if (str_starts(word, COPIES_WORD))
+		return refuse_copy_word(word, err);
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
 	        "%.200s is no backup, and no directory that has any: write one as the mount shows it (full/20261120T020000Z.dump, full/latest.dump); 'keepfs info' lists them",

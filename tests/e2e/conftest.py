@@ -40,6 +40,36 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def begun_here(files, claims):
+    """the tests of each file that nobody has begun yet: making a directory succeeds for one process only"""
+    for path, items in files.items():
+        try:
+            (claims / path.name).mkdir()
+        except FileExistsError:
+            continue
+        yield items
+
+
+def pytest_runtestloop(session):
+    """several processes share the files: whichever is free takes the next that none has begun (tools/test says where they agree)"""
+    claims = os.environ.get("KEEPFS_E2E_CLAIMS")
+    if not claims or session.testsfailed or session.config.option.collectonly:
+        return None  # pytest's own loop
+    files = {}
+    for item in session.items:
+        files.setdefault(item.path, []).append(item)
+    for items in begun_here(files, pathlib.Path(claims)):
+        # After the last test of a file its fixtures end, and those of the session do not: which file comes next is not known yet.
+        stranger = next((item for item in session.items if item.path != items[0].path), None)
+        for item, following in zip(items, [*items[1:], stranger]):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.shouldfail:
+                raise session.Failed(session.shouldfail)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
+    return True
+
+
 @pytest.fixture(scope="session")
 def pg():
     """a PostgreSQL for the session, with the database `sample` of a few MB"""

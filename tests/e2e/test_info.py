@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 KEYS = ["path", "job", "kind", "target", "run", "started", "finished", "source_bytes", "size_bytes", "stored_bytes", "partial", "depends_on",
-        "tiers", "holds", "verified", "damaged", "note", "store", "copies"]
+        "tiers", "holds", "verified", "damaged", "note", "store", "copies", "encrypted_to", "signed"]
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def test_the_same_with_and_without_a_mount(two_jobs, pg):
     assert abs(first["source_bytes"] - int(pg.sql("sample", "SELECT pg_database_size('sample')"))) < 4 << 20
     assert (first["note"], first["partial"], first["damaged"], first["depends_on"]) == ("before it", False, None, [])
     assert [b["partial"] for b in mounted["backups"] if b["job"] == "full"] == [True, False]
+    assert (first["encrypted_to"], first["signed"]) == ([], None)
     assert mounted["totals"]["backups"] == 4 == len(mounted["backups"])
     assert mounted["totals"]["stored_bytes"] == sum(b["stored_bytes"] for b in mounted["backups"])
 

@@ -4,6 +4,7 @@ import datetime
 import errno
 import json
 import os
+import re
 import signal
 import time
 
@@ -13,6 +14,7 @@ import clocks as moved
 import s3client
 import stores
 from daemon import wait_until
+from signing import make_key
 from test_versions import Versioned
 
 UTC = datetime.timezone.utc
@@ -100,9 +102,9 @@ def test_a_backup_is_locked_at_birth(new_keepfs, locked, pg):
     assert json.loads(store.get(f"manifests/backups/full/{first}.json"))["locked_until"].startswith(until)
     # What is rewritten is not.
     keepfs.unmount()
-    for key, _ in store.versions():
-        if key.split("/")[1] in ("catalog", "state", "trash", "holds"):
-            assert store.lock_of(key) == (None, "", False), key
+    for key in store.keys():
+        if key.split("/")[0] in ("catalog", "state", "trash", "holds"):
+            assert store.lock_of(f"{store.prefix}/{key}") == (None, "", False), key
     # rm says until when, and hides nothing.
     keepfs.mount()
     keepfs.backup()
@@ -129,8 +131,8 @@ def test_it_can_be_deleted_when_its_time_is_over(new_keepfs, locked, pg):
     keepfs = lock_settings(new_keepfs(job(pg, keep_last=1, keep_within="none"), store=store, policy_delay="none"), lock_min="4s", delete_versions="yes").mount()
     keepfs.backup()
     (first,) = keepfs.artifacts()
-    key, version = objects_of(store, first)[0]
-    assert store.cannot_delete(key, version)
+    key, _ = objects_of(store, first)[0]
+    assert store.lock_of(key)[0] == "GOVERNANCE"
     keepfs.backup()
     # By the rules it would have gone with the second one.
     if first in keepfs.artifacts():
@@ -217,6 +219,33 @@ def test_the_canary(new_keepfs, locked):
     assert len(store.versions("state/canary-")) == 2
 
 
+def test_the_canary_of_each_further_store(new_keepfs, locked, s3_servers):
+    """one that keeps its locks, one that has none, one that is asked for none"""
+    keepfs = new_keepfs()
+    good, without = locked(), Versioned(s3_servers("ceph"))
+    try:
+        keepfs.sections = {"store good": {**good.settings, "object_lock": "governance"},
+                           "store bare": {**without.settings, "object_lock": "compliance"},
+                           "store plain": {**without.settings, "url": without.settings["url"] + "/plain"}}
+        keepfs.write_conf()
+        said = keepfs.run("check", check=False).stdout
+        assert re.search(r"^ok +object lock \[store good\]: governance: what is locked cannot be deleted, which was tried$", said, re.M), said
+        assert re.search(r"^FAIL\S* +object lock \[store bare\]: .* has no object lock", said, re.M), said
+        assert "object lock [store plain]" not in said and not re.search(r"^\S+ +object lock: ", said, re.M), said
+        keepfs.mount()
+        health = keepfs.text("status", "health")
+        assert "CRIT  object lock" in health and "has no object lock" in health, health
+        # It stands as long as locks are asked for there.
+        keepfs.unmount()
+        keepfs.sections["store bare"]["object_lock"] = "none"
+        keepfs.write_conf()
+        keepfs.mount()
+        assert "CRIT  object lock" not in keepfs.text("status", "health")
+        keepfs.unmount()
+    finally:
+        without.clear()
+
+
 @pytest.mark.parametrize("kind,words", [
     ("ceph", "has no object lock, and keeps no versions"),
     ("swift", "object lock"),
@@ -259,3 +288,95 @@ def test_a_clock_that_is_off_locks_nothing_for_decades(new_keepfs, locked, pg, c
     (first,) = keepfs.artifacts()
     until = attribute(keepfs, first, "locked_until")
     assert until < f"{time.gmtime().tm_year + 6}", until
+
+
+def live_by(clocks, keepfs):
+    """@clocks, from now on, which the test moves; the server's go on by themselves"""
+    clocks.set_clock((datetime.datetime.now(UTC) - clocks.now()).total_seconds())
+    moved.work_here(clocks)
+    keepfs.env = clocks.environment(keepfs.env)
+
+
+def pass_a_while(clocks, seconds):
+    """for whoever waits; the clock on the wall stands still, so that the server takes requests"""
+    clocks.boot += int(seconds * moved.NS)
+    clocks.mono += int(seconds * moved.NS)
+    clocks._write()
+
+
+def wait_while_time_passes(clocks, condition, what):
+    def later():
+        pass_a_while(clocks, 70)
+        return condition()
+
+    wait_until(lambda: condition() or later(), what, pause_s=1)
+
+
+def becomes_locked(clocks, store, keys, days):
+    wait_while_time_passes(clocks, lambda: {store.lock_of(key)[1] for key in keys} == {midnight_after(days)}, f"locked for {days} days")
+
+
+def test_time_alone_has_locks_extended(new_keepfs, locked, pg, clocks):
+    """once a day, with no run and no start, by the rules that are in force then"""
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_daily=7), store=store))
+    live_by(clocks, keepfs)
+    keepfs.mount()
+    keepfs.backup()
+    (first,) = keepfs.artifacts()
+    keys = [key for key, _ in objects_of(store, first)]
+    keepfs.jobs["full"]["keep_daily"] = 30
+    keepfs.write_conf()
+    keepfs.signal(signal.SIGHUP, wait=False)
+    wait_until(lambda: "keep_daily: 7 is now 30" in (keepfs.state / "keepfs.log").read_text(), "the new rules")
+    pass_a_while(clocks, 86400)
+    becomes_locked(clocks, store, keys, 30)
+    wait_until(lambda: attribute(keepfs, first, "locked_until") == midnight_after(30) + "Z", "and it is known")
+
+
+def test_what_proves_something_is_locked_later_too(new_keepfs, locked, pg, clocks, tmp_path):
+    """links of the chain and checkpoints from before the lock was on"""
+    store = locked()
+    keepfs = new_keepfs(job(pg, keep_daily=7), store=store, signing_key_file=make_key(tmp_path, "signing")[0])
+    live_by(clocks, keepfs)
+    keepfs.mount()
+    keepfs.backup()
+    wait_while_time_passes(clocks, lambda: store.versions("checkpoints/"), "a checkpoint")
+    keepfs.unmount()
+    proofs = [key for below in ("chain/", "checkpoints/") for key, _ in store.versions(below)]
+    assert len(proofs) >= 2 and {store.lock_of(key) for key in proofs} == {(None, "", False)}
+    lock_settings(keepfs).mount()
+    least = f"{datetime.datetime.now(UTC) + datetime.timedelta(days=730):%Y-%m-%dT%H:%M:%S}"
+    wait_while_time_passes(clocks, lambda: all((store.lock_of(key)[1] or "") > least for key in proofs), "all of them are locked")
+    for below in ("chain/", "checkpoints/"):
+        key, version = store.versions(below)[0]
+        assert store.cannot_delete(key, version)
+    # And so is the backup, which was made before.
+    (first,) = keepfs.artifacts()
+    becomes_locked(clocks, store, [key for key, _ in objects_of(store, first)], 7)
+
+
+@pytest.mark.parametrize("minutes,how", [(-5, "behind"), (5, "ahead of")])
+def test_clocks_that_differ(new_keepfs, locked, pg, clocks, minutes, how):
+    """people are told, and no lock is shorter than the rules keep a backup, by either clock"""
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_within="30d"), store=store))
+    live_by(clocks, keepfs)
+    clocks.set_clock(60 * minutes)
+    said = keepfs.run("check", check=False).stdout
+    assert re.search(rf"clock: this host's clock is [45] minutes \d+ seconds {how} that of ", said), said
+    keepfs.mount()
+    before = datetime.datetime.now(UTC)
+    keepfs.backup()
+    (first,) = keepfs.artifacts()
+    least = before + datetime.timedelta(days=30, minutes=max(minutes, 0) - 1)
+    for key, _ in objects_of(store, first):
+        assert store.lock_of(key)[1] >= f"{least:%Y-%m-%dT%H:%M:%S}", key
+    by_host = datetime.datetime.strptime(first[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) + datetime.timedelta(days=30)
+    # When the host thinks that it may go, its clock being as it is, the store's shows something else.
+    let_go = by_host - datetime.timedelta(minutes=minutes, seconds=2)
+    assert attribute(keepfs, first, "locked_until") >= f"{let_go:%Y-%m-%dT%H:%M:%S}"
+    health = keepfs.text("status", "health")
+    assert re.search(rf"WARN  clock: this host's clock is [45] minutes \d+ seconds {how} that of ", health), health
+    clocks.set_clock(-60 * minutes)
+    wait_until(lambda: "WARN  clock" not in keepfs.text("status", "health"), "nothing to be told any more")

@@ -136,6 +136,7 @@ def test_each_role_does_its_part_and_nothing_else(owned, users, as_user):
     # The pruner: removes what the rules let go, with its versions, and makes nothing.
     pruner = as_user("pruner")
     pruner.store_settings["delete_versions"] = "yes"
+    pruner.settings["lease"] = "none"
     pruner.write_conf()
     pruner.run("rebuild", "--no-history")
     shown = pruner.run("prune", "full").stdout

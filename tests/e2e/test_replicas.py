@@ -115,8 +115,8 @@ def backup_keys(store):
 
 
 def assert_same(store, other):
-    assert backup_keys(store) == other.keys()
-    for key in other.keys():
+    assert backup_keys(store) == backup_keys(other)
+    for key in backup_keys(other):
         assert store.get(key) == other.get(key), key
 
 
@@ -255,7 +255,7 @@ def test_lost_and_changed(with_copies, store, offsite):
     with keepfs.writable_catalog() as catalog:
         catalog.execute("UPDATE replica_store SET compared_at_us = 1")
     keepfs.mount()
-    wait_until(lambda: backup_keys(store) == offsite.keys(), lambda: keepfs.text("status", "replicas"))
+    wait_until(lambda: backup_keys(store) == backup_keys(offsite), lambda: keepfs.text("status", "replicas"))
     wait_whole(keepfs, name)
     assert_same(store, offsite)
 

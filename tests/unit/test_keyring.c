@@ -194,8 +194,11 @@ static void test_a_passphrase_reads_what_it_wrote(void **state)
 	k = keyring_new(&f->conf);
 	assert_true(keyring_can_read(k));
 	assert_int_equal(open_object(k, &object, 1, &err), -EKEYREJECTED);
-	/* That of a job, of several. */
+	/* That of a job, of several, which a reload brings. */
 	f->job.encrypt.passphrase.value = right;
+	assert_int_equal(open_object(k, &object, 1, &err), -EKEYREJECTED);
+	assert_non_null(strstr(err.message, "[keepfs] identity_passphrase"));
+	keyring_follow(k, &f->conf);
 	assert_int_equal(keyring_decrypt(k, &o, object.data, object.len, NULL, &plain, &err), 0);
 	assert_int_equal(plain.len, 5);
 	assert_memory_equal(plain.data, "hello", 5);
@@ -226,6 +229,80 @@ static void test_what_was_opened_is_kept_within_bounds(void **state)
 	assert_int_equal(keyring_find(k, (uint8_t[SHA256_BYTES]){3}, &key), -ENOENT);
 	assert_int_equal(keyring_find(k, (uint8_t[SHA256_BYTES]){20}, &key), 0);
 	age_key_wipe(&key);
+}
+
+static void test_passphrases_within_bounds(void **state)
+{
+	struct fixture *f = *state;
+	struct conf_job jobs[KEYRING_PASSPHRASES_MAX + 4] = {0};
+	char texts[ARRAY_SIZE(jobs)][24];
+	_cleanup(str) struct str object = {0};
+	_cleanup(age_recipients) struct age_recipients *r = age_recipients_new();
+	_cleanup(keyring) struct keyring *k = NULL;
+	struct error err = {0};
+	size_t count = 0;
+
+	assert_int_equal(age_recipients_add_passphrase(r, "the last one", 8, &err), 0);
+	assert_int_equal(age_encrypt(r, "hello", 5, &object, &err), 0);
+	f->conf.jobs = jobs;
+	f->conf.job_count = ARRAY_SIZE(jobs);
+	/* Many jobs with the same one are one. */
+	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++) {
+		snprintf(texts[i], sizeof(texts[i]), "the same");
+		jobs[i].encrypt.passphrase.value = texts[i];
+	}
+	snprintf(texts[ARRAY_SIZE(jobs) - 1], sizeof(texts[0]), "the last one");
+	k = keyring_new(&f->conf);
+	assert_int_equal(keyring_check(k, NULL, &count, &err), 0);
+	assert_int_equal(count, 2);
+	assert_int_equal(open_object(k, &object, 1, &err), 0);
+	/* What is not tried is said. */
+	for (size_t i = 0; i + 1 < ARRAY_SIZE(jobs); i++)
+		snprintf(texts[i], sizeof(texts[i]), "number %zu", i);
+	keyring_follow(k, &f->conf);
+	assert_int_equal(keyring_check(k, NULL, &count, &err), -E2BIG);
+	assert_non_null(strstr(err.message, "more than 16 different passphrases"));
+	assert_int_equal(open_object(k, &object, 2, &err), -EKEYREJECTED);
+	assert_non_null(strstr(err.message, "4 of other jobs were not tried"));
+	f->conf.identity_passphrase.value = texts[ARRAY_SIZE(jobs) - 1];
+	keyring_follow(k, &f->conf);
+	assert_int_equal(open_object(k, &object, 3, &err), 0);
+}
+
+static void test_a_reload_forgets_what_is_not_in_force(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(str) struct str object = {0};
+	_cleanup(keyring) struct keyring *k = NULL;
+	uint8_t id[SHA256_BYTES] = {1};
+	struct age_key key;
+	struct error err = {0};
+	bool ours = true;
+
+	make_object(f, &object);
+	put_file(f->identity_path, f->secret);
+	k = keyring_new(&f->conf);
+	assert_false(keyring_can_read(k));
+	f->conf.identity.file = f->identity_path;
+	keyring_follow(k, &f->conf);
+	assert_true(keyring_can_read(k));
+	assert_int_equal(open_object(k, &object, 1, &err), 0);
+	assert_int_equal(keyring_find(k, id, &key), 0);
+	age_key_wipe(&key);
+	assert_int_equal(keyring_is_for_us(k, f->recipient, NULL, &ours, &err), 0);
+	assert_true(ours);
+	assert_int_equal(keyring_is_for_us(k, f->other, NULL, &ours, &err), 0);
+	assert_false(ours);
+	assert_int_equal(keyring_is_for_us(k, KEYRING_PASSPHRASE, NULL, &ours, &err), 0);
+	assert_false(ours);
+	f->conf.identity.file = NULL;
+	keyring_follow(k, &f->conf);
+	assert_false(keyring_can_read(k));
+	assert_int_equal(keyring_find(k, id, &key), -ENOENT);
+	assert_int_equal(open_object(k, &object, 1, &err), -ENOKEY);
+	f->conf.identity.file = f->directory;
+	keyring_follow(k, &f->conf);
+	assert_int_equal(keyring_is_for_us(k, f->recipient, NULL, &ours, &err), -EACCES);
 }
 
 /* What it would open may be as right as ever: nobody is to mark it as damaged, or to take an older one for it. */
@@ -272,6 +349,8 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_each_failure_has_a_message_of_its_own, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_a_passphrase_reads_what_it_wrote, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_what_was_opened_is_kept_within_bounds, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_passphrases_within_bounds, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_a_reload_forgets_what_is_not_in_force, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_identities_that_cannot_be_read_say_nothing_of_an_object,
 	                                        setup, teardown),
 	};

@@ -10,142 +10,9 @@
 
 #include "artifact_fixture.h"
 
-#include <keepfs/base/zone.h>
 #include <keepfs/catalog/locks.h>
-#include <keepfs/chain.h>
-#include <keepfs/checkpoint.h>
-#include <keepfs/conf.h>
-#include <keepfs/keyring/signing.h>
 
-#define DAY_US   (INT64_C(86400) * US_PER_S)
-#define KEYS_MAX 64
-
-/* What the server knows. */
-static struct server {
-	struct {
-		char key[128];
-		struct store_lock lock;
-	} items[KEYS_MAX];
-	size_t count;
-	int64_t now_us;
-	unsigned gets, sets;
-	bool forgets;         /* it takes locks, and keeps none */
-	bool refuses_puts;    /* that have a lock */
-	unsigned fails_after; /* so many sets; 0: never */
-	enum store_lock_mode mode;
-} server;
-
-static const struct store_ops *real;
-static struct store_ops locking_ops;
-
-static struct store_lock *lock_slot(const char *key)
-{
-	for (size_t i = 0; i < server.count; i++)
-		if (str_equal(server.items[i].key, key))
-			return &server.items[i].lock;
-	assert_true(server.count < KEYS_MAX);
-	str_copy(server.items[server.count].key, sizeof(server.items[0].key), key);
-	return &server.items[server.count++].lock;
-}
-
-static int set_on_server(struct store_locking *io, struct error *err)
-{
-	struct store_lock *lock = lock_slot(io->key);
-
-	if (server.fails_after && ++server.sets > server.fails_after) {
-		error_set(err, ERROR_DENIED, EACCES, "no right to lock %s", io->key);
-		return -EACCES;
-	}
-	if (server.forgets)
-		return 0;
-	if (io->op == STORE_LOCK_HOLD) {
-		lock->hold = io->lock.hold;
-		return 0;
-	}
-	if (io->lock.until_us < lock->until_us)
-		return error_set(err, ERROR_DENIED, EACCES, "%s would be locked for a shorter time", io->key);
-	lock->mode = io->lock.mode;
-	lock->until_us = io->lock.until_us;
-	return 0;
-}
-
-static int server_locking(struct store *s, const struct store_call *call, struct store_locking *io,
-                          struct error *err)
-{
-	struct store_object object;
-	int r;
-
-	if (server.mode == STORE_LOCK_NONE)
-		return real->locking(s, call, io, err);
-	r = real->head(s, call, io->key, &object, err);
-	if (r < 0)
-		return r;
-	if (io->op != STORE_LOCK_GET)
-		return set_on_server(io, err);
-	server.gets++;
-	io->lock = *lock_slot(io->key);
-	return 0;
-}
-
-static int server_put(struct store *s, const struct store_call *call, const char *key,
-                      const struct iovec *iov, int count, const struct store_put_options *options,
-                      struct error *err)
-{
-	struct store_put_options plain = *options;
-	int r;
-
-	plain.lock = NULL;
-	if (options->lock && server.refuses_puts)
-		return error_set(err, ERROR_DENIED, EACCES, "no right to lock %s", key);
-	r = real->put(s, call, key, iov, count, &plain, err);
-	if (r == 0 && options->lock && !server.forgets)
-		*lock_slot(key) = *options->lock;
-	return r;
-}
-
-static int server_features(struct store *s, struct store_features *ret, struct error *err)
-{
-	int r = real->features(s, ret, err);
-
-	ret->lock_mode = server.mode;
-	ret->lock_min_us = DAY_US;
-	ret->lock_max_us = 3660 * DAY_US;
-	ret->clock_us = server.now_us;
-	return r;
-}
-
-static void use_locks(struct fixture *f)
-{
-	server = (struct server){.now_us = AT_US + US_PER_S, .mode = STORE_LOCK_GOVERNANCE};
-	real = f->store->ops;
-	locking_ops = *real;
-	locking_ops.locking = server_locking;
-	locking_ops.put = server_put;
-	locking_ops.features = server_features;
-	f->store->ops = &locking_ops;
-}
-
-/* As a run does it. @ret_r: what became of locking. */
-static char *make_locked(struct fixture *f, int64_t run_id, int64_t at_us, int *ret_r)
-{
-	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = at_us};
-	const struct retention_rules rules = {.daily = 7, .min_keep = 1};
-	_cleanup(zone) struct zone *zone = NULL;
-	struct artifact_lock_order order = {.rules = &rules};
-	_cleanup(manifest) struct manifest m = {0};
-	char *path = NULL;
-
-	assert_int_equal(zone_load("UTC", &zone, NULL), 0);
-	order.zone = zone;
-	assert_int_equal(artifact_reserve(&f->repo, &name, run_id, &path, NULL), 0);
-	describe_dump(&m, path, run_id);
-	m.tiers = RETENTION_DAILY;
-	m.tiers_known = true;
-	put_object_of(f, &m);
-	*ret_r = artifact_lock_at_birth(&f->repo, &order, &m, NULL, NULL);
-	assert_int_equal(artifact_publish(&f->repo, &m, NULL, NULL), 0);
-	return path;
-}
+#include "lock_server.h"
 
 static int64_t known_until(struct fixture *f, const char *path)
 {
@@ -165,10 +32,10 @@ static struct store_lock lock_of_manifest(const char *path)
 static bool settle(struct fixture *f)
 {
 	const struct store_call call = {0};
-	bool left = false;
+	struct artifact_lock_turn turn = {0};
 
-	assert_int_equal(artifact_settle_locks(&f->repo, &call, &left, NULL), 0);
-	return left;
+	assert_int_equal(artifact_settle_locks(&f->repo, &call, &turn, NULL), 0);
+	return turn.failed;
 }
 
 #define SEVEN_DAYS_US                                                                                        \
@@ -421,56 +288,8 @@ static void how_others_are_locked(void **state)
 	assert_int_equal(lock.until_us, server.now_us + 732 * DAY_US);
 }
 
-static char signing_pem[] = "-----BEGIN PRIVATE KEY-----\n"
-                            "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"
-                            "-----END PRIVATE KEY-----\n";
-
-/* The first link of a chain, and a checkpoint that tells of it. */
-static void make_proofs(struct fixture *f)
-{
-	struct conf conf = {.signing_key.value = signing_pem};
-	const struct chain_at at = {.store = f->store};
-	const struct checkpoint_context ctx = {.catalog = f->catalog, .store = f->store};
-	struct signing *signing = NULL;
-	struct chain *chain;
-
-	assert_int_equal(signing_new(&conf, &signing, NULL), 0);
-	chain = chain_new(f->catalog, signing);
-	assert_int_equal(chain_ready(chain, &at, NULL), 0);
-	assert_true(is_stored(f, "chain/000000000001.json"));
-	assert_int_equal(checkpoint_make(&ctx, NULL, NULL), 0);
-	chain_free(chain);
-	signing_free(signing);
-}
-
-static void links_and_checkpoints_are_locked(void **state)
-{
-	struct fixture *f = *state;
-
-	use_locks(f);
-	make_proofs(f);
-	assert_int_equal(server.count, 2);
-	assert_string_equal(server.items[0].key, "chain/000000000001.json");
-	assert_true(str_starts(server.items[1].key, "checkpoints/"));
-	for (size_t i = 0; i < server.count; i++) {
-		assert_int_equal(server.items[i].lock.mode, STORE_LOCK_GOVERNANCE);
-		assert_int_equal(server.items[i].lock.until_us, server.now_us + 732 * DAY_US);
-	}
-}
-
-/* A chain with a gap would prove less than one that is not locked, and what was removed could never be forgotten. */
-static void what_may_not_be_locked_is_put_all_the_same(void **state)
-{
-	struct fixture *f = *state;
-
-	use_locks(f);
-	server.refuses_puts = true;
-	make_proofs(f);
-	assert_int_equal(server.count, 0);
-}
-
-/* The host's clock is twenty years ahead, or behind. */
-static void a_wrong_clock_locks_for_the_least(void **state)
+/* It was set during the run, so that nobody can say when that was. */
+static void a_wrong_date_locks_for_the_least(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup(free) char *path = NULL;
@@ -482,6 +301,33 @@ static void a_wrong_clock_locks_for_the_least(void **state)
 	assert_int_equal(r, ARTIFACT_LOCK_DOUBTFUL);
 	assert_int_equal(lock_slot(path)->until_us, server.now_us + DAY_US);
 	assert_int_equal(known_until(f, path), server.now_us + DAY_US);
+}
+
+/* By the server's clock the rules are kept, whatever the host's shows, as long as that shows the same all the time. */
+static void a_wrong_clock_locks_by_the_right_one(void **state)
+{
+	static const int64_t off_us[] = {7300 * DAY_US, -7300 * DAY_US,     40 * DAY_US,
+	                                 -40 * DAY_US,  10 * 60 * US_PER_S, -10 * 60 * US_PER_S};
+	struct fixture *f = *state;
+
+	use_locks(f);
+	for (size_t i = 0; i < ARRAY_SIZE(off_us); i++) {
+		/* The same names are not used twice. */
+		int64_t at_us = AT_US + (int64_t)i * US_PER_S;
+		_cleanup(free) char *path = NULL;
+		int64_t until_us;
+		int r;
+
+		server.host_us = at_us + US_PER_S;
+		server.now_us = server.host_us - off_us[i];
+		path = make_locked(f, (int64_t)i + 1, at_us, &r);
+		until_us = lock_slot(path)->until_us;
+		assert_int_equal(r, 0);
+		assert_in_range(until_us - server.now_us, 6 * DAY_US, 7 * DAY_US + 3600 * US_PER_S);
+		/* Nor is it shorter than the host thinks. */
+		if (off_us[i] > -DAY_US && off_us[i] < DAY_US)
+			assert_true(until_us >= SEVEN_DAYS_US - (off_us[i] < 0 ? off_us[i] : 0));
+	}
 }
 
 int main(void)
@@ -499,9 +345,8 @@ int main(void)
 	        TEST(where_nothing_is_locked_the_store_says_so),
 	        TEST(where_no_locks_are_asked_for_nothing_is_asked),
 	        TEST(how_others_are_locked),
-	        TEST(links_and_checkpoints_are_locked),
-	        TEST(what_may_not_be_locked_is_put_all_the_same),
-	        TEST(a_wrong_clock_locks_for_the_least),
+	        TEST(a_wrong_date_locks_for_the_least),
+	        TEST(a_wrong_clock_locks_by_the_right_one),
 	};
 
 	return cmocka_run_group_tests_name("object_lock", tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include "artifact_fixture.h"
 
 #include <keepfs/artifact/stored.h>
+#include <keepfs/catalog/copy_tree.h>
 #include <keepfs/catalog/replicas.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
@@ -438,9 +439,173 @@ static void what_is_wanted(void **state)
 	two_finish(&t);
 }
 
+static void put_here(struct two *t, const char *key, const void *data, size_t len)
+{
+	assert_int_equal(store_put_bytes(t->f->store, NULL, key, data, len, NULL, NULL), 0);
+}
+
+static void assert_there(struct two *t, const char *key, const char *text)
+{
+	_cleanup(free) char *there = get_there(t, key);
+
+	if (text)
+		assert_string_equal(str_or_empty(there), text);
+	else
+		assert_null(there);
+}
+
+static void copy_beside_now(struct two *t, struct replica_beside *seen, bool all)
+{
+	struct error err = {0};
+
+	if (replica_make_beside(&t->order, seen, all, NULL, &err) < 0)
+		fail_msg("%s", err.message);
+}
+
+static void what_lies_beside_backups(void **state)
+{
+	static const char *const small[] = {"chain/000000000001.json",
+	                                    "checkpoints/20261120T020000Z-000000000001.json",
+	                                    "records/audit/a", "records/history/a", "erasures/a"};
+	struct replica_beside seen = {0};
+	const size_t large_bytes = (3 << 20) + 17;
+	_cleanup(free) char *large = mem_alloc(large_bytes), *there = NULL;
+	size_t len;
+	struct two t;
+
+	two_init(&t, *state);
+	memset(large, 'x', large_bytes);
+	for (size_t i = 0; i < ARRAY_SIZE(small); i++)
+		put_here(&t, small[i], "one", 3);
+	put_here(&t, "records/history/b", large, large_bytes);
+	put_here(&t, "catalog/1", "old", 3);
+	put_here(&t, "catalog/2", "new", 3);
+	put_here(&t, "holds/x", "one", 3);
+	copy_beside_now(&t, &seen, false);
+	for (size_t i = 0; i < ARRAY_SIZE(small); i++)
+		assert_there(&t, small[i], "one");
+	assert_int_equal(store_get_all(t.there, NULL, "records/history/b", large_bytes, &there, &len, NULL),
+	                 0);
+	assert_int_equal(len, large_bytes);
+	assert_memory_equal(there, large, large_bytes);
+	assert_there(&t, "catalog/1", NULL);
+	assert_there(&t, "catalog/2", "new");
+	assert_there(&t, "holds/x", NULL);
+	/* What comes later; what is lost here stays there, but for copies of the catalog. */
+	put_here(&t, "chain/000000000002.json", "two", 3);
+	put_here(&t, "catalog/3", "newest", 6);
+	assert_int_equal(store_remove(t.f->store, NULL, small[0], NULL), 0);
+	copy_beside_now(&t, &seen, false);
+	assert_there(&t, "chain/000000000002.json", "two");
+	assert_there(&t, small[0], "one");
+	assert_there(&t, "catalog/2", NULL);
+	assert_there(&t, "catalog/3", "newest");
+	/* What is lost there is found when all is looked at. */
+	assert_int_equal(store_remove(t.there, NULL, small[2], NULL), 0);
+	copy_beside_now(&t, &seen, false);
+	assert_there(&t, small[2], NULL);
+	copy_beside_now(&t, &seen, true);
+	assert_there(&t, small[2], "one");
+	two_finish(&t);
+}
+
+static void assert_besides(struct two *t, uint64_t count, const char *key)
+{
+	struct catalog_besides besides;
+
+	assert_int_equal(catalog_besides(t->f->catalog, t->order.store, &besides), 0);
+	assert_int_equal(besides.count, count);
+	assert_string_equal(besides.key, key);
+}
+
+static void another_object_beside_is_told(void **state)
+{
+	struct replica_beside seen = {0};
+	struct two t;
+
+	two_init(&t, *state);
+	put_there(&t, "chain/000000000001.json", "longer");
+	put_there(&t, "records/audit/a", "two");
+	put_here(&t, "chain/000000000001.json", "one", 3);
+	put_here(&t, "records/audit/a", "one", 3);
+	put_here(&t, "records/audit/b", "one", 3);
+	copy_beside_now(&t, &seen, false);
+	/* One of the same length is seen by its content only when it was to be copied. */
+	assert_besides(&t, 1, "chain/000000000001.json");
+	assert_there(&t, "chain/000000000001.json", "longer");
+	assert_there(&t, "records/audit/b", "one");
+	put_there(&t, "records/audit/c", "two");
+	put_here(&t, "records/audit/c", "one", 3);
+	copy_beside_now(&t, &seen, false);
+	assert_besides(&t, 2, "chain/000000000001.json");
+	assert_there(&t, "records/audit/c", "two");
+	assert_int_equal(store_remove(t.there, NULL, "chain/000000000001.json", NULL), 0);
+	put_there(&t, "records/audit/c", "one");
+	copy_beside_now(&t, &seen, true);
+	assert_besides(&t, 0, "");
+	assert_there(&t, "chain/000000000001.json", "one");
+	two_finish(&t);
+}
+
+static bool is_shown(struct two *t, const char *path)
+{
+	struct catalog_entry entry;
+
+	return catalog_copy_entry(t->f->catalog, copy_tree_ino(t->order.store, path), &entry) == 0;
+}
+
+static void a_tree_of_what_is_there(void **state)
+{
+	struct catalog_copy_place place;
+	struct catalog_entry entry, page[2];
+	uint64_t store, top;
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(catalog_copy_tree_of(t.f->catalog, "offsite", &store), -ENOENT);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(replica_make(&t.order, LATER, NULL, NULL), 0);
+	assert_int_equal(catalog_copy_tree_of(t.f->catalog, "offsite", &store), 0);
+	assert_int_equal(store, t.order.store);
+	top = copy_tree_ino(store, "");
+	assert_int_equal(catalog_copy_child(t.f->catalog, top, "backups", &entry), 0);
+	assert_true(entry.is_directory && entry.parent_ino == top);
+	assert_int_equal(catalog_copy_child(t.f->catalog, entry.ino, "full", &entry), 0);
+	assert_int_equal(catalog_copy_child(t.f->catalog, entry.ino, "none", &page[0]), -ENOENT);
+	/* A page at a time. */
+	assert_int_equal(catalog_copy_children(t.f->catalog, entry.ino, -1, page, 1), 1);
+	assert_string_equal(page[0].name, PATH + strlen("backups/full/"));
+	assert_false(page[0].is_directory);
+	assert_int_equal(page[0].size_bytes, strlen(BYTES));
+	assert_int_equal(catalog_copy_children(t.f->catalog, entry.ino, page[0].sequence, page, 2), 1);
+	assert_string_equal(page[0].name, LATER + strlen("backups/full/"));
+	assert_int_equal(catalog_copy_place(t.f->catalog, page[0].ino, &place), 0);
+	assert_string_equal(place.path, LATER);
+	assert_string_equal(place.shown, LATER);
+	assert_string_equal(place.file, LATER + strlen("backups/full/"));
+	/* Once more changes nothing; what is damaged stays; what is gone goes, with what is empty then. */
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	replica_found_wrong(&t.f->repo, PATH, store, "wrong bytes");
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_LOST);
+	assert_true(is_shown(&t, PATH));
+	assert_int_equal(catalog_forget_replica(t.f->catalog, PATH, store, NULL), 0);
+	assert_int_equal(catalog_sweep_copy_tree(t.f->catalog, NULL), 0);
+	assert_false(is_shown(&t, PATH));
+	assert_true(is_shown(&t, LATER) && is_shown(&t, "backups/full"));
+	assert_int_equal(catalog_forget_replica(t.f->catalog, LATER, store, NULL), 0);
+	assert_int_equal(catalog_sweep_copy_tree(t.f->catalog, NULL), 0);
+	assert_false(is_shown(&t, "backups/full") || is_shown(&t, "backups") || is_shown(&t, ""));
+	two_finish(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(a_tree_of_what_is_there, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_lies_beside_backups, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(another_object_beside_is_told, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(the_same_keys_and_bytes, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(another_thing_is_never_touched, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_was_ours_is_made_again, set_up, tear_down),

@@ -219,11 +219,13 @@ static void test_what_cannot_be_opened_is_no_damage(void **state)
 
 	write_object(f, 300000, 0, 50021);
 	s->conf.identity.value = s->other;
+	keyring_follow(s->keyring, &s->conf);
 	assert_int_equal(read_all(f, &err), -ENOKEY);
 	assert_int_equal(err.class, ERROR_DENIED);
 	assert_false(err.damage);
 	assert_non_null(strstr(err.message, "backups/full/x.dump"));
 	s->conf.identity.value = NULL;
+	keyring_follow(s->keyring, &s->conf);
 	assert_int_equal(read_all(f, &err), -ENOKEY);
 	assert_non_null(strstr(err.message, "this host has no identity"));
 	reading = reading_of(f, NULL);
@@ -242,6 +244,7 @@ static void test_stored_bytes_need_no_key(void **state)
 
 	write_object(f, 300000, 0, 50021);
 	s->conf.identity.value = NULL;
+	keyring_follow(s->keyring, &s->conf);
 	reading = reading_of(f, NULL);
 	reading.as_stored = true;
 	assert_int_equal(sealed_read(&reading, &digests, &err), 0);

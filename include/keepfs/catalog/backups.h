@@ -16,7 +16,9 @@ struct catalog_backup {
 	const char *damaged; /* what is wrong with it; NULL: nothing that is known */
 	const char *
 	        copies; /* an object of JSON: further stores, and the state of the copy there ("whole"); NULL: there are none */
-	const char *holds; /* an array of JSON: the names of the holds that are in force */
+	const char *encrypted_to; /* its recipients, "age1…, age1…"; "": it is not encrypted */
+	int64_t chain_sequence;   /* its signed manifest's number in the chain; 0: it is not signed */
+	const char *holds;        /* an array of JSON: the names of the holds that are in force */
 	int64_t run_id;
 	int64_t started_at_us, finished_at_us;
 	int64_t verified_at_us; /* 0: it never was */

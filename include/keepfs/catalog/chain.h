@@ -38,6 +38,8 @@ struct catalog_chain_given {
 	int64_t begun_at_us;           /* of the first one */
 	const char *
 	        ends; /* the path of the artifact whose links are said to be gone by this: borrowed; NULL: none's */
+	/* The manifest with this number has another content, and this hash now: borrowed; NULL: none has. */
+	const struct chain_place *rewritten;
 };
 /** CATALOG_CHAIN_NOT_NEEDED - what @make returns when there is nothing to be given out. */
 #define CATALOG_CHAIN_NOT_NEEDED 1

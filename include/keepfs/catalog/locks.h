@@ -47,3 +47,30 @@ struct catalog_lock_state {
 	char why[256];
 };
 int catalog_lock_state(struct catalog *c, int64_t now_us, struct catalog_lock_state *ret);
+
+/*
+ * What proves something about others (links of the chain, checkpoints): no artifact has a row for it. So how they were found is remembered for each store, and says when to
+ * look again.
+ */
+/** struct catalog_proof_lock - of those of one store. */
+struct catalog_proof_lock {
+	int64_t looked_at_us; /* when all were looked at last; 0: there is one that is not locked */
+	int64_t until_us;     /* the first end of their locks; INT64_MAX: there was none of them */
+	uint64_t count;
+	uint64_t failed;    /* that may not be locked, or all: the store has failed */
+	int64_t failing_us; /* since when; 0: none fails */
+	char why[512];      /* of the first; "" */
+};
+/** catalog_proof_lock() - -ENOENT: they were never looked at. */
+int catalog_proof_lock(struct catalog *c, uint64_t store, struct catalog_proof_lock *ret);
+/** catalog_set_proof_lock() - they were looked at. failing_us of one that failed before stays. */
+int catalog_set_proof_lock(struct catalog *c, uint64_t store, const struct catalog_proof_lock *lock,
+                           struct error *err);
+/** catalog_forget_proof_lock() - nothing is locked there. */
+int catalog_forget_proof_lock(struct catalog *c, uint64_t store, struct error *err);
+/** catalog_proofs_unlocked() - one was put without a lock: have all looked at. */
+int catalog_proofs_unlocked(struct catalog *c, uint64_t store, struct error *err);
+/** catalog_failing_proof_locks() - how many stores have some that may not be locked, and the first of these stores. 0 also when there is none (*@ret_count). */
+int catalog_failing_proof_locks(struct catalog *c, uint64_t *ret_count, uint64_t *ret_store);
+/** catalog_locked_until() - the latest end of a lock of what is listed in @store; 0: nothing is locked. */
+int catalog_locked_until(struct catalog *c, uint64_t store, int64_t *ret_us);

@@ -42,6 +42,7 @@ struct catalog_backup {
 	const char *job, *kind, *label;
 	const char *damaged; /* what is wrong with it; NULL: nothing that is known */
 	bool is_directory, partial;
+	bool is_encrypted, is_signed;
 	int64_t run_id;
 	int64_t started_at_us, finished_at_us;
 	int64_t verified_at_us; /* 0: never */

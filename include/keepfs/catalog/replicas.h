@@ -131,3 +131,30 @@ int catalog_each_replica_read(struct catalog *c,
                               void (*row)(void *arg, const struct catalog_replica_read *read), void *arg);
 /** catalog_forget_replica_read() - the artifact @path was repaired; NULL: forget those before @before_us of which the store did not answer. */
 int catalog_forget_replica_read(struct catalog *c, const char *path, int64_t before_us, struct error *err);
+
+/** catalog_each_uncopied() - call @number with each number of the chain of the catalog's store, up to @last, that is a manifest which the store @store does not have whole,
+ * ascending; and @before with each artifact that is not signed, and likewise. */
+int catalog_each_uncopied(struct catalog *c, uint64_t store, int64_t last,
+                          void (*number)(void *arg, int64_t sequence),
+                          void (*before)(void *arg, const char *path), void *arg);
+
+/** struct catalog_besides - objects beside backups that a further store has with another content. */
+struct catalog_besides {
+	uint64_t count;
+	int64_t since_us; /* the first that was noticed, and its key */
+	char key[REPLICA_PATH_BYTES];
+};
+/** catalog_note_beside() - @key is such a one in @store. Return: 1: that is new; 0; negative errno. */
+int catalog_note_beside(struct catalog *c, uint64_t store, const char *key, int64_t now_us,
+                        struct error *err);
+/** catalog_forget_beside() - it is right now. */
+int catalog_forget_beside(struct catalog *c, uint64_t store, const char *key, struct error *err);
+/** catalog_is_beside() - 1: it was noted; 0: it was not; negative errno. */
+int catalog_is_beside(struct catalog *c, uint64_t store, const char *key);
+/** catalog_count_beside() - how many of @store are noted. */
+int catalog_count_beside(struct catalog *c, uint64_t store, uint64_t *ret, struct error *err);
+/** catalog_besides() - zeroed when there are none. */
+int catalog_besides(struct catalog *c, uint64_t store, struct catalog_besides *ret);
+
+/** catalog_take_over_replicas() - the store at that address, which had copies, is the one of the catalog now: nothing of it is a copy any more. */
+int catalog_take_over_replicas(struct catalog *c, const char *url, const char *endpoint, struct error *err);

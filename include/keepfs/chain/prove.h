@@ -45,7 +45,8 @@ struct prove_options {
 	size_t key_count;
 	struct prove_checkpoint expected; /* the chain reaches at least there */
 	bool objects;                     /* read all objects that manifests name, too */
-	unsigned threads;                 /* manifests, or objects, that are read at once */
+	bool copy; /* it has copies of another store: what that says of itself counts (keepfs/codec/copied.h) */
+	unsigned threads; /* manifests, or objects, that are read at once */
 	struct cancel *cancel;
 	void (*problem)(void *arg, enum prove_kind kind, const char *text);
 	void (*progress)(void *arg, uint64_t manifests); /* NULL: nobody wants to know */
@@ -63,6 +64,12 @@ struct prove_result {
 	uint64_t
 	        before; /* manifests that are not signed and were there before the chain began, as its first link says */
 	uint64_t objects, object_bytes; /* that were read */
+	bool is_copy;           /* the store says that it has copies; without @copy that changes nothing */
+	char copied_store[256]; /* which one it says that it is */
+	int64_t copied_at_us,
+	        copied_sequence; /* when it said so, and up to which number; 0: nothing usable */
+	uint64_t kept; /* that are there although links say that they were removed from the first store */
+	uint64_t elsewhere; /* numbers, and manifests from before the chain, that it says it never had */
 	uint64_t problems[PROVE_KINDS];
 	uint64_t problem_count;
 	struct prove_key *keys; /* heap */

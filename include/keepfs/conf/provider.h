@@ -25,7 +25,8 @@ struct conf_provider_info {
 	unsigned max_parts;
 	bool has_sse, has_sse_kms; /* x-amz-server-side-encryption: AES256, aws:kms */
 	bool has_versions;
-	bool has_object_lock; /* x-amz-object-lock-… */
+	/* NULL: it has locks, x-amz-object-lock-…; else why [store] object_lock cannot be asked for, for people */
+	const char *no_object_lock;
 };
 
 /** conf_provider_info() - of an enum conf_provider other than CONF_PROVIDER_AUTO. Never NULL. */

@@ -24,8 +24,11 @@ struct backup {
 	struct manifest m;  /* what it says of the whole; no files, no objects */
 	uint8_t *was_read;  /* a bit for each file, by its place */
 	size_t files;
+	struct repository *opened_in; /* where backup_finish() has something to end; NULL: nowhere */
 	bool as_stored;  /* what is encrypted is only checked, and not decrypted: nobody is given its bytes */
 	bool is_unsound; /* the last failure was not of its bytes, but of what they are */
+	struct error
+	        beside; /* what is wrong with an object that no file shows (prove()); without a class: nothing */
 	uint64_t failed_ino; /* of the file that the last failure is about; 0: of none */
 };
 
@@ -74,6 +77,10 @@ int backup_object(const struct backup *b, uint64_t ino, const char *name, struct
 int backup_read_object(const struct backup *b, const struct manifest_object *object,
                        int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
                        struct error *err);
+/** backup_check_object() - the same, and its stored SHA-256 is compared; with @b->as_stored nothing is decrypted, and @take (NULL: nobody) is not called. */
+int backup_check_object(const struct backup *b, const struct manifest_object *object,
+                        int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
+                        struct error *err);
 /** struct backup_range - bytes of a file, each extent of its object checked, and decrypted where it is encrypted; all borrowed. */
 struct backup_range {
 	const struct manifest_object *object;
