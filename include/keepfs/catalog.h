@@ -56,3 +56,7 @@ int catalog_lock(const char *state_dir, int *ret_fd, struct error *err);
 char *catalog_store_url(struct catalog *c);
 /** catalog_set_store_url() - from now on it lists the artifacts of the store at @store_url. */
 int catalog_set_store_url(struct catalog *c, const char *store_url, struct error *err);
+/** catalog_fence() - the lease (its fence) up to which all is listed that others have made and removed in the store; 0 before one was set. */
+int catalog_fence(struct catalog *c, uint64_t *ret);
+/** catalog_set_fence() - who takes the lease that follows on this one need not compare anything. */
+int catalog_set_fence(struct catalog *c, uint64_t fence, struct error *err);

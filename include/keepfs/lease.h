@@ -13,10 +13,10 @@
  *   sent, by CLOCK_BOOTTIME, which goes on while the host sleeps or the process is stopped. So a process that wakes up knows that its time is over.
  * - Who wants it from another waits the full length that the lease itself says, by his own clock, from when he first saw it unchanged.
  *   No clock on a wall is ever compared with another.
- * - It is taken at once when it was given back, when it is of this instance (the file `instance` in state_dir, which is locked), or when the process that had it ran on
- *   this host since it was booted, in the same pid namespace, and is gone.
+ * - It is taken at once when it was given back, when it is of this instance (the file `instance` in state_dir, which is locked) and of a host of this name, since a state_dir
+ *   can be copied, or when the process that had it ran on this host since it was booted, in the same pid namespace, and is gone.
  * - A store that does not answer when it is to be taken or renewed ends the right to write when the time is over, and nothing else: the lease is asked for again and again. When it is
- *   still as it was, it is ours again. When another one has it, it is lost for good.
+ *   still as it was, or of this instance, it is ours again. When another one has it, or had it, it is lost for good: what that one did is not in our catalog.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/cleanup.h>
@@ -63,21 +63,21 @@ DEFINE_CLEANUP(lease, struct lease *, lease_free)
 
 /** struct lease_wait - how lease_take() waits for another one that is alive. */
 struct lease_wait {
-	bool forever;          /* until it is free; else it fails as soon as the other has renewed it */
+	bool forever; /* until it is free, and the store answers; else it fails as soon as the other has renewed it */
 	struct cancel *cancel; /* NULL allowed */
-	/* NULL, or called when it begins to wait, and after each look: @who has it. */
+	/* NULL, or called when it begins to wait, and after each look: @who has it; NULL: the store does not answer. */
 	void (*waiting)(void *arg, const char *who);
 	void *arg;
 };
 /** LEASE_TAKEN_OVER - it was another instance's before: what the catalog of this one lists may be old. */
 #define LEASE_TAKEN_OVER 1
-/** LEASE_LATER - the store does not answer, or does not let it be written: the fence stays closed, and a thread goes on asking. */
+/** LEASE_LATER - the store does not answer, or does not let it be written: the fence stays closed, and a thread goes on asking. Never of who waits for ever. */
 #define LEASE_LATER 2
 /**
  * lease_take() - and keep it: a thread renews it
  *
  * Return: 0; LEASE_TAKEN_OVER; LEASE_LATER (@err says why); -EBUSY (ERROR_CONFLICT): another one has it, @err says who; -ECANCELED; -EBADMSG, -ENOTSUP: what is there
- * cannot be understood.
+ * cannot be understood, or the server tells no object from another.
  */
 int lease_take(struct lease *l, const struct lease_wait *wait, struct error *err);
 /** lease_give_back() - the next one may take it at once. Blocks on the store for some seconds at most; what fails is logged. The fence is closed. */

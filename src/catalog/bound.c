@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Which store this catalog is an index of. Under another address its artifacts would be ghosts: listed, and
- * not there.
+ * not there. And up to which lease it lists what others have done there.
  */
 #include "access.h"
+
+#include <errno.h>
 
 int catalog_set_store_url(struct catalog *c, const char *store_url, struct error *err)
 {
@@ -21,4 +23,22 @@ char *catalog_store_url(struct catalog *c)
 	if (query_one(&query) < 0)
 		return NULL;
 	return column_string(query.row, 0);
+}
+
+int catalog_set_fence(struct catalog *c, uint64_t fence, struct error *err)
+{
+	static const char sql[] = "INSERT INTO known_fence (one, fence) VALUES (1, ?1)"
+	                          " ON CONFLICT (one) DO UPDATE SET fence = excluded.fence";
+
+	return write_run(c, err, sql, VALUES(int_value((int64_t)fence)));
+}
+
+int catalog_fence(struct catalog *c, uint64_t *ret)
+{
+	static const char sql[] = "SELECT fence FROM known_fence";
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
+	int r = query_one(&query);
+
+	*ret = r == 0 ? (uint64_t)sqlite3_column_int64(query.row, 0) : 0;
+	return r == -ENOENT ? 0 : r;
 }

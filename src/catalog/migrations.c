@@ -980,5 +980,11 @@ const char *const migrations[] = {
         " PRIMARY KEY (ino, store)"
         ") STRICT, WITHOUT ROWID;"
         "ALTER TABLE chain ADD COLUMN compacted INTEGER NOT NULL DEFAULT 0;", /* the link that tells of the longest range; 0: none */
+
+        /* Up to which lease all is listed that other keepfs have made and removed in the store. */
+        "CREATE TABLE known_fence ("
+        " one INTEGER PRIMARY KEY CHECK (one = 1),"
+        " fence INTEGER NOT NULL"
+        ") STRICT;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -91,24 +91,29 @@ void check_run(const struct conf *conf, struct store *store, const struct error 
 	const struct make_findings findings = {.add = take_finding, .arg = &p};
 	struct repository repository = {.store = store, .catalog = catalog};
 	const struct make_context ctx = {.conf = conf, .repository = &repository};
+	const bool is_reader = conf->role == CONF_READER;
 	struct error err = {0};
 
 	*ret = (struct check_result){0};
-	probe_store(&p, &conf->store, store, store_err);
-	probe_clock(&p, store);
-	probe_locks(&p, conf, store);
-	probe_replicas(&p, conf);
+	if (is_reader) {
+		probe_reading(&p, &conf->store, store, store_err);
+	} else {
+		probe_store(&p, &conf->store, store, store_err);
+		probe_clock(&p, store);
+		probe_locks(&p, conf, store);
+		probe_replicas(&p, conf);
+	}
 	probe_catalog(&p, conf);
 	probe_signing(&p, conf);
 	probe_fuse(&p, conf);
 	probe_secrets(&p, conf);
 	probe_notices(&p, conf);
 	probe_encryption(&p, conf);
-	for (size_t i = 0; i < conf->job_count; i++)
+	for (size_t i = 0; !is_reader && i < conf->job_count; i++)
 		kind_of(&conf->jobs[i])->check(&ctx, &conf->jobs[i], &findings);
 	probe_schedules(&p, conf, catalog);
 	probe_drills(&p, conf);
-	if (conf->job_count == 0)
+	if (conf->job_count == 0 && !is_reader)
 		probe_add_failure(
 		        &p, "jobs", "keepfs init --quick",
 		        "no backup is configured: add a section [backup NAME] to the configuration");

@@ -22,6 +22,9 @@ struct catalog;
 
 void probe_store(struct probe *p, const struct conf_store *conf, struct store *store,
                  const struct error *store_err);
+/** probe_reading() - the same of a reader, which writes nothing: can it be listed and read? */
+void probe_reading(struct probe *p, const struct conf_store *conf, struct store *store,
+                   const struct error *store_err);
 /** probe_locks() - does the bucket of [store], and that of each [store NAME], keep locks, where object_lock asks for them? */
 void probe_locks(struct probe *p, const struct conf *conf, struct store *store);
 /** probe_clock() - does the store's clock, as it was heard of last, show what this host's does? Nothing when it does. */

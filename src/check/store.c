@@ -83,6 +83,48 @@ static void add_store_failure(struct probe *p, const struct conf_store *conf, co
 	probe_add_failure(p, "store", fix, "%s%s%s", name, *name ? ": " : "", err->message);
 }
 
+static bool is_store_open(struct probe *p, const struct conf_store *conf, const struct store *store,
+                          const struct error *store_err)
+{
+	if (store)
+		return true;
+	if (store_err && store_err->message[0])
+		add_store_failure(p, conf, store_err, "");
+	else
+		probe_add(p, false, "store", "it could not be opened");
+	return false;
+}
+
+static int try_reading(struct store *store, bool *ret_any, struct error *err)
+{
+	const struct store_call call = {.deadline_ms = clock_mono_ms() + PROBE_DEADLINE_MS};
+	_cleanup(free) struct store_object *found = NULL;
+	char byte;
+	const struct iovec iov = {&byte, 1};
+	size_t count = 0;
+	bool more;
+	int r = store_list(store, &call, "manifests/", NULL, 1, &found, &count, &more, err);
+
+	*ret_any = r == 0 && count > 0 && found[0].bytes > 0;
+	return *ret_any ? store_get(store, &call, found[0].key, 0, &iov, 1, NULL, err) : r;
+}
+
+void probe_reading(struct probe *p, const struct conf_store *conf, struct store *store,
+                   const struct error *store_err)
+{
+	struct error err = {0};
+	bool any;
+
+	if (!is_store_open(p, conf, store, store_err))
+		return;
+	if (try_reading(store, &any, &err) < 0)
+		add_store_failure(p, conf, &err, store->name);
+	else
+		probe_add(p, true, "store",
+		          "%s: it can be listed%s; nothing was written, since this keepfs is a reader",
+		          store->name, any ? ", and read" : "; it holds no backup yet");
+}
+
 void probe_store(struct probe *p, const struct conf_store *conf, struct store *store,
                  const struct error *store_err)
 {
@@ -91,13 +133,8 @@ void probe_store(struct probe *p, const struct conf_store *conf, struct store *s
 	_cleanup(str) struct str features = {0};
 	int r;
 
-	if (!store) {
-		if (store_err && store_err->message[0])
-			add_store_failure(p, conf, store_err, "");
-		else
-			probe_add(p, false, "store", "it could not be opened");
+	if (!is_store_open(p, conf, store, store_err))
 		return;
-	}
 	r = store_try(store, PROBE_DEADLINE_MS, NULL, &f, &err);
 	if (r < 0) {
 		if (!err.message[0])

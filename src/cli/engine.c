@@ -178,6 +178,32 @@ static int begin_telling(struct engine *e, struct error *err)
 	return r < 0 ? r : head_writer_new(&e->repository, store, &e->head, err);
 }
 
+/* Has anybody written since what the catalog lists? Also by what a start before this one has not come to: it took the lease of another one, and failed, or was killed. */
+static int is_behind(struct engine *e, bool *ret, struct error *err)
+{
+	uint64_t number = lease_number(e->lease), known = 0;
+	int restored = catalog_is_restored(e->catalog),
+	    r = restored < 0 ? restored : catalog_fence(e->catalog, &known);
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog in %s cannot be read", e->conf->state_dir);
+	*ret = restored || e->taken_over || (number && known != number - 1);
+	return 0;
+}
+
+/* The next start need not compare: nobody else had the lease between the one that is known and ours. */
+static void note_fence(struct engine *e)
+{
+	uint64_t number = lease_number(e->lease), known = 0;
+	struct error err = {0};
+
+	if (!number || !e->catalog || catalog_fence(e->catalog, &known) < 0 || known == number ||
+	    (!e->caught_up && (e->taken_over || known != number - 1)))
+		return;
+	if (catalog_set_fence(e->catalog, number, &err) < 0)
+		log_warning("the next start compares the catalog with the store once more: %s", err.message);
+}
+
 /* Another keepfs wrote here meanwhile: what it has made is listed, what it has removed is not any more. */
 static int catch_up(struct engine *e, struct error *err)
 {
@@ -326,7 +352,7 @@ int engine_read_keys(struct engine *e, const struct conf *conf, struct error *er
 	const struct chain_at at = {.id = CATALOG_MAIN_STORE, .store = e->store};
 	int r = signing_read_again(e->signing, conf, err);
 
-	if (r < 0)
+	if (r < 0 || e->conf->role == CONF_READER)
 		return r;
 	chain_set_compaction(e->chain, conf->chain_compact_ms, conf->chain_compact_links);
 	/* With the old key at hand, which may be taken away behind this. */
@@ -488,6 +514,22 @@ static int end_restoring(struct engine *e, struct error *err)
 	return r < 0 ? r : catalog_restored_end(e->catalog, &restored, err);
 }
 
+static int catch_up_with_others(struct engine *e, struct error *err)
+{
+	bool behind = false;
+	int r = is_behind(e, &behind, err);
+
+	if (r == 0 && behind)
+		r = catch_up(e, err);
+	if (r == 0 && catalog_is_restored(e->catalog) > 0)
+		r = end_restoring(e, err);
+	if (r < 0)
+		return r;
+	e->caught_up = lease_number(e->lease) > 0;
+	note_fence(e);
+	return make_directories(e, err);
+}
+
 static int open_parts(struct engine *e, const struct lease_wait *wait, struct error *err)
 {
 	bool is_new = false;
@@ -523,7 +565,8 @@ static int open_parts(struct engine *e, const struct lease_wait *wait, struct er
 	                                    .catalog = e->catalog,
 	                                    .chain = e->chain,
 	                                    .keyring = e->keyring,
-	                                    .lease = e->lease};
+	                                    .lease = e->lease,
+	                                    .fence = e->fence};
 	e->make = (struct make_context){.conf = e->conf, .repository = &e->repository, .pool = e->pool};
 	if (e->conf->role == CONF_READER)
 		return begin_reading(e, is_new, err);
@@ -531,11 +574,7 @@ static int open_parts(struct engine *e, const struct lease_wait *wait, struct er
 	r = is_new && wait->forever ? begin_reader(e, err) : 0;
 	if (r == 0)
 		r = settle_catalog(e, is_new && !wait->forever, err);
-	if (r == 0 && (e->taken_over || catalog_is_restored(e->catalog) > 0))
-		r = catch_up(e, err);
-	if (r == 0 && catalog_is_restored(e->catalog) > 0)
-		r = end_restoring(e, err);
-	return r < 0 ? r : make_directories(e, err);
+	return r < 0 ? r : catch_up_with_others(e, err);
 }
 
 int engine_open(const struct conf *conf, struct engine *ret, struct error *err)
@@ -629,6 +668,7 @@ void engine_close(struct engine *e)
 	e->pool = pool_free(e->pool);
 	e->stores = stores_free(e->stores);
 	e->store = store_free(e->store);
+	note_fence(e);
 	if (e->lease)
 		lease_give_back(e->lease);
 	e->lease = lease_free(e->lease);

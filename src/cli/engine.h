@@ -26,7 +26,8 @@ struct engine {
 	struct lease *lease;             /* NULL: of a reader */
 	const struct store_fence *fence; /* who may write: of the lease, or of a reader */
 	struct head_writer *head;        /* tells readers; NULL: of a reader */
-	bool taken_over; /* the lease was another instance's: what is listed was compared with the store */
+	bool taken_over; /* the lease was another instance's: what is listed has to be compared with the store */
+	bool caught_up; /* all is listed that others did before our lease */
 	struct store *store;
 	struct stores *stores;         /* it, and those of tenants */
 	struct store_metrics *metrics; /* of all that this process asks of the store */

@@ -17,6 +17,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/cache.h>
 #include <keepfs/catalog.h>
@@ -468,12 +469,13 @@ static void tell_lease_wait(void *arg, const char *who)
 {
 	bool *told = arg;
 	_cleanup(free) char *status =
-	        mem_printf("STATUS=waits for the keepfs on %s\nEXTEND_TIMEOUT_USEC=" WAITED_EXTEND_US, who);
+	        mem_printf("STATUS=waits for %s%s\nEXTEND_TIMEOUT_USEC=" WAITED_EXTEND_US,
+	                   who ? "the keepfs on " : "the store", str_or_empty(who));
 
 	notify_systemd(status);
-	if (!*told)
+	if (who && !*told)
 		log_info("the keepfs on %s writes to this store: waiting until it does not any more", who);
-	*told = true;
+	*told |= who != NULL;
 }
 
 /* *@conf is moved away. */

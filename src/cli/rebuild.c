@@ -235,6 +235,8 @@ static int note_rebuild(struct rebuilding *rb, struct error *err)
 	continue_audit(rb);
 	if (rb->copy)
 		str_copy(entry.detail, sizeof(entry.detail), rb->copy);
+	if (r == 0 && lease_number(rb->lease))
+		r = catalog_set_fence(rb->catalog, lease_number(rb->lease), err);
 	return r < 0 ? r : catalog_add_audit(rb->catalog, &entry, err);
 }
 

@@ -261,6 +261,7 @@ int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems)
 		conf_read_environment(&l);
 		conf_set_defaults(&l);
 		conf_validate(&l);
+		l.conf.store.read_only = l.conf.role == CONF_READER;
 		if (path)
 			warn_of_readers(&l);
 	}

@@ -8,6 +8,7 @@
 #include <keepfs/catalog/drills.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/checkpoint.h>
+#include <keepfs/codec/audit_chain.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/files/packed_tar.h>
@@ -33,6 +34,8 @@ struct gathering {
 	struct spool *content; /* of the file that is gathered now */
 	struct str sums;       /* "DIGEST  NAME" lines */
 	struct str findings;   /* lines */
+	struct audit_chain *audit;
+	int64_t audit_from_us; /* of its first line; 0: there is none yet */
 	uint64_t lines, runs;
 	int failed;
 	struct error *err;
@@ -91,12 +94,18 @@ static bool is_in_quarter(const struct gathering *g, int64_t at_us)
 	return at_us >= g->quarter->from_us && at_us < g->quarter->until_us;
 }
 
-static bool line_is_in_quarter(const struct gathering *g, const char *field, const char *line, size_t len)
+/* 0: it says none. */
+static int64_t time_of_line(const char *field, const char *line, size_t len)
 {
 	_cleanup(json) struct json *object = json_parse(line, len, NULL);
 	int64_t at_us = 0;
 
-	return object && json_get_time(object, field, &at_us) && is_in_quarter(g, at_us);
+	return object && json_get_time(object, field, &at_us) ? at_us : 0;
+}
+
+static bool line_is_in_quarter(const struct gathering *g, const char *field, const char *line, size_t len)
+{
+	return is_in_quarter(g, time_of_line(field, line, len));
 }
 
 static void take_evidence_line(struct gathering *g, const char *line, size_t len)
@@ -112,16 +121,42 @@ static void note_unreadable(void *arg, const char *key, const char *why)
 	str_appendf(&g->findings, "%s cannot be read, its lines are missing here: %s\n", key, why);
 }
 
-/* The audit. */
+static void note_evidence_finding(void *arg, const char *text)
+{
+	struct gathering *g = arg;
+
+	str_appendf(&g->findings, "%s\n", text);
+}
+
+/* The audit. All of it is read, whatever the quarter is: is each line the one that the next one names, and is each there that a checkpoint names? */
 
 static void take_audit_line(void *arg, const char *source, const char *line, size_t len)
 {
 	struct gathering *g = arg;
 
+	audit_chain_feed(g->audit, line, len);
+	if (!g->audit_from_us)
+		g->audit_from_us = time_of_line("at", line, len);
 	if (!line_is_in_quarter(g, "at", line, len))
 		return;
 	take_evidence_line(g, line, len);
 	g->lines++;
+}
+
+/* Before the lines are read: more may come meanwhile. */
+static int expect_end_of_audit(struct gathering *g, struct error *err)
+{
+	struct catalog_audit_head own = {0};
+	struct audit_head head = {0};
+	int r = catalog_audit_head(g->ctx->from->catalog, &own);
+
+	if (r < 0)
+		return error_system(err, -r, "the end of the audit cannot be read from the catalog");
+	head.number = own.number;
+	str_copy(head.hash, sizeof(head.hash), own.hash);
+	if (!audit_head_is_unknown(&head))
+		audit_chain_expect(g->audit, &head, "the catalog");
+	return 0;
 }
 
 static int pack_audit_of_quarter(struct gathering *g, const struct records_context *records,
@@ -133,11 +168,22 @@ static int pack_audit_of_quarter(struct gathering *g, const struct records_conte
 	                                        .unreadable = note_unreadable,
 	                                        .arg = g};
 	_cleanup(spool) struct spool *content = new_content(g);
+	struct audit_chain_result result;
 	int r;
 
 	g->content = content;
-	r = records_read_audit(&reading, err);
-	return r < 0 ? r : pack_evidence(g, "audit.jsonl", content, err);
+	r = expect_end_of_audit(g, err);
+	if (r == 0)
+		r = records_read_audit(&reading, err);
+	if (r < 0)
+		return r;
+	audit_chain_end(g->audit, &result);
+	/* Whoever takes away the first records takes away what could name them. */
+	if (!result.whole && result.first && g->audit_from_us >= g->quarter->from_us)
+		str_appendf(&g->findings,
+		            "the audit begins with line %" PRId64 ": what was before it is not there\n",
+		            result.first);
+	return pack_evidence(g, "audit.jsonl", content, err);
 }
 
 /* Runs. */
@@ -240,19 +286,14 @@ static int pack_drills_of_quarter(struct gathering *g, struct error *err)
 
 /* Checkpoints, as the store has them: also those that nobody believes. */
 
-static void note_checkpoint_finding(void *arg, const char *text)
-{
-	struct gathering *g = arg;
-
-	str_appendf(&g->findings, "%s\n", text);
-}
-
 static void pack_checkpoint(void *arg, const char *key, const struct checkpoint *c)
 {
 	struct gathering *g = arg;
 	_cleanup(free) char *text = NULL;
 	size_t len = 0;
 
+	if (!audit_head_is_unknown(&c->audit))
+		audit_chain_expect(g->audit, &c->audit, key);
 	if (g->failed < 0 || !is_in_quarter(g, c->at_us))
 		return;
 	g->failed = store_get_all(g->ctx->store, &g->call, key, CHECKPOINT_OBJECT_MAX, &text, &len, g->err);
@@ -266,7 +307,7 @@ static int pack_checkpoints(struct gathering *g, struct error *err)
 	                                           .signing = g->ctx->signing,
 	                                           .call = &g->call,
 	                                           .each = pack_checkpoint,
-	                                           .problem = note_checkpoint_finding,
+	                                           .problem = note_evidence_finding,
 	                                           .arg = g};
 	int r;
 
@@ -373,10 +414,10 @@ static int pack_all(struct gathering *g, struct error *err)
 	                                        .catalog = g->ctx->from->catalog,
 	                                        .store = g->ctx->store,
 	                                        .keyring = g->ctx->keyring};
-	int r = pack_audit_of_quarter(g, &records, err);
+	int r = pack_checkpoints(g, err);
 
 	if (r == 0)
-		r = pack_checkpoints(g, err);
+		r = pack_audit_of_quarter(g, &records, err);
 	if (r == 0)
 		r = pack_runs_of_quarter(g, &records, err);
 	if (r == 0)
@@ -398,9 +439,12 @@ int evidence_write(const struct evidence_context *ctx, const struct quarter *q, 
 	struct gathering g = {.ctx = ctx, .quarter = q, .call = {.cancel = ctx->cancel}};
 	int r = packed_tar_new(out, ctx->from->now_us, &g.tar, err);
 
+	g.audit = audit_chain_new(note_evidence_finding, &g);
+
 	if (r == 0)
 		r = pack_all(&g, err);
 	packed_tar_free(g.tar);
+	audit_chain_free(g.audit);
 	str_finish(&g.sums);
 	str_finish(&g.findings);
 	if (r == 0 && spool_error(out) < 0)

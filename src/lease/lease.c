@@ -31,9 +31,9 @@ int64_t lease_clock_ms(void)
 }
 
 /* Whatever is wrong with a store, what is known of it can be served; but not when another keepfs has it, or nobody can say. */
-static bool may_be_taken_later(int r)
+bool lease_may_come_later(int r)
 {
-	return r < 0 && r != -EBUSY && r != -ECANCELED && r != -EBADMSG && r != -ENOTSUP;
+	return r < 0 && r != -EBUSY && r != -ECANCELED && r != -EBADMSG && r != -ENOTSUP && r != -ESTALE;
 }
 
 int lease_read(struct lease *l, const struct store_call *call, struct lease_text *ret,
@@ -48,6 +48,12 @@ int lease_read(struct lease *l, const struct store_call *call, struct lease_text
 
 	if (r < 0)
 		return r;
+	/* Without it nobody could tell a lease that is renewed from one that is not, nor replace the one that was seen. */
+	if (!ret_etag[0])
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "%s: the server does not say which object it sent (a strong ETag), so no lease can be kept there: set [keepfs] lease = none, and see to it that only one keepfs writes there",
+		        l->store->name);
 	r = lease_decode(text, (size_t)len, ret, err);
 	if (r < 0)
 		error_prefix(err, "%s: who writes here cannot be told; when nobody does, remove the object",
@@ -59,6 +65,11 @@ bool lease_is_own(const struct lease *l, const struct lease_text *t)
 {
 	return t->fence == l->own.fence && str_equal(t->instance, l->own.instance) &&
 	       str_equal(t->process, l->own.process) && t->pid == l->own.pid;
+}
+
+bool lease_is_of_here(const struct lease *l, const struct lease_text *t)
+{
+	return str_equal(t->instance, l->own.instance) && str_equal(t->host, l->own.host);
 }
 
 /* The etag of what we wrote, where the answer did not say it. */
@@ -129,7 +140,15 @@ static void note_lease_trouble(struct lease *l, const struct error *why)
 	              why->class == ERROR_CONFLICT;
 }
 
-static void lose(struct lease *l, const struct lease_text *t)
+static void forget_lease_trouble(struct lease *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->trouble_us = 0;
+	l->why[0] = '\0';
+	pthread_mutex_unlock(&l->lock);
+}
+
+int lease_lose(struct lease *l, const struct lease_text *t, struct error *err)
 {
 	char who[LEASE_WHO_BYTES], since[CLOCK_ISO_BYTES];
 	struct error why = {0};
@@ -137,8 +156,9 @@ static void lose(struct lease *l, const struct lease_text *t)
 	lease_who(t, who);
 	error_set(
 	        &why, ERROR_CONFLICT, ESTALE,
-	        "another keepfs, on %s, writes to %s since %s, as this one did not renew its lease in time: nothing is written by this one any more",
-	        who, l->store->name, clock_format_iso(t->since_us, since));
+	        "another keepfs, on %s, %s to %s since %s, as this one did not %s its lease in time: nothing is written by this one any more",
+	        who, t->given_back ? "wrote" : "writes", l->store->name, clock_format_iso(t->since_us, since),
+	        l->is_late ? "take" : "renew");
 	atomic_store(&l->sure_until_ms, 0);
 	pthread_mutex_lock(&l->lock);
 	l->is_lost = true;
@@ -146,6 +166,9 @@ static void lose(struct lease *l, const struct lease_text *t)
 	note_lease_trouble(l, &why);
 	pthread_mutex_unlock(&l->lock);
 	log_error("%s", why.message);
+	if (err)
+		*err = why;
+	return -ESTALE;
 }
 
 /* It is not the object that we know: another one's, or our own, of which the answer was lost. */
@@ -166,8 +189,7 @@ static int look_who_has_it(struct lease *l, const struct store_call *call, struc
 		str_copy(l->etag, sizeof(l->etag), etag);
 		return -EAGAIN;
 	}
-	lose(l, &t);
-	return -ESTALE;
+	return lease_lose(l, &t, err);
 }
 
 static int renew_once(struct lease *l, struct error *err)
@@ -180,25 +202,13 @@ static int renew_once(struct lease *l, struct error *err)
 	return r == -EAGAIN ? write_again(l, &call, l->etag, err) : r;
 }
 
-static void note_holder(void *arg, const char *who)
-{
-	struct lease *l = arg;
-	struct error why = {0};
-
-	error_set(&why, ERROR_CONFLICT, EBUSY, "the keepfs on %s has it", who);
-	pthread_mutex_lock(&l->lock);
-	note_lease_trouble(l, &why);
-	pthread_mutex_unlock(&l->lock);
-}
-
-/* What the start could not take. Another one that is alive is waited for. */
+/* What the start could not take, or what a failed answer left without a name. */
 static int take_lease_late(struct lease *l, struct error *err)
 {
-	const struct lease_wait wait = {
-	        .forever = true, .cancel = &l->cancel, .waiting = note_holder, .arg = l};
-	int r = lease_take_once(l, &wait, err);
+	const struct lease_wait wait = {.cancel = &l->cancel};
 
-	return r > 0 ? 0 : r;
+	l->is_late = true;
+	return lease_take_once(l, &wait, err);
 }
 
 static void renew(struct lease *l)
@@ -360,6 +370,39 @@ static int start_renewing(struct lease *l, struct error *err)
 	return r < 0 ? error_system(err, -r, "a thread that renews the lease cannot be started") : 0;
 }
 
+/* Who stands by has to know who has it before he begins. False: it was cancelled. */
+static bool wait_for_store(struct lease *l, const struct lease_wait *wait, struct error *err)
+{
+	bool is_news;
+
+	pthread_mutex_lock(&l->lock);
+	is_news = !l->trouble_us;
+	note_lease_trouble(l, err);
+	pthread_mutex_unlock(&l->lock);
+	if (is_news)
+		log_warning("%s: whether another keepfs writes there cannot be found out now: %s",
+		            l->store->name, err->message);
+	if (wait->waiting)
+		wait->waiting(wait->arg, NULL);
+	return !cancel_sleep_ms(wait->cancel, AGAIN_MS_MAX);
+}
+
+static int take_or_stand_by(struct lease *l, const struct lease_wait *wait, struct error *err)
+{
+	int r = lease_take_once(l, wait, err);
+
+	while (wait->forever && lease_may_come_later(r)) {
+		if (!wait_for_store(l, wait, err))
+			return error_set(err, ERROR_CANCELLED, ECANCELED,
+			                 "waiting for the lease was cancelled");
+		*err = (struct error){0};
+		r = lease_take_once(l, wait, err);
+	}
+	if (r >= 0)
+		forget_lease_trouble(l);
+	return r;
+}
+
 int lease_take(struct lease *l, const struct lease_wait *wait, struct error *err)
 {
 	struct error own = {0};
@@ -368,8 +411,9 @@ int lease_take(struct lease *l, const struct lease_wait *wait, struct error *err
 	err = err ? err : &own;
 	if (l->length_ms == 0)
 		return 0;
-	r = lease_take_once(l, wait, err);
-	if (may_be_taken_later(r)) {
+	r = take_or_stand_by(l, wait, err);
+	/* Where another one's was seen, what that one did must be looked at first: a start that cannot fails. */
+	if (lease_may_come_later(r) && !l->saw_another) {
 		pthread_mutex_lock(&l->lock);
 		note_lease_trouble(l, err);
 		pthread_mutex_unlock(&l->lock);

@@ -35,7 +35,9 @@ struct lease {
 	void (*listener)(void *arg); /* listener_lock */
 	void *listener_arg;          /* listener_lock */
 	enum lease_phase told;       /* the thread's: what the listener was told of last */
-	struct cancel cancel;        /* set by lease_free() */
+	bool saw_another;            /* whoever takes it: another one's lease was there */
+	bool is_late; /* the thread's: the start could not take it, so nobody looks at what another one did */
+	struct cancel cancel; /* set by lease_free() */
 	pthread_t thread;
 	bool started;
 };
@@ -51,6 +53,12 @@ int lease_write(struct lease *l, const struct store_call *call, const char *over
 void lease_open_fence(struct lease *l, int64_t sure_until_ms);
 /** lease_is_own() - is that what this lease has written? */
 bool lease_is_own(const struct lease *l, const struct lease_text *t);
+/** lease_is_of_here() - was it written by a keepfs with this state_dir, on a host of this name? */
+bool lease_is_of_here(const struct lease *l, const struct lease_text *t);
+/** lease_lose() - @t has it, or had it: for good. Returns -ESTALE. */
+int lease_lose(struct lease *l, const struct lease_text *t, struct error *err);
+/** lease_may_come_later() - is the failure @r one of the store alone, which says nothing of who has it? */
+bool lease_may_come_later(int r);
 /** lease_who() - "db1 (pid 4711)". */
 void lease_who(const struct lease_text *t, char buf[static LEASE_WHO_BYTES]);
 /** lease_take_once() - lease_take() without a thread. */

@@ -42,8 +42,7 @@ static void watch_on(struct watch *w, const char *etag)
 /* May it be taken without waiting? */
 static bool is_free(const struct lease *l, const struct lease_text *t)
 {
-	return t->given_back || str_equal(t->instance, l->own.instance) ||
-	       lease_process_is_gone(t->process, t->pid);
+	return t->given_back || lease_is_of_here(l, t) || lease_process_is_gone(t->process, t->pid);
 }
 
 static int busy(const struct lease *l, const struct lease_text *t, struct error *err)
@@ -125,25 +124,34 @@ static int write_taken(struct lease *l, const struct lease_wait *wait, const str
 	return r;
 }
 
+/* Somebody's lease was seen. 0 when it can be tried to take it. */
+static int weigh_seen(struct lease *l, const struct lease_wait *wait, struct watch *w,
+                      const struct lease_text *t, const char *etag, struct error *err)
+{
+	bool of_another = !lease_is_of_here(l, t);
+
+	if (of_another && l->is_late)
+		return lease_lose(l, t, err);
+	/* Also when our own is there at the next look: what the other one did before has to be looked at. */
+	l->saw_another |= of_another;
+	return is_free(l, t) ? 0 : await_turn(l, wait, w, t, etag, err);
+}
+
 /* One look, and what follows from it. -EAGAIN: look again. */
 static int try_to_take(struct lease *l, const struct lease_wait *wait, struct watch *w, struct error *err)
 {
 	const struct store_call call = {.cancel = wait->cancel};
 	char etag[STORE_ETAG_BYTES];
 	struct lease_text t = {0};
-	bool of_another;
 	int r = lease_read(l, &call, &t, etag, err);
+	bool is_there = r != -ENOENT;
 
-	if (r == -ENOENT)
-		return write_taken(l, wait, &call, NULL, NULL, err);
-	if (r < 0)
+	if (is_there && r == 0)
+		r = weigh_seen(l, wait, w, &t, etag, err);
+	if (is_there && r < 0)
 		return r;
-	r = is_free(l, &t) ? 0 : await_turn(l, wait, w, &t, etag, err);
-	if (r < 0)
-		return r;
-	of_another = !str_equal(t.instance, l->own.instance);
-	r = write_taken(l, wait, &call, &t, etag, err);
-	return r == 0 && of_another ? LEASE_TAKEN_OVER : r;
+	r = write_taken(l, wait, &call, is_there ? &t : NULL, is_there ? etag : NULL, err);
+	return r == 0 && l->saw_another ? LEASE_TAKEN_OVER : r;
 }
 
 int lease_take_once(struct lease *l, const struct lease_wait *wait, struct error *err)

@@ -2,6 +2,7 @@
 """Evidence for auditors: the tar of a quarter, from the mount and from the command, verified without keepfs."""
 import datetime
 import errno
+import gzip
 import hashlib
 import io
 import json
@@ -126,3 +127,25 @@ def test_a_record_that_somebody_damaged_is_named(new_keepfs):
     files = unpacked(keepfs.path("status", "evidence", f"{quarter()}.tar").read_bytes(), quarter())
     assert f"{key} cannot be read, its lines are missing here".encode() in files["findings.txt"]
     keepfs.store.put(key, kept)
+
+
+def test_a_line_that_somebody_changed_is_named(new_keepfs, tmp_path):
+    """in a record that can be read, so that only the chain of the audit tells; and none is missing without a word"""
+    keepfs = new_keepfs(audit_keep=2).mount()
+    for _ in range(4):
+        keepfs.backup()
+    daemon.wait_until(lambda: any(key.startswith("records/audit/") for key in keepfs.store.keys()), "a record of the audit")
+    key = next(key for key in sorted(keepfs.store.keys()) if key.startswith("records/audit/"))
+    kept = keepfs.store.get(key)
+    lines = gzip.decompress(kept).splitlines()
+
+    def findings():
+        return unpacked(keepfs.path("status", "evidence", f"{quarter()}.tar").read_bytes(), quarter())["findings.txt"].decode()
+
+    assert findings() == ""
+    forged = [line.replace(b'"result":"ok"', b'"result":"no"') for line in lines]
+    assert forged != lines
+    keepfs.store.put(key, gzip.compress(b"".join(line + b"\n" for line in forged)))
+    assert "line" in findings()
+    keepfs.store.remove(key)
+    assert "line" in findings()

@@ -164,6 +164,71 @@ def test_a_crash(hosts):
     assert len(one.artifacts()) == 2
 
 
+def hand_over(one, two):
+    """the first makes a backup and ends, the other one makes another and removes that; returns what is there then"""
+    one.mount()
+    one.backup()
+    (old,) = one.artifacts()
+    one.unmount()
+    two.run("rebuild")
+    two.mount()
+    two.backup()
+    two.path("backups", "full", old).unlink()
+    found = two.artifacts()
+    assert old not in found
+    two.unmount()
+    return found
+
+
+def test_a_start_that_took_the_lease_over_and_failed(hosts):
+    """the next start finds its own lease, and knows all the same that it has to look at what the other one did"""
+    one, two = hosts()
+    found = hand_over(one, two)
+    one.store_settings |= {"retry_deadline": "1s", "faults": "list:1+:eio"}
+    one.write_conf()
+    failed = one.run("mount", check=False)
+    assert failed.returncode == 1 and "input/output error" in failed.stderr, failed
+    assert lease_of(one.store)["instance"] == (one.state / "instance").read_text()
+    one.store_settings.pop("faults")
+    one.write_conf()
+    one.mount()
+    assert one.artifacts() == found
+    assert "damaged" not in health(one) and "no manifest" not in health(one)
+    one.backup()
+
+
+def test_the_store_answers_late_and_another_one_was_there(hosts, s3_servers):
+    """who could not ask at the start does not go on from a catalog that is old"""
+    import stores
+
+    server = s3_servers("ceph")
+    store = stores.S3Store(server, f"test-lease-late-{os.getpid()}")
+    link = stores.Link(server.facts["ENDPOINT"])
+    one, two = hosts(store=store)
+    one.store_settings |= {"endpoint": link.endpoint, "retry_deadline": "1s"}
+    one.write_conf()
+    try:
+        found = hand_over(one, two)
+        link.cut()
+        one.mount()
+        assert "not surely ours" in health(one)
+        link.join()
+        daemon.wait_until(lambda: "wrote to" in health(one), lambda: health(one))
+        before = sorted(store.keys())
+        assert one.wait_run(one.trigger())["state"] == "failed"
+        with pytest.raises(OSError):
+            one.path("backups", "full", one.artifacts()[0]).unlink()
+        assert len(one.artifacts()) == 1, "it hides what it may not remove"
+        assert sorted(store.keys()) == before
+        one.remount()
+        assert one.artifacts() == found
+        one.backup()
+        one.unmount()
+    finally:
+        link.cut()
+        store.clear()
+
+
 def test_the_store_is_away_for_longer_than_the_lease(hosts, s3_servers, tmp_path):
     """nothing is written meanwhile, health says so; and when nobody took it, it goes on"""
     import stores

@@ -94,7 +94,11 @@ def test_a_reader_changes_nothing(new_keepfs, new_reader, tmp_path, store, pg, t
     reader = new_reader("reader").mount()
     follow(writer, reader)
     name = reader.artifacts()[0]
-    before = {key: store.get(key) for key in store.keys()}
+    # The writer is at work beside, and puts what is due.
+    def of_backups():
+        return {key: store.get(key) for key in store.keys() if not key.startswith(("checkpoints/", "catalog/", "records/"))}
+
+    before = of_backups()
     for control, command in (("trigger", "now"), ("hold", f"backups/full/{name} on reason=x"), ("prune", "now"), ("schedule", "off"),
                              ("undelete", f"backups/full/{name}"), ("erase", "anything")):
         with pytest.raises(OSError) as caught:
@@ -114,8 +118,35 @@ def test_a_reader_changes_nothing(new_keepfs, new_reader, tmp_path, store, pg, t
     reader.unmount()
     refused = reader.run("run", "full", check=False)
     assert refused.returncode != 0
-    assert {key: store.get(key) for key in store.keys()} == before
+    assert of_backups() == before
     assert reader.store.uploads() == []
+
+
+def everything(directory):
+    """what is there and when it was changed, down to what the store keeps for itself"""
+    done = subprocess.run(["find", str(directory), "-printf", "%P %y %s %T@\\n"], capture_output=True, text=True, check=True)
+    return sorted(done.stdout.splitlines())
+
+
+def test_a_check_on_a_reader_tries_no_object(new_keepfs, new_reader, tmp_path, store):
+    """neither in the store nor in one that has copies; nor does a start make anything there"""
+    second = tmp_path / "second"
+    second.mkdir()
+    writer = new_keepfs(directory=tmp_path / "writer").mount()
+    writer.backup()
+    writer.unmount()
+    reader = new_reader("reader")
+    reader.jobs = {"full": {"database": "postgresql:///none", "copies": "primary, second"}}
+    reader.sections["store second"] = {"url": f"dir:{second}"}
+    reader.write_conf()
+    place = store.settings["url"].removeprefix("dir:")
+    before = everything(place), everything(second)
+    done = reader.run("check", check=False)
+    assert "nothing was written, since this keepfs is a reader" in done.stdout, done
+    reader.mount()
+    reader.write("probe", "now")
+    reader.unmount()
+    assert (everything(place), everything(second)) == before
 
 
 def test_a_store_that_is_down(new_keepfs, new_reader, s3_servers, tmp_path):

@@ -23,7 +23,8 @@ static void open_objects(struct store **ret)
 		fail_msg("%s", err.message);
 }
 
-static struct lease *new_lease(const char *host)
+/* @faults: of its store; NULL: none. */
+static struct lease *new_lease_on(const char *host, const char *faults)
 {
 	_cleanup(free) char *dir = mem_printf("%s/%s", root, host);
 	struct lease_options options = {.state_dir = dir, .length_ms = LENGTH_MS};
@@ -31,8 +32,15 @@ static struct lease *new_lease(const char *host)
 
 	mkdir(dir, 0700);
 	open_objects(&options.store);
+	if (faults)
+		assert_int_equal(store_fault_new(options.store, faults, &options.store, &err), 0);
 	assert_int_equal(lease_new(&options, &lease, &err), 0);
 	return lease;
+}
+
+static struct lease *new_lease(const char *host)
+{
+	return new_lease_on(host, NULL);
 }
 
 static int ask(struct lease *l, int64_t *left_ms)
@@ -176,6 +184,27 @@ static void ones_own_is_taken_at_once(void **state)
 	lease_free(l);
 }
 
+/* A state_dir that was copied to another host has the same word, and that host may be alive. */
+static void that_of_a_copied_state_dir_is_waited_out(void **state)
+{
+	static const struct lease_wait refuse = {0};
+	struct lease *l = new_lease("db1");
+	struct lease_text t;
+	int64_t began_ms;
+
+	assert_int_equal(lease_take(l, &refuse, &err), 0);
+	get_text(&t);
+	lease_free(l);
+	str_copy(t.host, sizeof(t.host), "where it was copied to");
+	str_copy(t.process, sizeof(t.process), "another boot/another namespace/1");
+	put_text(&t);
+	l = new_lease("db1");
+	began_ms = clock_mono_ms();
+	assert_int_equal(lease_take(l, &refuse, &err), LEASE_TAKEN_OVER);
+	assert_true(clock_mono_ms() - began_ms >= LENGTH_MS);
+	lease_free(l);
+}
+
 /* This process is alive, and has renewed it meanwhile. */
 static void a_living_one_is_left_alone(void **state)
 {
@@ -248,6 +277,146 @@ static void what_is_lost_stays_lost(void **state)
 	assert_non_null(strstr(err.message, "db2 (pid 4711)"));
 	lease_give_back(l);
 	lease_free(l);
+}
+
+static void wait_for_phase(struct lease *l, enum lease_phase phase, struct lease_state *ret)
+{
+	int64_t until_ms = clock_mono_ms() + 60000;
+
+	do
+		lease_look(l, ret);
+	while (ret->phase != phase && clock_mono_ms() < until_ms && !cancel_sleep_ms(NULL, 10));
+	assert_int_equal(ret->phase, phase);
+}
+
+/* The store did not answer when it was to be taken. Its own is taken when it does. */
+static void ones_own_is_taken_late(void **state)
+{
+	static const struct lease_wait refuse = {0};
+	struct lease *l = new_lease("db1");
+	struct lease_state how;
+
+	assert_int_equal(lease_take(l, &refuse, &err), 0);
+	lease_free(l);
+	l = new_lease_on("db1", "get:1:eio");
+	assert_int_equal(lease_take(l, &refuse, &err), LEASE_LATER);
+	wait_for_phase(l, LEASE_HELD, &how);
+	assert_int_equal(lease_number(l), 2);
+	lease_free(l);
+}
+
+/* Another one wrote meanwhile, also when it has ended: nobody would look at what it did. */
+static void that_of_another_is_not_taken_late(void **state)
+{
+	static const struct lease_wait refuse = {0};
+	struct lease_text ended = of_another, t;
+	struct lease *l = new_lease_on("db1", "get:1:eio");
+	struct lease_state how;
+	int64_t left_ms;
+
+	ended.given_back = true;
+	put_text(&ended);
+	assert_int_equal(lease_take(l, &refuse, &err), LEASE_LATER);
+	wait_for_phase(l, LEASE_LOST, &how);
+	assert_non_null(strstr(how.text, "db2 (pid 4711), wrote to "));
+	assert_int_equal(ask(l, &left_ms), -EROFS);
+	assert_false(err.retry);
+	get_text(&t);
+	assert_int_equal(t.fence, ended.fence);
+	lease_free(l);
+}
+
+/* A start that has seen it and fails then is none: the next one sees it again, or its own, and knows. */
+static void a_start_that_has_seen_another_fails_with_the_store(void **state)
+{
+	static const struct lease_wait refuse = {0};
+	struct lease_text ended = of_another;
+	struct lease *l = new_lease_on("db1", "put:1+:eio");
+
+	ended.given_back = true;
+	put_text(&ended);
+	assert_int_equal(lease_take(l, &refuse, &err), -EIO);
+	lease_free(l);
+}
+
+static void note_silence(void *arg, const char *who)
+{
+	*(bool *)arg |= who == NULL;
+}
+
+static void who_stands_by_waits_for_the_store(void **state)
+{
+	bool was_silent = false;
+	const struct lease_wait wait = {.forever = true, .waiting = note_silence, .arg = &was_silent};
+	struct lease_text ended = of_another;
+	struct lease *l = new_lease_on("db1", "get:1:eio");
+
+	ended.given_back = true;
+	put_text(&ended);
+	assert_int_equal(lease_take(l, &wait, &err), LEASE_TAKEN_OVER);
+	assert_true(was_silent);
+	lease_free(l);
+}
+
+/* Of a server that does not say which object it sent nobody can tell whether the lease is renewed. */
+
+struct nameless {
+	struct store base;
+	struct store *inner;
+};
+
+static struct store *inner_of(struct store *s)
+{
+	return ((struct nameless *)s)->inner;
+}
+
+static int nameless_put(struct store *s, const struct store_call *call, const char *key,
+                        const struct iovec *iov, int count, const struct store_put_options *options,
+                        struct error *e)
+{
+	return store_put(inner_of(s), call, key, iov, count, options, e);
+}
+
+static int nameless_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
+                        const struct iovec *iov, int count, const struct store_get_options *options,
+                        struct error *e)
+{
+	int r = store_get(inner_of(s), call, key, offset, iov, count, options, e);
+
+	if (options->ret_etag)
+		options->ret_etag[0] = '\0';
+	return r;
+}
+
+static struct store *nameless_free(struct store *s)
+{
+	store_free(inner_of(s));
+	free(s->name);
+	free(s);
+	return NULL;
+}
+
+static const struct store_ops nameless_ops = {
+        .put = nameless_put, .get = nameless_get, .free = nameless_free};
+
+static void a_living_one_is_left_alone_where_objects_have_no_names(void **state)
+{
+	static const struct lease_wait refuse = {0};
+	struct nameless *s = mem_alloc(sizeof(*s));
+	struct lease_options options = {.state_dir = root, .length_ms = LENGTH_MS, .store = &s->base};
+	struct lease *first = new_lease("db1"), *second = NULL;
+	struct lease_text t;
+
+	s->base = (struct store){&nameless_ops, mem_strdup("nameless")};
+	open_objects(&s->inner);
+	assert_int_equal(lease_take(first, &refuse, &err), 0);
+	assert_int_equal(lease_new(&options, &second, &err), 0);
+	assert_int_equal(lease_take(second, &refuse, &err), -ENOTSUP);
+	assert_non_null(strstr(err.message, "lease = none"));
+	get_text(&t);
+	assert_int_equal(t.fence, 1);
+	lease_free(second);
+	lease_free(first);
 }
 
 static void waiting_can_be_cancelled(void **state)
@@ -362,7 +531,16 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(what_was_given_back_is_taken_at_once, root_setup,
 	                                        root_teardown),
 	        cmocka_unit_test_setup_teardown(ones_own_is_taken_at_once, root_setup, root_teardown),
+	        cmocka_unit_test_setup_teardown(that_of_a_copied_state_dir_is_waited_out, root_setup,
+	                                        root_teardown),
 	        cmocka_unit_test_setup_teardown(a_living_one_is_left_alone, root_setup, root_teardown),
+	        cmocka_unit_test_setup_teardown(a_living_one_is_left_alone_where_objects_have_no_names,
+	                                        root_setup, root_teardown),
+	        cmocka_unit_test_setup_teardown(ones_own_is_taken_late, root_setup, root_teardown),
+	        cmocka_unit_test_setup_teardown(that_of_another_is_not_taken_late, root_setup, root_teardown),
+	        cmocka_unit_test_setup_teardown(a_start_that_has_seen_another_fails_with_the_store,
+	                                        root_setup, root_teardown),
+	        cmocka_unit_test_setup_teardown(who_stands_by_waits_for_the_store, root_setup, root_teardown),
 	        cmocka_unit_test_setup_teardown(who_is_silent_is_waited_out, root_setup, root_teardown),
 	        cmocka_unit_test_setup_teardown(a_dead_process_is_not_waited_for, root_setup, root_teardown),
 	        cmocka_unit_test_setup_teardown(what_is_lost_stays_lost, root_setup, root_teardown),
