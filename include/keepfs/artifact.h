@@ -88,6 +88,8 @@ struct repository {
 	        *keyring; /* borrowed: opens what is encrypted (keepfs/keyring.h); NULL: nothing does */
 	struct artifact_events *events; /* borrowed, each: a list */
 	struct lease *lease; /* borrowed: its number stands in each manifest; NULL: there is none */
+	const struct store_fence
+	        *fence; /* borrowed: who may write to its stores, as these ask, too; NULL: everybody */
 	/* artifact_tidier_new() sets it; NULL: what a store does not answer for waits for the next start */
 	struct artifact_tidier *tidier;
 	/* NULL, or what the tidier calls once a day, on its thread: whoever knows the rules says which locks have to be longer by now (catalog_want_locks()) */

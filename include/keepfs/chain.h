@@ -33,6 +33,13 @@ struct chain *chain_new(struct catalog *catalog, struct signing *signing);
 struct chain *chain_free(struct chain *c);
 DEFINE_CLEANUP(chain, struct chain *, chain_free)
 
+/** chain_set_compaction() - when chain_tidy() compacts: links that are older than @age_ms (0: never), and so many of them at least. Any thread. @c may be NULL. */
+void chain_set_compaction(struct chain *c, int64_t age_ms, int64_t least);
+
+/** chain_set_doubted(), chain_is_doubted() - whether the store may have numbers that the catalog does not know, since it did not answer at the start: nothing is told to be gone before it did.
+ * Any thread. @c may be NULL. */
+void chain_set_doubted(struct chain *c, bool is_doubted);
+bool chain_is_doubted(const struct chain *c);
 /** chain_signing() - the keys that it was made with: borrowed; NULL of NULL. */
 struct signing *chain_signing(struct chain *c);
 
@@ -81,6 +88,31 @@ int chain_finish_waiting(struct chain *c, const struct chain_at *at, struct erro
 /** chain_learn() - read the links that the store has behind the last one that the catalog knows. Links that nobody can be believed to have signed are passed over and
  * counted in @ret_problems, which may be NULL. */
 int chain_learn(struct chain *c, const struct chain_at *at, uint64_t *ret_problems, struct error *err);
+/**
+ * chain_name_unsigned() - have a link say of manifests that are not signed what they are: of those that the first link names, and of those that were made while signing was off. Such as are
+ * signed, and were listed while no key was known, are noted to be links.
+ * @most: so many are read from the store at most
+ *
+ * Nothing is done where nothing is signed, or where there is no chain yet.
+ */
+int chain_name_unsigned(struct chain *c, const struct chain_at *at, unsigned most, struct error *err);
+
+/** struct chain_compaction - when links are replaced by one. */
+struct chain_compaction {
+	int64_t before_us; /* only what was made before */
+	size_t least;      /* and only where so many links can go */
+};
+/**
+ * chain_compact() - have one link tell of all numbers up to one which of them are still there, and remove those links that it makes superfluous
+ *
+ * Only where every one of these numbers is accounted for: what is missing must not be said to have been removed. What a crash, or a store that refused, has left of an earlier one is removed
+ * first. One thread at a time. Reads all links where some can go, else lists them and reads two.
+ * Return: 0, *@ret_removed: so many objects were removed; -EBADMSG: something is missing, or a link is not believed (@err says what); another negative errno.
+ */
+int chain_compact(struct chain *c, const struct chain_at *at, const struct chain_compaction *when,
+                  uint64_t *ret_removed, struct error *err);
+/** chain_tidy() - once a day: chain_name_unsigned() of all, and chain_compact() as chain_set_compaction() says. What fails is logged. */
+void chain_tidy(struct chain *c, const struct chain_at *at, int64_t now_us);
 /**
  * chain_believe() - is @m, which was decoded from this text, what somebody has written whose key is known?
  *

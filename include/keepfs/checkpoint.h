@@ -34,6 +34,9 @@ int checkpoint_make(const struct checkpoint_context *ctx, const struct store_cal
 struct checkpoint_reading {
 	struct store *store; /* borrowed, as all of these */
 	struct signing *signing;
+	const struct sign_public *keys; /* in place of @signing: those that are believed */
+	size_t key_count;
+	int64_t unsigned_until_us; /* those that were made before need no signature, where there are keys: signing began then */
 	const struct store_call *call;
 	/* One whose signature fits, or that is not signed, where there is no key to believe by: in the order of their keys. */
 	void (*each)(void *arg, const char *key, const struct checkpoint *c);

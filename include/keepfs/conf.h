@@ -363,6 +363,8 @@ struct conf {
 	 * ever): what is older lies in the store (keepfs/records.h). */
 	int64_t history_keep, audit_keep;
 	int64_t history_age_ms, audit_age_ms;
+	int64_t chain_compact_ms;    /* how old links are before they are replaced; 0: they stay */
+	int64_t chain_compact_links; /* and how many of them */
 	int64_t catalog_copies; /* of how many days copies of the catalog are kept in the store; 0: none is made */
 	char *timezone;         /* of all jobs that have none; "": that of the process */
 	int64_t trash_ms;       /* how long what was removed can be taken back; 0: not at all */

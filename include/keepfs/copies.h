@@ -79,3 +79,15 @@ struct copies_restore {
  * store, or the disk. Then everything is as before.
  */
 int copies_restore(struct copies_restore *restore, struct error *err);
+
+/** struct copies_proving - who holds copies against their names. */
+struct copies_proving {
+	struct store *store;                          /* borrowed */
+	struct keyring *keyring;                      /* opens those that are encrypted; NULL: nothing does */
+	void (*problem)(void *arg, const char *text); /* one is not what its name says */
+	void *arg;
+	uint64_t count;  /* out: that were read */
+	uint64_t locked; /* out: that are encrypted, and that no identity opens: nothing is known of them */
+};
+/** copies_prove() - read all copies, and hold each against the SHA-256 in its name, which is of what is in it. Blocks on the store; pieces of a copy in memory. Return: 0; negative errno when the store fails. */
+int copies_prove(struct copies_proving *io, struct error *err);

@@ -71,6 +71,8 @@ struct prune_plan {
 	struct retention_backup *backups; /* by content, those of one in the order in which they were made */
 	struct prune_artifact *artifacts;
 	size_t count, due, held;
+	size_t put_off;           /* of those that are not due: only their lock in the store keeps them */
+	int64_t put_off_until_us; /* when the first of these locks ends; 0: there is none */
 	char id[20]; /* the same as long as it removes the same by the same rules; "": nothing is to go */
 	enum prune_state state;
 	char why[512];          /* of PRUNE_WAITS and PRUNE_SUSPENDED */
@@ -92,6 +94,8 @@ static inline void cleanup_prune_plan(struct prune_plan *plan)
 size_t prune_next_content(const struct prune_plan *plan, size_t from);
 /** prune_rules_of() - the rules for the backups at @from: those that are partial are of no tier. */
 void prune_rules_of(const struct prune_plan *plan, size_t from, struct retention_rules *ret);
+/** prune_append_put_off() - so many would go, and are locked, the first until then: a clause that follows others, or "". */
+void prune_append_put_off(size_t count, int64_t until_us, struct str *out);
 /** prune_append_why() - why the backup @i may go: the rules that let it go, in words. */
 void prune_append_why(const struct prune_plan *plan, size_t i, struct str *out);
 
@@ -99,7 +103,9 @@ void prune_append_why(const struct prune_plan *plan, size_t i, struct str *out);
 struct prune_outcome {
 	size_t directories, kept, removed, refused, waiting, suspended; /* the last two: directories */
 	size_t in_use; /* of those that are kept: they would have gone, but something is being restored from them */
-	char use[512];        /* of the last one: which run that is */
+	char use[512];  /* of the last one: which run that is */
+	size_t put_off; /* of those that are kept: as of struct prune_plan */
+	int64_t put_off_until_us;
 	uint64_t freed_bytes; /* of what was removed */
 	char why[512];        /* of the last that waits, is suspended, or was refused */
 };

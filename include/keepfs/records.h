@@ -89,3 +89,14 @@ int records_new(const struct records_context *ctx, struct records **ret_records,
 void records_look(struct records *r);
 /** records_free() - gives up what it is at; the next start goes on with it. NULL allowed; returns NULL. */
 struct records *records_free(struct records *r);
+
+/** struct records_proving - who holds records against their names. */
+struct records_proving {
+	struct store *store; /* borrowed */
+	const struct store_call *call;
+	void (*problem)(void *arg, const char *text); /* one is not what its name says, or its name is none */
+	void *arg;
+	uint64_t count; /* out: that were read */
+};
+/** records_prove() - read all records, and hold each against the SHA-256 in its name: no key is needed. Blocks on the store; a record in memory. Return: 0; negative errno when the store fails. */
+int records_prove(struct records_proving *io, struct error *err);

@@ -38,6 +38,9 @@ static inline void cleanup_artifact_broken(struct artifact_broken *b)
 /** artifact_learn_place() - the manifest @m, which was found in the store @id, has its number, listed or not: no other one gets it. */
 int artifact_learn_place(const struct repository *repo, uint64_t id, const struct manifest *m,
                          struct error *err);
+/** artifact_learn_numbers() - artifact_learn_place() of all manifests of a store that the catalog does not know: before a number is given out by one that may be older than the store. */
+int artifact_learn_numbers(struct repository *repo, struct store *store, uint64_t store_id,
+                           const struct store_call *call, struct error *err);
 /** artifact_end_links() - the manifests of @path are gone from @place, or never came there: the chain is told (chain_end()). Before the catalog forgets the intent
  * or the tomb: what fails is done again with these. */
 int artifact_end_links(const struct repository *repo, const struct artifact_place *place,
@@ -137,6 +140,12 @@ struct artifact_proofs_turn {
  * artifact_settle_locks(). */
 int artifact_lock_proofs(struct repository *repo, const struct store_call *call,
                          struct artifact_proofs_turn *turn, struct error *err);
+/** struct artifact_old_names - the keys of an artifact, to tell those of other generations; @m is borrowed. */
+struct artifact_old_names;
+struct artifact_old_names *artifact_old_names_new(const struct manifest *m);
+void artifact_old_names_free(struct artifact_old_names *names); /* NULL allowed */
+/** artifact_is_old_object() - is @key that of one of its objects as of another generation than its manifest names? */
+bool artifact_is_old_object(const struct artifact_old_names *names, const char *key);
 /** artifact_tell_rewrapped() - have all events told. */
 void artifact_tell_rewrapped(const struct repository *repo, const struct manifest *m);
 /** artifact_settle_rewraps() - what a crash, or a store that did not answer, has left of artifacts that were rewrapped is brought to one of its two ends, and old objects are

@@ -330,7 +330,12 @@ static int compare_one(struct comparison *c, struct error *err)
 	kept = keep_numbers(c, r == 0 ? err : NULL);
 	if (r == 0)
 		r = kept;
-	return r < 0 ? r : find_missing(c, err);
+	if (r == 0)
+		r = find_missing(c, err);
+	/* Behind it: the numbers of all manifests are known now. */
+	if (r == 0)
+		chain_tidy(c->repo->chain, &at, c->now_us);
+	return r;
 }
 
 /* What is wrong with one store of a tenant is told, and is no reason to know less of all others. */
@@ -398,6 +403,74 @@ static int follow_trash(struct comparison *c, struct error *err)
 	return r;
 }
 
+struct tomb {
+	uint64_t ino;
+	char *path;
+};
+
+struct tombs {
+	struct tomb *items;
+	size_t count, cap;
+};
+
+static void add_tomb(void *arg, uint64_t ino, const char *path)
+{
+	struct tombs *t = arg;
+
+	if (t->count == t->cap) {
+		t->cap = t->cap ? 2 * t->cap : 64;
+		t->items = mem_resize(t->items, t->cap, sizeof(*t->items));
+	}
+	t->items[t->count++] = (struct tomb){ino, mem_strdup(path)};
+}
+
+/* Of the store that is compared, and with a mark there when it was last looked at? */
+static bool is_marked_here(struct comparison *c, const struct tomb *tomb)
+{
+	uint64_t store = CATALOG_MAIN_STORE;
+	struct catalog_tomb facts;
+
+	return catalog_store_of(c->repo->catalog, tomb->path, &store) == 0 && store == c->store_id &&
+	       catalog_tomb(c->repo->catalog, tomb->ino, &facts) == 0 && facts.is_trashed && facts.is_marked;
+}
+
+/* What another one has brought back, or deleted for good, is listed; the comparison that follows finds the latter. */
+static int follow_undeleted(struct comparison *c, struct lookup *marks, const struct tomb *tomb,
+                            struct error *err)
+{
+	_cleanup(free) char *key = artifact_trash_key(tomb->path);
+	const struct store_object *object;
+	int r;
+
+	if (!is_marked_here(c, tomb))
+		return 0;
+	r = lookup_find(marks, key, &object, err);
+	if (r != -ENOENT || !artifact_removal_try(c->repo, tomb->ino))
+		return r == -ENOENT ? 0 : r;
+	r = artifact_list_again(c->repo, tomb->ino, err);
+	artifact_removal_end(c->repo, tomb->ino);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* What is in the trash here need not be there any more. A reader has no use for it: what is brought back is new to him. */
+static int follow_tombs(struct comparison *c, struct error *err)
+{
+	struct lookup marks = {.store = c->store, .call = &c->call, .prefix = "trash/"};
+	struct tombs tombs = {0};
+	int r = catalog_tombs(c->repo->catalog, INT64_MAX, add_tomb, &tombs);
+
+	if (r < 0)
+		error_system(err, -r, "the catalog cannot be read");
+	for (size_t i = 0; r == 0 && i < tombs.count; i++)
+		r = c->reads_only ? catalog_drop_artifact(c->repo->catalog, tombs.items[i].ino, err)
+		                  : follow_undeleted(c, &marks, &tombs.items[i], err);
+	for (size_t i = 0; i < tombs.count; i++)
+		free(tombs.items[i].path);
+	free(tombs.items);
+	lookup_finish(&marks);
+	return r;
+}
+
 int artifact_follow_all(struct repository *repo, int64_t now_us, struct cancel *cancel,
                         struct artifact_comparison *counts, struct error *err)
 {
@@ -408,6 +481,8 @@ int artifact_follow_all(struct repository *repo, int64_t now_us, struct cancel *
 	c.follows = true;
 	c.reads_only = !repo->lease;
 	r = follow_trash(&c, err);
+	if (r == 0)
+		r = follow_tombs(&c, err);
 	return r < 0 ? r : compare_everything(&c, repo, err);
 }
 
@@ -421,6 +496,40 @@ static int compare_everything(struct comparison *all, struct repository *repo, s
 	if (r == 0)
 		r = catalog_set_unlisted(repo->catalog, c.unlisted, c.unlisted_count, err);
 	comparison_finish(&c);
+	return r;
+}
+
+static int learn_number(struct comparison *c, const char *key, struct error *err)
+{
+	_cleanup(free) char *path = manifest_path_of_key(key);
+	_cleanup(manifest) struct manifest m = {0};
+	struct error why = {0};
+	int r = path ? catalog_knows(c->repo->catalog, path) : 1;
+
+	if (r != 0)
+		return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
+	r = artifact_fetch(c->repo, c->store, &c->call, path, &m, &why);
+	if (r == -ENOENT || r == ARTIFACT_UNUSABLE || r == -ENOTSUP)
+		return 0;
+	if (r < 0 && err)
+		*err = why;
+	return r < 0 ? r : artifact_learn_place(c->repo, c->store_id, &m, err);
+}
+
+int artifact_learn_numbers(struct repository *repo, struct store *store, uint64_t store_id,
+                           const struct store_call *call, struct error *err)
+{
+	struct comparison c = {.repo = repo, .store = store, .store_id = store_id, .call = *call};
+	_cleanup(listing) struct listing l = {.store = store, .call = call, .prefix = "manifests/"};
+	const struct store_object *object;
+	int r;
+
+	while ((r = listing_peek(&l, &object, err)) == 0 && object) {
+		r = learn_number(&c, object->key, err);
+		if (r < 0)
+			return r;
+		listing_pop(&l);
+	}
 	return r;
 }
 

@@ -15,6 +15,8 @@
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/rewraps.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/catalog/stores.h>
+#include <keepfs/chain.h>
 
 char *artifact_path_of_mark(const char *key)
 {
@@ -76,14 +78,28 @@ static int list_made(struct repository *repo, const struct manifest *m, struct e
 		r = catalog_raise_run_number(repo->catalog, m->run_id, err);
 	if (r == 0)
 		artifact_tell_listed(repo, m);
-	return r > 0 ? 0 : r;
+	/* Another one has its place: whoever compares all tells of it. */
+	return r > 0 || r == -EEXIST ? 0 : r;
+}
+
+/* It may be signed with a key that took the place of the one that is known here. */
+static int fetch_made(struct repository *repo, const struct store_call *call, const char *path,
+                      struct manifest *ret, struct error *err)
+{
+	const struct chain_at at = {.id = CATALOG_MAIN_STORE, .store = repository_store(repo), .call = call};
+	int r = artifact_fetch(repo, at.store, call, path, ret, err), learnt;
+
+	if (r != ARTIFACT_UNUSABLE || !repo->chain)
+		return r;
+	learnt = chain_learn(repo->chain, &at, NULL, err);
+	return learnt < 0 ? learnt : artifact_fetch(repo, at.store, call, path, ret, err);
 }
 
 int artifact_follow_made(struct repository *repo, const char *path, struct cancel *cancel, struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
 	_cleanup(manifest) struct manifest m = {0};
-	int r = artifact_fetch(repo, repository_store(repo), &call, path, &m, err);
+	int r = fetch_made(repo, &call, path, &m, err);
 
 	if (r == 0)
 		sealed_take_facts(repo, repository_store(repo), &call, &m);

@@ -481,8 +481,8 @@ static int refuse_removal(const struct lock_look *l, struct error *err)
 		        "%s has a legal hold in the store, which could not be taken off: nobody can delete it",
 		        l->path);
 	return error_set(err, ERROR_DENIED, EPERM,
-	                 "%s is locked in the store until %s: nobody can delete it before", l->path,
-	                 clock_format_iso(l->there.until_us, until));
+	                 "%s is locked in the store until %s: nobody can delete it before, try again then",
+	                 l->path, clock_format_iso(l->there.until_us, until));
 }
 
 /* Its hold has ended by itself. */

@@ -26,6 +26,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/rebuild.h>
+#include <keepfs/catalog/rewraps.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
@@ -146,15 +147,40 @@ static int pass_objects(struct rebuild *rb, const char *prefix, struct error *er
 	return r;
 }
 
+struct matching {
+	struct rebuild *rb;
+	const struct manifest *m;
+	struct artifact_old_names *names; /* NULL: nobody has asked yet */
+	bool has_old;                     /* from before it was rewrapped */
+};
+
+static int on_unnamed(void *arg, const char *key, struct error *err)
+{
+	struct matching *matching = arg;
+
+	if (!matching->names)
+		matching->names = artifact_old_names_new(matching->m);
+	if (!artifact_is_old_object(matching->names, key))
+		return on_unexpected(matching->rb, key, err);
+	matching->has_old = true;
+	return 0;
+}
+
 /* 1 when the backup that @m describes is there; 0 when it is not. */
 static int match_objects(struct rebuild *rb, const struct manifest *m, struct error *err)
 {
-	struct artifact_match match = {.unknown = on_unexpected, .arg = rb, .lookup = &rb->object_names};
+	struct matching matching = {.rb = rb, .m = m};
+	struct artifact_match match = {.unknown = on_unnamed, .arg = &matching, .lookup = &rb->object_names};
 	int r = artifact_match(&rb->objects, m, &match, err);
 
 	if (r == 0 && match.problem.len > 0)
 		problem(rb, "%s", str_text(&match.problem));
 	str_finish(&match.problem);
+	artifact_old_names_free(matching.names);
+	/* The next start removes them, as the catalog that was lost would have. */
+	if (r == 0 && !match.broken && matching.has_old)
+		r = catalog_begin_rewrap(rb->repo->catalog, ino_of_artifact(m->path), m->path, clock_now_us(),
+		                         err);
 	return r < 0 ? r : !match.broken;
 }
 

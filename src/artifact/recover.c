@@ -429,6 +429,8 @@ static int settle_rewraps(struct settling *s)
 struct settling_chains {
 	struct settling *s;
 	bool learns; /* an older catalog may have been put back */
+	bool ends;   /* and something is left, of which a link would say that it is gone */
+	bool failed;
 };
 
 static int settle_chain(struct settling_chains *all, uint64_t id, struct error *err)
@@ -442,6 +444,8 @@ static int settle_chain(struct settling_chains *all, uint64_t id, struct error *
 	at.store = store;
 	if (all->learns)
 		r = chain_learn(all->s->repo->chain, &at, NULL, err);
+	if (r == 0 && all->learns && all->ends)
+		r = artifact_learn_numbers(all->s->repo, store, id, &all->s->call, err);
 	return r < 0 ? r : chain_ready(all->s->repo->chain, &at, err);
 }
 
@@ -454,22 +458,46 @@ static int try_chain(void *arg, uint64_t id, struct error *err)
 
 	if (r < 0) {
 		all->s->counts->left++;
+		all->failed = all->failed || id == CATALOG_MAIN_STORE;
+		artifact_note_broken(&all->s->broken, id);
 		log_warning("the chain of signatures waits: %s", why.message);
 	}
 	return 0;
 }
 
-/* That of the catalog's own store begins here; others with the first that is written there. */
-static int settle_chains(struct settling *s, bool learns, struct error *err)
+/* That of the catalog's own store begins here; others with the first that is written there. Where the store has numbers that the catalog does not know, none may be given out for what is
+ * left: the same would be there twice. 1: that is so of the catalog's own. */
+static int settle_chains(struct settling *s, bool learns, bool ends, struct error *err)
 {
-	struct settling_chains all = {.s = s, .learns = learns};
+	struct settling_chains all = {.s = s, .learns = learns, .ends = ends};
 	struct catalog_chain known;
+	int r;
 
 	if (!s->repo->chain)
 		return 0;
 	if (catalog_chain(s->catalog, CATALOG_MAIN_STORE, &known) == -ENOENT)
 		try_chain(&all, CATALOG_MAIN_STORE, err);
-	return catalog_each_chain(s->catalog, try_chain, &all, err);
+	r = catalog_each_chain(s->catalog, try_chain, &all, err);
+	return r < 0 ? r : all.failed && learns && ends;
+}
+
+static int settle_leftovers(struct settling *s, const struct leftovers *tombs,
+                            const struct leftovers *intents, settle_fn settle, bool is_start,
+                            struct error *err)
+{
+	bool learns = is_start || chain_is_doubted(s->repo->chain);
+	int r = settle_chains(s, learns, tombs->count + intents->count > 0, err);
+
+	if (r >= 0)
+		chain_set_doubted(s->repo->chain, r > 0);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = settle_all(s, tombs, settle_tomb, err);
+	if (r == 0)
+		r = settle_all(s, intents, settle, err);
+	if (r == 0)
+		r = settle_marks(s);
+	return r < 0 ? r : settle_rewraps(s);
 }
 
 int artifact_recover(struct repository *repo, struct artifact_recovery *ret, struct error *err)
@@ -485,15 +513,7 @@ int artifact_recover(struct repository *repo, struct artifact_recovery *ret, str
 			error_system(err, -r, "the catalog cannot be read");
 	}
 	if (r == 0)
-		r = settle_chains(&s, true, err);
-	if (r == 0)
-		r = settle_all(&s, &tombs, settle_tomb, err);
-	if (r == 0)
-		r = settle_all(&s, &intents, settle_intent, err);
-	if (r == 0)
-		r = settle_marks(&s);
-	if (r == 0)
-		r = settle_rewraps(&s);
+		r = settle_leftovers(&s, &tombs, &intents, settle_intent, true, err);
 	/* Last: an artifact that was adopted is noted at its run as long as that one is there to be noted at. */
 	if (r == 0)
 		r = settle_all(&s, &runs, settle_run, err);
@@ -525,15 +545,7 @@ int artifact_settle(struct repository *repo, struct cancel *cancel, struct artif
 	int r = read_leftovers(repo, &tombs, &intents, err);
 
 	if (r == 0)
-		r = settle_chains(&s, false, err);
-	if (r == 0)
-		r = settle_all(&s, &tombs, settle_tomb, err);
-	if (r == 0)
-		r = settle_all(&s, &intents, settle_abandoned, err);
-	if (r == 0)
-		r = settle_marks(&s);
-	if (r == 0)
-		r = settle_rewraps(&s);
+		r = settle_leftovers(&s, &tombs, &intents, settle_abandoned, false, err);
 	free(s.broken.ids);
 	*live = s.live;
 	return r;

@@ -180,6 +180,22 @@ static int check_lock_of(struct repository *repo, uint64_t ino, const char *path
 	return r < 0 ? r : artifact_check_unlocked(repo, store, NULL, ino, path, err);
 }
 
+/* What can never be deleted by this process is not hidden either: a reader, or one that has lost the right to write. While that
+ * is only not sure, a removal is as one of a store that is away. */
+static int check_removal_fence(const struct repository *repo, const char *path, struct error *err)
+{
+	struct error why = {0};
+	int64_t left_ms;
+	int r = repo->fence ? repo->fence->check(repo->fence->arg, &left_ms, &why) : 0;
+
+	if (r == 0 || why.retry)
+		return 0;
+	error_prefix(&why, "%s stays", path);
+	if (err)
+		*err = why;
+	return r;
+}
+
 int artifact_remove(struct repository *repo, uint64_t ino, const struct catalog_removal *how,
                     struct error *err)
 {
@@ -191,6 +207,9 @@ int artifact_remove(struct repository *repo, uint64_t ino, const struct catalog_
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "there is no such backup");
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
+	r = check_removal_fence(repo, m.path, err);
+	if (r < 0)
+		return r;
 	r = artifact_holds_learn(repo, ino, m.path, err);
 	if (r < 0)
 		error_prefix(err, "%s stays, since it cannot be found out who holds it", m.path);

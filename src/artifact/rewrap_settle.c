@@ -60,75 +60,87 @@ int rewrap_take_over(struct repository *repo, const struct chain_at *at, const s
 
 /* Old objects. */
 
+struct artifact_old_names {
+	char **named; /* keys that the manifest names, sorted */
+	char **first; /* the same as of the first generation, sorted */
+	size_t count;
+};
+
+static int compare_key_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool has_key_name(char **keys, size_t count, const char *key)
+{
+	return bsearch(&key, keys, count, sizeof(*keys), compare_key_names) != NULL;
+}
+
+static void name_key(struct artifact_old_names *n, const char *key)
+{
+	n->named[n->count] = mem_strdup(key);
+	n->first[n->count++] = manifest_key_of_generation(key, 1);
+}
+
+struct artifact_old_names *artifact_old_names_new(const struct manifest *m)
+{
+	struct artifact_old_names *n = mem_alloc(sizeof(*n));
+	_cleanup(free) char *extents = manifest_extents_key(m->path);
+
+	n->named = mem_array(m->object_count + 1, sizeof(*n->named));
+	n->first = mem_array(m->object_count + 1, sizeof(*n->first));
+	for (size_t i = 0; i < m->object_count; i++)
+		name_key(n, m->objects[i].key);
+	/* One that is in the manifest now may have been an object before. */
+	name_key(n, m->extents_key ? m->extents_key : extents);
+	if (!m->extents_key)
+		n->named[n->count - 1][0] = '\0';
+	qsort(n->named, n->count, sizeof(*n->named), compare_key_names);
+	qsort(n->first, n->count, sizeof(*n->first), compare_key_names);
+	return n;
+}
+
+void artifact_old_names_free(struct artifact_old_names *n)
+{
+	if (!n)
+		return;
+	for (size_t i = 0; i < n->count; i++) {
+		free(n->named[i]);
+		free(n->first[i]);
+	}
+	free(n->named);
+	free(n->first);
+	free(n);
+}
+
+bool artifact_is_old_object(const struct artifact_old_names *n, const char *key)
+{
+	_cleanup(free) char *first = manifest_key_of_generation(key, 1);
+
+	return has_key_name(n->first, n->count, first) && !has_key_name(n->named, n->count, key);
+}
+
 struct sweeping {
 	struct repository *repo; /* NULL: nothing is known of holds */
 	struct store *store;
 	const struct store_call *call;
 	const struct manifest *m;
 	uint64_t ino;
-	char **named; /* keys that the manifest names, sorted */
-	char **first; /* the same as of the first generation, sorted */
-	size_t count;
+	struct artifact_old_names *names;
 	bool looks_at_locks;
 	int64_t now_us;          /* by the store's clock */
 	int64_t locked_until_us; /* of what was left; 0: nothing was */
 	bool is_held;            /* of that something is held */
 };
 
-static int compare_swept(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static bool is_swept_key(char **keys, size_t count, const char *key)
-{
-	return bsearch(&key, keys, count, sizeof(*keys), compare_swept) != NULL;
-}
-
-static void name_key(struct sweeping *s, const char *key)
-{
-	s->named[s->count] = mem_strdup(key);
-	s->first[s->count++] = manifest_key_of_generation(key, 1);
-}
-
-static void name_keys(struct sweeping *s)
-{
-	const struct manifest *m = s->m;
-	_cleanup(free) char *extents = manifest_extents_key(m->path);
-
-	s->named = mem_array(m->object_count + 1, sizeof(*s->named));
-	s->first = mem_array(m->object_count + 1, sizeof(*s->first));
-	for (size_t i = 0; i < m->object_count; i++)
-		name_key(s, m->objects[i].key);
-	/* One that is in the manifest now may have been an object before. */
-	name_key(s, m->extents_key ? m->extents_key : extents);
-	if (!m->extents_key)
-		s->named[s->count - 1][0] = '\0';
-	qsort(s->named, s->count, sizeof(*s->named), compare_swept);
-	qsort(s->first, s->count, sizeof(*s->first), compare_swept);
-}
-
 static void sweeping_finish(struct sweeping *s)
 {
-	for (size_t i = 0; i < s->count; i++) {
-		free(s->named[i]);
-		free(s->first[i]);
-	}
-	free(s->named);
-	free(s->first);
+	artifact_old_names_free(s->names);
 }
 
 static void cleanup_sweeping(struct sweeping *s)
 {
 	sweeping_finish(s);
-}
-
-/* Of another generation than the one that is named. */
-static bool is_old_key(const struct sweeping *s, const char *key)
-{
-	_cleanup(free) char *first = manifest_key_of_generation(key, 1);
-
-	return is_swept_key(s->first, s->count, first) && !is_swept_key(s->named, s->count, key);
 }
 
 /* 1: it is locked. A legal hold that nobody wants any more is taken off. */
@@ -164,7 +176,7 @@ static int sweep_below(struct sweeping *s, const char *prefix, struct error *err
 	int r;
 
 	while ((r = listing_peek(&l, &object, err)) == 0 && object) {
-		if (is_old_key(s, object->key)) {
+		if (artifact_is_old_object(s->names, object->key)) {
 			r = look_at_old_lock(s, object->key, err);
 			if (r == 0)
 				r = store_remove(s->store, s->call, object->key, err);
@@ -187,7 +199,7 @@ static int sweep(struct sweeping *s, struct error *err)
 		return r;
 	s->now_us = f.clock_us ? f.clock_us : clock_now_us();
 	s->looks_at_locks = f.lock_mode != STORE_LOCK_NONE || s->m->locked_until_us > 0;
-	name_keys(s);
+	s->names = artifact_old_names_new(s->m);
 	r = sweep_below(s, below, err);
 	return r < 0 ? r : sweep_below(s, beside, err);
 }

@@ -14,7 +14,10 @@
 #include <keepfs/catalog/chain.h>
 #include <keepfs/codec/name.h>
 
-static const char chain_sql[] = "SELECT name, sequence, hash, key, begun_at_us FROM chain WHERE store = ?1";
+/* Without statistics SQLite takes the first column of the primary key for a better choice than these indexes, and reads all links of a store for each one. */
+
+static const char chain_sql[] =
+        "SELECT name, sequence, hash, key, begun_at_us, compacted FROM chain WHERE store = ?1";
 
 static void take_chain(sqlite3_stmt *row, struct catalog_chain *ret)
 {
@@ -22,7 +25,8 @@ static void take_chain(sqlite3_stmt *row, struct catalog_chain *ret)
 	const void *key = sqlite3_column_blob(row, 3);
 
 	*ret = (struct catalog_chain){.sequence = sqlite3_column_int64(row, 1),
-	                              .begun_at_us = sqlite3_column_int64(row, 4)};
+	                              .begun_at_us = sqlite3_column_int64(row, 4),
+	                              .compacted = sqlite3_column_int64(row, 5)};
 	column_text(row, 0, ret->id, sizeof(ret->id));
 	column_text(row, 2, ret->hash, sizeof(ret->hash));
 	if (key && sqlite3_column_bytes(row, 3) == SIGN_PUBLIC_BYTES &&
@@ -92,12 +96,13 @@ static int read_chain(struct connection *c, uint64_t store, struct catalog_chain
 static int write_chain(struct connection *c, uint64_t store, const struct catalog_chain *chain)
 {
 	static const char sql[] =
-	        "INSERT OR REPLACE INTO chain (store, name, sequence, hash, key, begun_at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+	        "INSERT OR REPLACE INTO chain (store, name, sequence, hash, key, begun_at_us, compacted)"
+	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 	return db_run(c, sql,
 	              VALUES(ino_value(store), text_value(chain->id), int_value(chain->sequence),
 	                     text_value(chain->hash), blob_value(chain->key.raw, sizeof(chain->key.raw)),
-	                     int_value(chain->begun_at_us)));
+	                     int_value(chain->begun_at_us), int_value(chain->compacted)));
 }
 
 static int write_link(struct connection *c, uint64_t store, const struct chain_place *place, const char *path,
@@ -116,8 +121,9 @@ static int write_link(struct connection *c, uint64_t store, const struct chain_p
 /* Those of an artifact: nobody has to ask about them any more. */
 static int drop_links_of(struct connection *c, uint64_t store, const char *path)
 {
-	static const char sql[] = "DELETE FROM chain_link WHERE store = ?1 AND artifact_ino = ?2"
-	                          " AND artifact_ino <> 0 AND path = ?3";
+	static const char sql[] =
+	        "DELETE FROM chain_link INDEXED BY chain_link_artifact WHERE store = ?1 AND artifact_ino = ?2"
+	        " AND artifact_ino <> 0 AND path = ?3";
 
 	return db_run(c, sql, VALUES(ino_value(store), ino_value(ino_of_artifact(path)), text_value(path)));
 }
@@ -147,6 +153,8 @@ static int take_given(struct connection *c, uint64_t store, struct catalog_chain
 		at->key = *given->key;
 	if (given->begun_at_us)
 		at->begun_at_us = given->begun_at_us;
+	if (given->is_compacted)
+		at->compacted = given->place.sequence;
 	return write_chain(c, store, at);
 }
 
@@ -175,7 +183,7 @@ int catalog_chain_give(struct catalog *c, uint64_t store, make_fn make, void *ar
 int catalog_chain_waiting(struct catalog *c, uint64_t store, int64_t *ret_sequence, char **ret_body)
 {
 	static const char sql[] =
-	        "SELECT sequence, body FROM chain_link WHERE store = ?1 AND body IS NOT NULL"
+	        "SELECT sequence, body FROM chain_link INDEXED BY chain_link_waiting WHERE store = ?1 AND body IS NOT NULL"
 	        " ORDER BY sequence LIMIT 1";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(store)));
 	int r = query_one(&query);
@@ -199,7 +207,7 @@ int catalog_chain_links_of(struct catalog *c, uint64_t store, const char *path,
                            void (*row)(void *arg, int64_t sequence, const char *hash), void *arg)
 {
 	static const char sql[] =
-	        "SELECT sequence, hash FROM chain_link WHERE store = ?1 AND artifact_ino = ?2"
+	        "SELECT sequence, hash FROM chain_link INDEXED BY chain_link_artifact WHERE store = ?1 AND artifact_ino = ?2"
 	        " AND artifact_ino <> 0 AND path = ?3";
 	_cleanup(query) struct query query = query_begin(
 	        c, sql, VALUES(ino_value(store), ino_value(ino_of_artifact(path)), text_value(path)));
@@ -256,6 +264,52 @@ int chain_note_artifact(struct connection *c, const struct manifest *m, uint64_t
 	if (r < 0 || strcmp(at.id, m->chain.id) != 0)
 		return r;
 	return write_link(c, store, &m->chain, m->path, NULL);
+}
+
+int catalog_chain_note_artifact(struct catalog *c, uint64_t store, const struct manifest *m,
+                                struct error *err)
+{
+	return TRANSACTION(c, err, chain_note_artifact(c->writer, m, store));
+}
+
+/* Of a range all that is not kept; then that range is known. */
+static int learn_compacted(struct connection *c, uint64_t store, int64_t by, int64_t to, const int64_t *kept,
+                           size_t count)
+{
+	static const char forget[] = "DELETE FROM chain_link WHERE store = ?1 AND sequence > ?2"
+	                             " AND sequence < ?3 AND body IS NULL";
+	static const char note[] = "UPDATE chain SET compacted = ?2 WHERE store = ?1 AND compacted < ?2";
+	int64_t after = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i <= count; i++) {
+		int64_t before = i < count ? kept[i] : to + 1;
+
+		r = db_run(c, forget, VALUES(ino_value(store), int_value(after), int_value(before)));
+		after = before;
+	}
+	return r < 0 ? r : db_run(c, note, VALUES(ino_value(store), int_value(by)));
+}
+
+int catalog_chain_learn_compacted(struct catalog *c, uint64_t store, int64_t by, int64_t to,
+                                  const int64_t *kept, size_t count, struct error *err)
+{
+	return TRANSACTION(c, err, learn_compacted(c->writer, store, by, to, kept, count));
+}
+
+int catalog_chain_each_link(struct catalog *c, uint64_t store, int64_t to,
+                            void (*row)(void *arg, int64_t sequence, const char *hash, const char *path),
+                            void *arg)
+{
+	static const char sql[] =
+	        "SELECT sequence, hash, path FROM chain_link WHERE store = ?1 AND sequence <= ?2"
+	        " AND artifact_ino <> 0 ORDER BY sequence";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(store), int_value(to)));
+
+	while (query_next(&query))
+		row(arg, sqlite3_column_int64(query.row, 0), column_borrowed(query.row, 1),
+		    column_borrowed(query.row, 2));
+	return query.result;
 }
 
 int catalog_chain_add_key(struct catalog *c, const struct sign_public *key, struct error *err)

@@ -966,5 +966,19 @@ const char *const migrations[] = {
         " until_us INTEGER NOT NULL DEFAULT 0," /* the store does not let them go before; 0: not known */
         " why TEXT NOT NULL DEFAULT ''"         /* they are still there */
         ") STRICT;",
+
+        /* What links say of manifests that are not signed, and up to which number a chain is compacted: keepfs/catalog/chain.h. */
+        "CREATE TABLE chain_unsigned ("
+        " store INTEGER NOT NULL,"
+        " ino INTEGER NOT NULL,"
+        " path TEXT NOT NULL,"
+        " run_id INTEGER NOT NULL,"
+        " size_bytes INTEGER NOT NULL,"
+        " sha256 TEXT NOT NULL,"   /* of the artifact; '': not known */
+        " manifest TEXT NOT NULL," /* SHA-256 of the manifest; '': no link has that yet */
+        " is_gone INTEGER NOT NULL,"
+        " PRIMARY KEY (ino, store)"
+        ") STRICT, WITHOUT ROWID;"
+        "ALTER TABLE chain ADD COLUMN compacted INTEGER NOT NULL DEFAULT 0;", /* the link that tells of the longest range; 0: none */
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

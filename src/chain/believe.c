@@ -35,27 +35,52 @@ static int was_signed(struct chain *c, const struct manifest *m)
 	return r < 0 ? r : found;
 }
 
-/* 1: it is what the catalog has, as of one that was made while nothing was signed. */
-static int is_known_unsigned(struct chain *c, const struct manifest *m, struct error *err)
+static int another_was_put(const struct manifest *m, const char *why, struct error *err)
+{
+	return error_set(
+	        err, ERROR_CORRUPT, EBADMSG,
+	        "%s: its manifest is not signed, and %s: somebody has put another one there, so it is not believed",
+	        m->path, why);
+}
+
+/* 1: it is to be believed; 0: nothing is known of it. */
+static int is_named_unsigned(struct chain *c, const struct manifest *m, const char *json, size_t len,
+                             struct error *err)
+{
+	char hash[SHA256_HEX_BYTES];
+	int r;
+
+	sign_hash(json, len, hash);
+	r = catalog_unsigned_is(c->catalog, m, hash);
+	if (r == CATALOG_UNSIGNED_OTHER)
+		return another_was_put(m, "it is not the one that a link of the chain names", err);
+	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : r == CATALOG_UNSIGNED_NAMED;
+}
+
+/* 1: it is what links or the catalog have, as of one that was made while nothing was signed. */
+static int is_known_unsigned(struct chain *c, const struct manifest *m, const char *json, size_t len,
+                             struct error *err)
 {
 	int r = was_signed(c, m);
 
-	if (r == 0)
+	if (r > 0)
+		return another_was_put(m, "the one that keepfs wrote is", err);
+	if (r == 0) {
+		r = is_named_unsigned(c, m, json, len, err);
+		if (r != 0)
+			return r;
 		r = catalog_has_as(c->catalog, m);
-	else if (r > 0)
-		return error_set(
-		        err, ERROR_CORRUPT, EBADMSG,
-		        "%s: its manifest is not signed, and the one that keepfs wrote is: somebody has put another one there, so it is not believed",
-		        m->path);
+	}
 	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : r;
 }
 
-/* From before signing began, or of somebody who has no key. */
-static int weigh_unsigned(struct chain *c, const struct manifest *m, struct error *err)
+/* From before signing began, or made while it was off, or of somebody who has no key. */
+static int weigh_unsigned(struct chain *c, const struct manifest *m, const char *json, size_t len,
+                          struct error *err)
 {
 	char since[CLOCK_ISO_BYTES];
 	int64_t begun_at_us = 0;
-	int r = is_known_unsigned(c, m, err);
+	int r = is_known_unsigned(c, m, json, len, err);
 
 	if (r != 0)
 		return r < 0 ? r : 0;
@@ -78,7 +103,7 @@ int chain_believe(struct chain *c, struct manifest *m, const char *json, size_t 
 	if (!keys || keys->count == 0)
 		return 0;
 	if (!m->chain.sequence)
-		return weigh_unsigned(c, m, err);
+		return weigh_unsigned(c, m, json, len, err);
 	if (!chain_find_key(c, keys, m->signature.key, &key))
 		return error_set(
 		        err, ERROR_CORRUPT, EBADMSG,

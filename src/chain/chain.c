@@ -19,11 +19,14 @@
 #include <keepfs/catalog/locks.h>
 #include <keepfs/store/proof.h>
 
+#define NAMED_AT_START 100 /* who waits for a start does not wait for more */
+
 struct chain *chain_new(struct catalog *catalog, struct signing *signing)
 {
 	struct chain *c = mem_alloc(sizeof(*c));
 
-	*c = (struct chain){.catalog = catalog, .signing = signing};
+	c->catalog = catalog;
+	c->signing = signing;
 	return c;
 }
 
@@ -36,6 +39,17 @@ struct chain *chain_free(struct chain *c)
 {
 	free(c);
 	return NULL;
+}
+
+void chain_set_doubted(struct chain *c, bool is_doubted)
+{
+	if (c)
+		c->is_doubted = is_doubted;
+}
+
+bool chain_is_doubted(const struct chain *c)
+{
+	return c && c->is_doubted;
 }
 
 void chain_listen(struct chain *c, void (*put)(void *arg), void *arg)
@@ -63,21 +77,9 @@ static void new_chain_id(char ret[static CHAIN_ID_BYTES])
 	hex_encode(random, sizeof(random), ret);
 }
 
-/* A link that is an object of its own. */
-struct making {
-	const struct signing_keys *keys;
-	struct link link;
-	const char *ends;
-};
-
-static void making_finish(struct making *m)
+void making_finish(struct making *m)
 {
 	link_finish(&m->link);
-}
-
-static void cleanup_making(struct making *m)
-{
-	making_finish(m);
 }
 
 static void write_body(struct making *m, struct catalog_chain_given *ret, bool by_old)
@@ -131,13 +133,14 @@ static int make_rotated(void *arg, const struct catalog_chain *at, struct catalo
 	return 0;
 }
 
-static int make_end(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+int chain_make_link(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
                     struct error *err)
 {
 	struct making *m = arg;
 
 	place_behind(at, &ret->place);
 	ret->ends = m->ends;
+	ret->is_compacted = m->link.type == LINK_COMPACTED;
 	write_body(m, ret, false);
 	return 0;
 }
@@ -161,6 +164,8 @@ static int begin(struct chain *c, const struct chain_at *at, const struct signin
 		return error_system(err, -r, "the catalog cannot be read");
 	m.link.key = *sign_key_public(keys->key);
 	r = catalog_chain_give(c->catalog, at->id, make_begun, &m, err);
+	if (r == 0)
+		r = chain_note_unsigned(c, at, &m.link, true, err);
 	if (r == 0)
 		log_info("%s: what is published from now on is signed with the key %s, and is a chain",
 		         at->store->name, m.link.key.id);
@@ -237,9 +242,8 @@ int chain_finish_waiting(struct chain *c, const struct chain_at *at, struct erro
 	return r;
 }
 
-/* The chain is there, and @keys sign it. */
-static int make_ready(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
-                      struct error *err)
+int chain_make_ready(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
+                     struct error *err)
 {
 	struct catalog_chain known;
 	int r = catalog_chain(c->catalog, at->id, &known);
@@ -262,9 +266,11 @@ static int make_ready(struct chain *c, const struct chain_at *at, const struct s
 int chain_ready(struct chain *c, const struct chain_at *at, struct error *err)
 {
 	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
-	int r = keys && keys->key ? make_ready(c, at, keys, err) : 0;
+	int r = keys && keys->key ? chain_make_ready(c, at, keys, err) : 0;
 
-	return r < 0 ? r : chain_finish_waiting(c, at, err);
+	if (r == 0)
+		r = chain_finish_waiting(c, at, err);
+	return r < 0 ? r : chain_name_unsigned(c, at, NAMED_AT_START, err);
 }
 
 struct signing_manifest {
@@ -298,7 +304,7 @@ int chain_sign(struct chain *c, const struct chain_at *at, struct manifest *m, s
 	m->chain = (struct chain_place){0};
 	if (!keys || !keys->key)
 		return 1;
-	r = make_ready(c, at, keys, err);
+	r = chain_make_ready(c, at, keys, err);
 	if (r == 0)
 		r = catalog_chain_give(c->catalog, at->id, make_manifest_link, &s, err);
 	if (r < 0)
@@ -323,6 +329,7 @@ int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum
 {
 	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
 	_cleanup(making) struct making m = {.keys = keys, .link = {.type = how}, .ends = path};
+	bool is_unsigned;
 	int r;
 
 	if (!keys || !keys->key)
@@ -334,14 +341,17 @@ int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum
 	r = catalog_chain_links_of(c->catalog, at->id, path, add_gone_link, &m);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	if (m.link.count == 0 && run_id)
+	is_unsigned = m.link.count == 0;
+	if (is_unsigned && run_id)
 		link_add(&m.link, path)->run_id = run_id;
 	if (m.link.count == 0)
 		return 0;
-	r = make_ready(c, at, keys, err);
+	r = chain_make_ready(c, at, keys, err);
 	if (r == 0)
-		r = catalog_chain_give(c->catalog, at->id, make_end, &m, err);
-	return r < 0 ? r : chain_finish_waiting(c, at, err);
+		r = catalog_chain_give(c->catalog, at->id, chain_make_link, &m, err);
+	if (r == 0)
+		r = chain_finish_waiting(c, at, err);
+	return r == 0 && is_unsigned ? catalog_unsigned_gone(c->catalog, at->id, path, run_id, err) : r;
 }
 
 bool chain_has_key(struct chain *c)
@@ -404,7 +414,7 @@ static int give_rewritten(struct chain *c, const struct chain_at *at, const stru
 	e->sequence = w->m->chain.sequence;
 	str_copy(e->hash, sizeof(e->hash), w->before);
 	str_copy(e->now, sizeof(e->now), w->m->chain.hash);
-	r = make_ready(c, at, keys, err);
+	r = chain_make_ready(c, at, keys, err);
 	return r < 0 ? r : catalog_chain_give(c->catalog, at->id, make_rewritten, w, err);
 }
 

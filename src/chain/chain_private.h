@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What the files of this room share. */
+#include <stdatomic.h>
+#include <stdlib.h>
+
 #include <keepfs/catalog/chain.h>
 #include <keepfs/chain.h>
+#include <keepfs/codec/link.h>
 #include <keepfs/keyring/signing.h>
 
 struct chain {
@@ -10,8 +14,47 @@ struct chain {
 	struct signing *signing;
 	void (*put)(void *arg); /* chain_listen(); NULL */
 	void *put_arg;
+	_Atomic bool is_doubted;
+	_Atomic int64_t compact_age_ms, compact_least; /* chain_set_compaction() */
 };
 
 /** chain_find_key() - a believed key: of the configuration, or one of which a later one says that it signed before it. False: there is none of that name. */
 bool chain_find_key(struct chain *c, const struct signing_keys *keys, const char *id,
                     struct sign_public *ret);
+
+/** struct making - a link that is an object of its own, and is to be given out. */
+struct making {
+	const struct signing_keys *keys;
+	struct link link;
+	const char *ends; /* the path of the artifact whose links it ends; NULL: none's */
+};
+void making_finish(struct making *m);
+static inline void cleanup_making(struct making *m)
+{
+	making_finish(m);
+}
+/** chain_make_link() - for catalog_chain_give(): @arg is a struct making whose link is the next one. */
+int chain_make_link(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+                    struct error *err);
+/** chain_make_ready() - the chain is there, and @keys sign it. */
+int chain_make_ready(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
+                     struct error *err);
+/** chain_note_unsigned() - the catalog is told what @l, which names manifests that are not signed, says: as catalog_unsigned_note(). */
+int chain_note_unsigned(struct chain *c, const struct chain_at *at, const struct link *l, bool is_newest,
+                        struct error *err);
+
+/** struct chain_links - numbers of links that the store has, in order. Begin with {0}. */
+struct chain_links {
+	int64_t *sequences; /* heap */
+	size_t count;
+	uint64_t strange; /* names that are none of a link */
+};
+static inline void cleanup_chain_links(struct chain_links *l)
+{
+	free(l->sequences);
+}
+/** chain_list_links() - those behind @after. */
+int chain_list_links(const struct chain_at *at, int64_t after, struct chain_links *ret, struct error *err);
+/** chain_read_link() - a link of the store; 1: it is not there; -EBADMSG, -ENOTSUP, with the reason: it is not believed, or cannot be understood. */
+int chain_read_link(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
+                    int64_t sequence, struct link *ret, struct error *err);

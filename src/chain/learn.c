@@ -12,16 +12,7 @@
 
 #define PAGE_OBJECTS 1000
 
-struct learning {
-	struct chain *c;
-	const struct chain_at *at;
-	const struct signing_keys *keys;
-	int64_t *sequences;
-	size_t count;
-	uint64_t problems;
-};
-
-static void add_page(struct learning *l, const struct store_object *objects, size_t count)
+static void add_page(struct chain_links *l, const struct store_object *objects, size_t count)
 {
 	l->sequences = mem_resize(l->sequences, l->count + count, sizeof(*l->sequences));
 	for (size_t i = 0; i < count; i++) {
@@ -30,11 +21,11 @@ static void add_page(struct learning *l, const struct store_object *objects, siz
 		if (sequence)
 			l->sequences[l->count++] = sequence;
 		else
-			l->problems++;
+			l->strange++;
 	}
 }
 
-static int list_new_links(struct learning *l, int64_t after, struct error *err)
+int chain_list_links(const struct chain_at *at, int64_t after, struct chain_links *ret, struct error *err)
 {
 	_cleanup(free) char *key = link_key(after);
 	char last[STORE_KEY_BYTES];
@@ -46,34 +37,119 @@ static int list_new_links(struct learning *l, int64_t after, struct error *err)
 		_cleanup(free) struct store_object *objects = NULL;
 		size_t count = 0;
 
-		r = store_list(l->at->store, l->at->call, LINK_PREFIX, last, PAGE_OBJECTS, &objects, &count,
-		               &more, err);
+		r = store_list(at->store, at->call, LINK_PREFIX, last, PAGE_OBJECTS, &objects, &count, &more,
+		               err);
 		if (r < 0 || count == 0)
 			break;
-		add_page(l, objects, count);
+		add_page(ret, objects, count);
 		str_copy(last, sizeof(last), objects[count - 1].key);
 	}
 	return r;
 }
 
-static void tell_unusable_link(struct learning *l, const char *key, const char *why)
+/* By the bytes alone: what nobody is known to have signed is not even parsed. */
+static bool is_believed(struct chain *c, const struct signing_keys *keys, const char *text, size_t len)
 {
-	l->problems++;
-	log_warning("%s: %s is passed over: %s", l->at->store->name, key, why);
+	struct signature first, second;
+	struct sign_public key;
+	size_t signed_len;
+
+	if (signature_find(text, len, &signed_len, &first, &second, NULL) != 1)
+		return false;
+	if (chain_find_key(c, keys, first.key, &key) && sign_verify(&key, text, signed_len, &first))
+		return true;
+	return second.key[0] && chain_find_key(c, keys, second.key, &key) &&
+	       sign_verify(&key, text, signed_len, &second);
+}
+
+static int decode_believed(struct chain *c, const struct signing_keys *keys, int64_t sequence,
+                           const char *text, size_t len, struct link *ret, struct error *err)
+{
+	_cleanup(free) char *key = link_key(sequence);
+	_cleanup(link) struct link link = {0};
+	int r;
+
+	if (!is_believed(c, keys, text, len))
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "its signature is wrong, or of a key that is not known");
+	r = link_decode(key, text, len, &link, err);
+	if (r < 0)
+		return r;
+	if (link.place.sequence != sequence)
+		return error_set(err, ERROR_CORRUPT, EBADMSG, "it has another number than its name");
+	*ret = link;
+	link = (struct link){0};
+	return 0;
+}
+
+/* In a tenant's store anybody may have put anything. */
+#define OTHERS_MAX_BYTES ((size_t)4 << 20)
+
+int chain_read_link(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
+                    int64_t sequence, struct link *ret, struct error *err)
+{
+	_cleanup(free) char *key = link_key(sequence), *text = NULL;
+	size_t len = 0;
+	int r = store_get_all(at->store, at->call, key, at->id ? OTHERS_MAX_BYTES : LINK_MAX_BYTES, &text,
+	                      &len, err);
+
+	if (r == -ENOENT)
+		return 1;
+	if (r < 0)
+		return r == -EFBIG ? -EBADMSG : r;
+	return decode_believed(c, keys, sequence, text, len, ret, err);
+}
+
+struct learning {
+	struct chain *c;
+	const struct chain_at *at;
+	const struct signing_keys *keys;
+	uint64_t problems;
+};
+
+static int learn_gone(struct learning *l, const struct link *link, struct error *err)
+{
+	struct catalog *catalog = l->c->catalog;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < link->count; i++) {
+		const struct link_entry *e = &link->entries[i];
+
+		if (e->sequence)
+			r = catalog_chain_learn_gone(catalog, l->at->id, e->sequence, err);
+		else
+			r = catalog_unsigned_gone(catalog, l->at->id, e->path, e->run_id, err);
+	}
+	return r;
+}
+
+/* Its entries that have a number are what is kept; the others are gone. */
+static int learn_range(struct learning *l, const struct link *link, struct error *err)
+{
+	_cleanup(free) int64_t *kept = mem_array(link->count ? link->count : 1, sizeof(*kept));
+	size_t count = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < link->count; i++) {
+		const struct link_entry *e = &link->entries[i];
+
+		if (e->sequence)
+			kept[count++] = e->sequence;
+		else
+			r = catalog_unsigned_gone(l->c->catalog, l->at->id, e->path, e->run_id, err);
+	}
+	return r < 0 ? r
+	             : catalog_chain_learn_compacted(l->c->catalog, l->at->id, link->place.sequence, link->to,
+	                                             kept, count, err);
 }
 
 static int take_learnt(struct learning *l, const struct link *link, struct error *err)
 {
-	struct catalog *catalog = l->c->catalog;
-	bool gone = link->type == LINK_REMOVED || link->type == LINK_VOID;
-	int r = 0;
-
 	if (link->type == LINK_ROTATED)
-		r = catalog_chain_add_key(catalog, &link->old, err);
-	for (size_t i = 0; r == 0 && gone && i < link->count; i++)
-		if (link->entries[i].sequence)
-			r = catalog_chain_learn_gone(catalog, l->at->id, link->entries[i].sequence, err);
-	return r;
+		return catalog_chain_add_key(l->c->catalog, &link->old, err);
+	if (link->type == LINK_REMOVED || link->type == LINK_VOID)
+		return learn_gone(l, link, err);
+	return link_names_unsigned(link) ? chain_note_unsigned(l->c, l->at, link, false, err) : 0;
 }
 
 /* The key that signs, by the newest link. */
@@ -87,56 +163,32 @@ static int take_place(struct learning *l, const struct link *link, struct error 
 	                           link->type == LINK_BEGUN ? link->at_us : 0, err);
 }
 
-/* By the bytes alone: what nobody is known to have signed is not even parsed. */
-static bool is_believed(struct learning *l, const char *text, size_t len)
-{
-	struct signature first, second;
-	struct sign_public key;
-	size_t signed_len;
-
-	if (signature_find(text, len, &signed_len, &first, &second, NULL) != 1)
-		return false;
-	if (chain_find_key(l->c, l->keys, first.key, &key) && sign_verify(&key, text, signed_len, &first))
-		return true;
-	return second.key[0] && chain_find_key(l->c, l->keys, second.key, &key) &&
-	       sign_verify(&key, text, signed_len, &second);
-}
-
-/* In a tenant's store anybody may have put anything. */
-#define OTHERS_MAX_BYTES ((size_t)4 << 20)
-
 static int learn_link(struct learning *l, int64_t sequence, struct error *err)
 {
-	_cleanup(free) char *key = link_key(sequence), *text = NULL;
 	_cleanup(link) struct link link = {0};
 	struct error why = {0};
-	size_t len = 0;
-	int r = store_get_all(l->at->store, l->at->call, key, l->at->id ? OTHERS_MAX_BYTES : LINK_MAX_BYTES,
-	                      &text, &len, &why);
+	int r = chain_read_link(l->c, l->at, l->keys, sequence, &link, &why);
 
-	if (r == -ENOENT)
+	if (r == -EBADMSG || r == -ENOTSUP) {
+		_cleanup(free) char *key = link_key(sequence);
+
+		l->problems++;
+		log_warning("%s: %s is passed over: %s", l->at->store->name, key, why.message);
 		return 0;
-	if (r < 0 && r != -EFBIG) {
-		if (err)
-			*err = why;
-		return r;
 	}
-	if (r == -EFBIG)
-		tell_unusable_link(l, key, why.message);
-	else if (!is_believed(l, text, len))
-		tell_unusable_link(l, key, "its signature is wrong, or of a key that is not known");
-	else if (link_decode(key, text, len, &link, &why) < 0)
-		tell_unusable_link(l, key, why.message);
-	else if (link.place.sequence != sequence)
-		tell_unusable_link(l, key, "it has another number than its name");
-	else
-		return take_learnt(l, &link, err) ?: take_place(l, &link, err);
-	return 0;
+	if (r < 0 && err)
+		*err = why;
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = take_learnt(l, &link, err) ?: take_place(l, &link, err);
+	/* Behind its place, which makes the chain known where it is not yet. */
+	return r == 0 && link.type == LINK_COMPACTED ? learn_range(l, &link, err) : r;
 }
 
 int chain_learn(struct chain *c, const struct chain_at *at, uint64_t *ret_problems, struct error *err)
 {
 	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
+	_cleanup(chain_links) struct chain_links links = {0};
 	struct learning l = {.c = c, .at = at, .keys = keys};
 	struct catalog_chain known = {0};
 	int r;
@@ -146,11 +198,10 @@ int chain_learn(struct chain *c, const struct chain_at *at, uint64_t *ret_proble
 	r = catalog_chain(c->catalog, at->id, &known);
 	if (r < 0 && r != -ENOENT)
 		return error_system(err, -r, "the catalog cannot be read");
-	r = list_new_links(&l, known.sequence, err);
-	for (size_t i = l.count; r == 0 && i > 0; i--)
-		r = learn_link(&l, l.sequences[i - 1], err);
-	free(l.sequences);
+	r = chain_list_links(at, known.sequence, &links, err);
+	for (size_t i = links.count; r == 0 && i > 0; i--)
+		r = learn_link(&l, links.sequences[i - 1], err);
 	if (ret_problems)
-		*ret_problems += l.problems;
+		*ret_problems += l.problems + links.strange;
 	return r;
 }

@@ -46,12 +46,25 @@ static void add_named_checkpoint(struct named **list, size_t *count, const char 
 	str_copy((*list)[(*count)++].sha256, SHA256_HEX_BYTES, sha256);
 }
 
+static const struct sign_public *find_checkpoint_key(const struct reading_checkpoints *r, const char *id)
+{
+	for (size_t i = 0; i < r->io->key_count; i++)
+		if (strcmp(r->io->keys[i].id, id) == 0)
+			return &r->io->keys[i];
+	return r->keys ? signing_find(r->keys, id) : NULL;
+}
+
+static bool has_checkpoint_keys(const struct reading_checkpoints *r)
+{
+	return r->io->key_count > 0 || (r->keys && r->keys->count > 0);
+}
+
 static bool is_believed_checkpoint(const struct reading_checkpoints *r, const char *key,
                                    const struct checkpoint *c, const char *text, size_t len)
 {
-	const struct sign_public *by = r->keys ? signing_find(r->keys, c->signature.key) : NULL;
+	const struct sign_public *by = find_checkpoint_key(r, c->signature.key);
 
-	if (!r->keys || r->keys->count == 0)
+	if (!has_checkpoint_keys(r) || (!c->signature.key[0] && c->at_us < r->io->unsigned_until_us))
 		return true;
 	if (by && checkpoint_is_signed_by(c, by, text, len))
 		return true;

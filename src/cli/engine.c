@@ -328,6 +328,7 @@ int engine_read_keys(struct engine *e, const struct conf *conf, struct error *er
 
 	if (r < 0)
 		return r;
+	chain_set_compaction(e->chain, conf->chain_compact_ms, conf->chain_compact_links);
 	/* With the old key at hand, which may be taken away behind this. */
 	if (chain_ready(e->chain, &at, &why) < 0)
 		log_warning("the chain of signatures waits: %s", why.message);
@@ -506,6 +507,7 @@ static int open_parts(struct engine *e, const struct lease_wait *wait, struct er
 	if (r < 0)
 		return r;
 	e->chain = chain_new(e->catalog, e->signing);
+	chain_set_compaction(e->chain, e->conf->chain_compact_ms, e->conf->chain_compact_links);
 	e->pool = pool_new(e->conf->memory_bytes);
 	if (!e->pool)
 		return error_set(err, ERROR_USAGE, ENOMEM,

@@ -3,12 +3,14 @@
 #include "prove.h"
 
 #include "engine.h"
+#include "prove_rest.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/chain/prove.h>
 #include <keepfs/codec/json.h>
+#include <keepfs/keyring.h>
 #include <keepfs/keyring/signing.h>
 
 #include <errno.h>
@@ -24,7 +26,8 @@ struct proving {
 	const struct cli_options *options;
 	struct signing_publics keys;
 	struct prove_checkpoint expected;
-	struct json *problems; /* with --json */
+	struct json *problems;  /* with --json */
+	struct prove_rest rest; /* with --objects */
 	const char *store;
 	bool copy;
 	const struct conf_named_store *section; /* NULL: [store] */
@@ -142,7 +145,7 @@ static void print_proof(const struct proving *p, const struct prove_result *resu
 
 	printf("%s: %" PRIu64 " signed manifests, %" PRIu64 " links, %" PRIu64
 	       " numbers that are gone as links say, %" PRIu64
-	       " manifests from before the chain, which are not signed\n",
+	       " manifests that are not signed, and of which links say that they are there\n",
 	       p->store, result->manifests, result->links, result->gone, result->before);
 	for (size_t i = 0; i < result->key_count; i++) {
 		const struct prove_key *k = &result->keys[i];
@@ -155,9 +158,17 @@ static void print_proof(const struct proving *p, const struct prove_result *resu
 			       k->is_given ? "" : "; another key has vouched for it");
 	}
 	print_copied(p, result);
-	if (p->options->objects)
+	if (p->options->objects) {
 		printf("%" PRIu64 " objects (%s) were read and compared\n", result->objects,
 		       str_format_bytes(size, sizeof(size), result->object_bytes));
+		printf("%" PRIu64 " records, %" PRIu64 " checkpoints and %" PRIu64
+		       " copies of the catalog were read and compared\n",
+		       p->rest.records, p->rest.checkpoints, p->rest.copies);
+	}
+	if (p->rest.locked)
+		printf("%" PRIu64
+		       " copies of the catalog are encrypted, and nothing is known of them here: %s\n",
+		       p->rest.locked, keyring_advice());
 	if (result->sequence)
 		printf("the chain %s%s%s ends at number %" PRId64 ", %s\n", result->id,
 		       result->begun_at_us ? ", begun " : "",
@@ -165,6 +176,15 @@ static void print_proof(const struct proving *p, const struct prove_result *resu
 		       result->sequence, result->hash);
 	if (!p->expected.sequence && result->sequence)
 		puts("whether more was there and its end was cut off, the chain alone cannot tell: keep this number, or the output of --json, elsewhere, and give it the next time (--expect-sequence, --checkpoint)");
+	if (result->loose)
+		printf("of %" PRIu64
+		       " that are not signed no link has the SHA-256 of the manifest yet: run, size and SHA-256 of the backup were compared\n",
+		       result->loose);
+	if (result->superseded)
+		printf("%" PRIu64 " links are still there that another one has made superfluous\n",
+		       result->superseded);
+	if (result->problem_count > PROVE_TEXTS_MAX)
+		printf("only the first %d problems are told\n", PROVE_TEXTS_MAX);
 	printf("%" PRIu64 " problem%s\n", result->problem_count, result->problem_count == 1 ? "" : "s");
 }
 
@@ -210,9 +230,15 @@ static void print_proof_json(struct proving *p, const struct prove_result *resul
 	json_set_int(object, "links", (int64_t)result->links);
 	json_set_int(object, "gone", (int64_t)result->gone);
 	json_set_int(object, "before", (int64_t)result->before);
+	json_set_int(object, "before_loose", (int64_t)result->loose);
+	json_set_int(object, "superseded", (int64_t)result->superseded);
 	if (p->options->objects) {
 		json_set_int(object, "objects", (int64_t)result->objects);
 		json_set_int(object, "object_bytes", (int64_t)result->object_bytes);
+		json_set_int(object, "records", (int64_t)p->rest.records);
+		json_set_int(object, "checkpoints", (int64_t)p->rest.checkpoints);
+		json_set_int(object, "catalog_copies", (int64_t)p->rest.copies);
+		json_set_int(object, "catalog_copies_unread", (int64_t)p->rest.locked);
 	}
 	if (result->copied_sequence)
 		json_set(object, "copy", copied_as_json(result));
@@ -229,12 +255,14 @@ static void print_proof_json(struct proving *p, const struct prove_result *resul
 
 static int prove_with(struct proving *p, const struct conf *conf)
 {
+	const char *directory = getenv("TMPDIR");
 	const struct prove_options options = {
 	        .keys = p->keys.items,
 	        .key_count = p->keys.count,
 	        .expected = p->expected,
 	        .objects = p->options->objects,
 	        .copy = p->copy,
+	        .directory = directory && *directory ? directory : "/var/tmp",
 	        .threads = PROVE_THREADS,
 	        .problem = show_finding,
 	        .progress = show_proving,
@@ -254,6 +282,8 @@ static int prove_with(struct proving *p, const struct conf *conf)
 	r = engine_open_store(&reading, NULL, &net, &store, &err);
 	if (r == 0)
 		r = chain_prove(store, &options, &result, &err);
+	if (r == 0 && p->options->objects)
+		r = prove_rest(store, &reading, &result, &p->rest, &err);
 	store_free(store);
 	net_free(net);
 	if (isatty(STDERR_FILENO))
@@ -289,7 +319,8 @@ static int take_proven_section(struct proving *p, struct conf *conf)
 int prove_store(const struct cli_options *options)
 {
 	_cleanup(conf) struct conf conf = {0};
-	struct proving p = {.options = options, .copy = options->copy};
+	struct proving p = {
+	        .options = options, .copy = options->copy, .rest = {.problem = show_finding, .arg = &p}};
 	int status = CLI_DONE;
 
 	if (options->argc > 0)

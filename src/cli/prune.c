@@ -13,6 +13,8 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/codec/command_line.h>
+#include <keepfs/codec/link.h>
+#include <keepfs/keyring/signing.h>
 #include <keepfs/prune.h>
 
 #include <errno.h>
@@ -92,6 +94,26 @@ static int prune_with(struct engine *e, const struct conf *conf, const char *com
 	return r;
 }
 
+/* The links that say what was removed are signed: without them 'keepfs verify --key' would take it for stolen, for ever. */
+static int check_who_signs(const struct cli_options *options, struct engine *e, struct error *err)
+{
+	_cleanup(signing_ref) const struct signing_keys *keys = signing_ref(e->signing);
+	_cleanup(free) struct store_object *found = NULL;
+	size_t count = 0;
+	bool more;
+	int r;
+
+	if ((!options->apply && !options->confirm) || keys->key)
+		return 0;
+	r = store_list(e->store, NULL, LINK_PREFIX, NULL, 1, &found, &count, &more, err);
+	if (r < 0 || count == 0)
+		return r;
+	return error_set(
+	        err, ERROR_USAGE, EPERM,
+	        "%s has a chain of signatures, and nobody here can sign what is removed, so 'keepfs verify --key' would call it missing: let the host that signs prune (control/prune of its mount), or set [keepfs] signing_key_file here, with the right to write below chain/, and prune while that one does not run",
+	        e->store->name);
+}
+
 static int prune_here(const struct cli_options *options, const struct conf *conf)
 {
 	_cleanup(str) struct str command = {0}, answer = {0};
@@ -103,7 +125,9 @@ static int prune_here(const struct cli_options *options, const struct conf *conf
 		return cli_fail(&err);
 	engine_tag_backups(&e, conf);
 	write_prune_command(options, conf->mountpoint, &command);
-	r = prune_with(&e, conf, str_text(&command), &answer, &err);
+	r = check_who_signs(options, &e, &err);
+	if (r == 0)
+		r = prune_with(&e, conf, str_text(&command), &answer, &err);
 	engine_close(&e);
 	if (r < 0)
 		return cli_fail(&err);

@@ -12,7 +12,8 @@
 
 #define DIGITS 12
 
-static const char *const type_names[LINK_TYPES] = {"begun", "removed", "void", "rewritten", "rotated"};
+static const char *const type_names[LINK_TYPES] = {"begun",   "removed",  "void",     "rewritten",
+                                                   "rotated", "unsigned", "compacted"};
 
 const char *link_type_name(enum link_type type)
 {
@@ -68,10 +69,12 @@ static struct json *encode_entry(const struct link *l, const struct link_entry *
 	struct json *j = json_object_new();
 
 	json_set_string(j, "path", e->path);
-	if (l->type == LINK_BEGUN) {
+	if (link_names_unsigned(l)) {
 		json_set_int(j, "run", e->run_id);
 		json_set_int(j, "size", (int64_t)e->size_bytes);
 		json_set_string(j, "sha256", e->hash[0] ? e->hash : NULL);
+		if (l->type == LINK_UNSIGNED)
+			json_set_string(j, "manifest", e->now);
 		return j;
 	}
 	if (e->sequence == 0) {
@@ -97,6 +100,10 @@ void link_encode(const struct link *l, struct str *out)
 		json_set(j, "key", encode_key(&l->key));
 	if (l->old.id[0])
 		json_set(j, "old", encode_key(&l->old));
+	if (l->type == LINK_COMPACTED) {
+		json_set_int(j, "to", l->to);
+		json_set_string(j, "hash", l->to_hash);
+	}
 	json_write_open(j, out);
 	if (l->count > 0) {
 		json_list_open("artifacts", out);
@@ -162,6 +169,15 @@ static void take_before(struct reading *d, const struct json *j, struct link_ent
 		take_hash(d, j, "sha256", e->hash);
 }
 
+/* Those without a number first, then by their numbers, each once. */
+static bool is_in_order(const struct link *l)
+{
+	int64_t last = l->entries[l->count - 1].sequence,
+	        before = l->count > 1 ? l->entries[l->count - 2].sequence : 0;
+
+	return last > before || (last == 0 && before == 0);
+}
+
 static void take_link_entry(struct reading *d, const struct json *j, struct link *l)
 {
 	const char *path = json_get_string(j, "path");
@@ -169,19 +185,33 @@ static void take_link_entry(struct reading *d, const struct json *j, struct link
 
 	if (!path)
 		refuse_link(d, "an artifact in it has no path");
-	if (l->type == LINK_BEGUN) {
+	if (link_names_unsigned(l)) {
 		take_before(d, j, e);
+		if (l->type == LINK_UNSIGNED)
+			take_hash(d, j, "manifest", e->now);
 	} else if (!json_get(j, "sequence")) {
-		if (l->type != LINK_REMOVED || !json_get_int(j, "run", &e->run_id))
+		if ((l->type != LINK_REMOVED && l->type != LINK_COMPACTED) ||
+		    !json_get_int(j, "run", &e->run_id))
 			refuse_link(d, "an artifact in it has neither a sequence nor a run");
+		if (l->type == LINK_COMPACTED && !is_in_order(l))
+			refuse_link(d, "its artifacts are not in the order of their sequences");
 	} else {
 		if (!json_get_int(j, "sequence", &e->sequence) || e->sequence < 1 ||
-		    e->sequence >= l->place.sequence)
+		    e->sequence >= (l->type == LINK_COMPACTED ? l->to + 1 : l->place.sequence))
 			refuse_link(d, "a sequence in it is none that comes before its own");
 		take_hash(d, j, "hash", e->hash);
+		if (l->type == LINK_COMPACTED && !is_in_order(l))
+			refuse_link(d, "its artifacts are not in the order of their sequences");
 		if (l->type == LINK_REWRITTEN)
 			take_hash(d, j, "now", e->now);
 	}
+}
+
+static void take_link_range(struct reading *d, const struct json *j, struct link *l)
+{
+	if (!json_get_int(j, "to", &l->to) || l->to < 1 || l->to >= l->place.sequence)
+		refuse_link(d, "\"to\" is no sequence that comes before its own");
+	take_hash(d, j, "hash", l->to_hash);
 }
 
 static void take_link_head(struct reading *d, const struct json *j, struct link *l)
@@ -206,6 +236,8 @@ static void take_link_head(struct reading *d, const struct json *j, struct link 
 		take_link_key(d, json_get(j, "key"), &l->key);
 	if (l->type == LINK_ROTATED)
 		take_link_key(d, json_get(j, "old"), &l->old);
+	if (l->type == LINK_COMPACTED)
+		take_link_range(d, j, l);
 }
 
 static void take_link(struct reading *d, const struct json *j, struct link *l)

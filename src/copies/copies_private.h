@@ -22,6 +22,9 @@ bool copy_name_parse(const char *key, struct copy_name *ret);
 struct copy_list {
 	struct copy_name *items;
 	size_t count;
+	void (*strange)(void *arg,
+	                const char *key); /* in: what lies there and is none; NULL: nobody wants to know */
+	void *arg;
 };
 int copy_list_get(struct store *store, const struct store_call *call, struct copy_list *ret,
                   struct error *err);

@@ -44,8 +44,11 @@ static void take_copy_names(struct copy_list *list, const struct store_object *o
 	for (size_t i = 0; i < count; i++) {
 		struct copy_name name;
 
-		if (!copy_name_parse(objects[i].key, &name))
+		if (!copy_name_parse(objects[i].key, &name)) {
+			if (list->strange)
+				list->strange(list->arg, objects[i].key);
 			continue;
+		}
 		list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
 		list->items[list->count++] = name;
 	}

@@ -20,14 +20,14 @@
 #define PIECE_BYTES ((size_t)1 << 20)
 
 struct receiving {
-	int fd;
+	int fd; /* -1: it is only hashed */
 	struct sha256 *sha256;
 };
 
 static int take_plain(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct receiving *r = arg;
-	int failed = fd_write_all(r->fd, data, len);
+	int failed = r->fd < 0 ? 0 : fd_write_all(r->fd, data, len);
 
 	if (failed < 0)
 		return error_system(err, -failed, "the copy of the catalog cannot be written into state_dir");
@@ -112,21 +112,27 @@ static int check_hash(const struct receiving *receiving, const struct copy_name 
 	                 hash);
 }
 
-static int receive_copy(const struct copies_restore *restore, const struct copy_name *name, const char *key,
-                        struct error *err)
+/* @fd: -1: nothing is written. */
+static int receive_into(const struct copies_restore *restore, const struct copy_name *name, const char *key,
+                        int fd, struct error *err)
 {
-	_cleanup(fd) int fd = catalog_copy_receive(restore->conf->state_dir, err);
 	struct receiving receiving = {.fd = fd};
 	int r;
 
-	if (fd < 0)
-		return fd;
 	receiving.sha256 = sha256_new();
 	r = get_copy(restore, name, key, &receiving, err);
 	if (r == 0)
 		r = check_hash(&receiving, name, err);
 	sha256_free(receiving.sha256);
 	return r;
+}
+
+static int receive_copy(const struct copies_restore *restore, const struct copy_name *name, const char *key,
+                        struct error *err)
+{
+	_cleanup(fd) int fd = catalog_copy_receive(restore->conf->state_dir, err);
+
+	return fd < 0 ? fd : receive_into(restore, name, key, fd, err);
 }
 
 static int check_url(const struct copies_restore *restore, const char *key, const char *url,
@@ -218,4 +224,54 @@ int copies_restore(struct copies_restore *restore, struct error *err)
 	}
 	catalog_copy_clean(restore->conf->state_dir);
 	return r < 0 ? r : 0;
+}
+
+static void tell_unproven(const struct copies_proving *io, const char *key, const struct error *why)
+{
+	_cleanup(free) char *text = mem_printf("%s: %s", key, why->message);
+
+	io->problem(io->arg, text);
+}
+
+static int prove_copy(struct copies_proving *io, const struct copy_name *name, struct error *err)
+{
+	const struct copies_restore reading = {.store = io->store, .keyring = io->keyring};
+	_cleanup(free) char *key = copy_key(name);
+	struct error why = {0};
+	int r = receive_into(&reading, name, key, -1, &why);
+
+	if (is_locked(r)) {
+		io->locked++;
+		return 0;
+	}
+	if (r == -ENOENT || r == -ESTALE) /* an old one is removed when a new one was made */
+		return 0;
+	if (r < 0 && !is_unusable(r)) {
+		if (err)
+			*err = why;
+		return r;
+	}
+	io->count++;
+	if (r < 0)
+		tell_unproven(io, key, &why);
+	return 0;
+}
+
+static void tell_strange_name(void *arg, const char *key)
+{
+	const struct copies_proving *io = arg;
+	const struct error why = {.message = "not the name of a copy of the catalog"};
+
+	tell_unproven(io, key, &why);
+}
+
+int copies_prove(struct copies_proving *io, struct error *err)
+{
+	_cleanup(copy_list) struct copy_list list = {.strange = tell_strange_name, .arg = io};
+	int r = copy_list_get(io->store, NULL, &list, err);
+
+	io->count = io->locked = 0;
+	for (size_t i = 0; r == 0 && i < list.count; i++)
+		r = prove_copy(io, &list.items[i], err);
+	return r;
 }

@@ -256,6 +256,18 @@ static const struct fixed_file {
 	uint32_t part;
 } fixed_files[FIXED_FILES] = {{SUMMARY_NAME, PART_SUMMARY}, {SCHEMA_DIFF_NAME, PART_SCHEMA_DIFF}};
 
+/* Of the older of the two, or, where only that has something to say, of the other one. */
+static int node_of_erased(struct fs *fs, const struct node *directory, struct node *ret)
+{
+	struct catalog_entry entries[2];
+	int r = load_entries(fs, directory, entries);
+
+	for (int side = 0; r == 0 && side < 2; side++)
+		if (inside_erased_of(fs, directory, &entries[side], ret) == 0)
+			return 0;
+	return r < 0 ? r : -ENOENT;
+}
+
 static int pair_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
 	for (size_t i = 0; i < FIXED_FILES; i++) {
@@ -264,6 +276,8 @@ static int pair_lookup(struct fs *fs, const struct node *directory, const char *
 			return 0;
 		}
 	}
+	if (strcmp(name, ERASED_NAME) == 0)
+		return node_of_erased(fs, directory, ret);
 	if (str_ends(name, ADDED_SUFFIX))
 		return find_file_of_table(fs, directory, DIFF_B, name, ret);
 	if (str_ends(name, REMOVED_SUFFIX))
@@ -346,6 +360,13 @@ static int pair_list(struct fs *fs, const struct node *directory, off_t after, s
 
 		node_of_diff_file(fs, directory, DIFF_FIXED, fixed_files[i].part, &node);
 		if (!listing_add(l, fixed_files[i].name, &node, OFFSET_FIXED + (off_t)i))
+			return 0;
+	}
+	if (listing_position(after) <= FIXED_FILES) {
+		struct node node;
+
+		if (node_of_erased(fs, directory, &node) == 0 &&
+		    !listing_add(l, ERASED_NAME, &node, OFFSET_FIXED + FIXED_FILES))
 			return 0;
 	}
 	return list_rows(fs, directory, after, l);

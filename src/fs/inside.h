@@ -84,6 +84,11 @@ void inside_table_file(struct inside_dump *dump, const struct inside_table *tabl
 void node_of_rows(const struct node *like, const struct inside_table *table, struct node *ret);
 /** inside_has_file() - does tables/ of a dump have @file, "public.orders.tsv"? 1; 0; negative errno. */
 int inside_has_file(struct inside_dump *dump, const char *file, struct cancel *cancel, struct error *err);
+#define ERASED_NAME "ERASED.txt"
+/** inside_erased_of() - the text which says that the dump of the catalog's row @entry has what was erased since, as a second name of it; @like: whoever looks. -ENOENT: there is
+ * nothing to say. */
+int inside_erased_of(struct fs *fs, const struct node *like, const struct catalog_entry *entry,
+                     struct node *ret);
 /** dump_text_list(), dump_text_child() - the texts in the directory of a dump. False: the page is full. */
 bool dump_text_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l);
 int dump_text_child(struct fs *fs, const struct node *directory, const char *name, struct node *ret);

@@ -13,6 +13,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/inside.h>
 #include <keepfs/inside/attach.h>
 #include <keepfs/use/erasures.h>
 
@@ -163,7 +164,7 @@ static const struct made_file inside_texts[] = {
         {.number = 1, .name = "schema.sql", .write = write_schema, .generation = text_of_dump},
         {.number = 2, .name = "attach.sql", .write = write_attach, .generation = text_of_dump},
         {.number = TEXT_ERASED,
-         .name = "ERASED.txt",
+         .name = ERASED_NAME,
          .write = write_erased,
          .generation = generation_of_erased},
 };
@@ -175,16 +176,23 @@ static void node_of_text(const struct node *like, const struct made_file *text, 
 	ret->file = text;
 }
 
+static const struct made_file *made_text(unsigned number)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(inside_texts); i++)
+		if (inside_texts[i].number == number)
+			return &inside_texts[i];
+	return NULL;
+}
+
 int dump_text_load(struct fs *fs, uint32_t part, struct node *ret)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(inside_texts); i++) {
-		if (PART_TEXTS + inside_texts[i].number == part) {
-			ret->class = &class_inside_text;
-			ret->file = &inside_texts[i];
-			return 0;
-		}
-	}
-	return -ENOENT;
+	const struct made_file *text = part >= PART_TEXTS ? made_text(part - PART_TEXTS) : NULL;
+
+	if (!text)
+		return -ENOENT;
+	ret->class = &class_inside_text;
+	ret->file = text;
+	return 0;
 }
 
 int dump_text_child(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
@@ -197,6 +205,23 @@ int dump_text_child(struct fs *fs, const struct node *directory, const char *nam
 		}
 	}
 	return -ENOENT;
+}
+
+int inside_erased_of(struct fs *fs, const struct node *like, const struct catalog_entry *entry,
+                     struct node *ret)
+{
+	struct node of_dump = {.entry = *entry, .cancel = like->cancel, .in_haste = like->in_haste};
+	uint32_t number;
+	int r = has_erased(fs, &of_dump)
+	                ? catalog_inside_number(fs->ctx.repository->catalog, entry->ino, &number, NULL)
+	                : -ENOENT;
+
+	if (r < 0)
+		return r;
+	of_dump.ino = ino_inside(number, INSIDE_FIXED, 0);
+	node_of_text(&of_dump, made_text(TEXT_ERASED), ret);
+	ret->is_second_name = true;
+	return 0;
 }
 
 #define POSITION_TEXTS 2 /* behind tables/ and blobs/ */

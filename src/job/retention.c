@@ -19,6 +19,11 @@ static bool should_stop(void *arg)
 
 static void tell_outcome(struct jobs *j, struct run *run, const struct prune_outcome *o)
 {
+	_cleanup(str) struct str put_off = {0};
+
+	prune_append_put_off(o->put_off, o->put_off_until_us, &put_off);
+	if (put_off.len > 0)
+		run_log(j, run, "retention: %s", str_text(&put_off));
 	if (o->removed)
 		run_log(j, run, "retention: %zu of %zu backups removed", o->removed, o->kept + o->removed);
 	if (o->refused)

@@ -28,9 +28,9 @@ struct identity_set {
 	uint8_t passphrases[KEYRING_PASSPHRASES_MAX]
 	                   [SHA256_BYTES]; /* of those that it has: jobs often have the same */
 	size_t passphrase_count;
-	size_t untried;                       /* passphrases beyond these */
-	const struct identity_places *places; /* borrowed, and only compared */
-	uint64_t stamp;                       /* of their files */
+	size_t untried;                 /* passphrases beyond these */
+	struct identity_places *places; /* that they were read from */
+	uint64_t stamp;                 /* of their files */
 };
 
 struct kept_key {
@@ -126,6 +126,8 @@ static void unref_identities(struct identity_set *set)
 		return;
 	for (size_t i = 0; i < set->count; i++)
 		age_identities_free(set->items[i]);
+	unref_places(set->places);
+	explicit_bzero(set->passphrases, sizeof(set->passphrases));
 	free(set);
 }
 
@@ -250,13 +252,14 @@ static uint64_t stamp_of_files(const struct identity_places *places)
 	return stamp;
 }
 
-static int read_identities(const struct identity_places *places, struct cancel *cancel,
-                           struct identity_set **ret, struct error *err)
+static int read_identities(struct identity_places *places, struct cancel *cancel, struct identity_set **ret,
+                           struct error *err)
 {
 	_cleanup(identity_set) struct identity_set *set = mem_alloc(sizeof(*set));
 	int r;
 
 	atomic_init(&set->refs, 1);
+	atomic_fetch_add(&places->refs, 1);
 	set->places = places;
 	/* Read before the files are: a change in between makes the set look old, never new. */
 	set->stamp = stamp_of_files(places);
@@ -413,11 +416,17 @@ int keyring_find(struct keyring *k, const uint8_t id[static SHA256_BYTES], struc
 	return r;
 }
 
-static void keep_key(struct keyring *k, const uint8_t *id, const struct age_key *key)
+/* Unless others are in force by now than those that opened it. */
+static void keep_key(struct keyring *k, const struct identity_set *by, const uint8_t *id,
+                     const struct age_key *key)
 {
 	struct kept_key *oldest = &k->kept[0];
 
 	pthread_mutex_lock(&k->lock);
+	if (by->places != k->places) {
+		pthread_mutex_unlock(&k->lock);
+		return;
+	}
 	for (size_t i = 1; i < KEYRING_KEPT && oldest->used; i++)
 		if (k->kept[i].used < oldest->used)
 			oldest = &k->kept[i];
@@ -490,16 +499,16 @@ int keyring_open(struct keyring *k, const struct keyring_object *object, const v
 		r = ref_identities(k, fresh, cancel, &set, &is_new, &why);
 		if (r == 0) {
 			r = open_with(set, head, len, ret, &why);
+			if (r == 0)
+				keep_key(k, set, object->id, ret);
 		} else {
 			r = blame_identities(r, &why);
 			is_new = true;
 		}
 		fresh = true;
 	}
-	if (r == 0) {
-		keep_key(k, object->id, ret);
+	if (r == 0)
 		return 0;
-	}
 	if (r == -ENOKEY)
 		tell_whose_it_is(object, &why);
 	if (err)

@@ -29,7 +29,7 @@ static int refuse_locked(const struct policy_removal *facts, struct error *err)
 	char until[CLOCK_ISO_BYTES];
 
 	return error_set(err, ERROR_DENIED, EPERM,
-	                 "%s/%s is locked in the store until %s: nobody can delete it before",
+	                 "%s/%s is locked in the store until %s: nobody can delete it before, try again then",
 	                 facts->directory, facts->name, clock_format_iso(facts->locked_until_us, until));
 }
 

@@ -326,6 +326,10 @@ int prune_carry_out(const struct prune *p, const struct prune_plan *plan, const 
 	if (r < 0)
 		return r;
 	outcome->directories++;
+	if (plan->put_off > 0 &&
+	    (outcome->put_off == 0 || plan->put_off_until_us < outcome->put_off_until_us))
+		outcome->put_off_until_us = plan->put_off_until_us;
+	outcome->put_off += plan->put_off;
 	if (plan->state != PRUNE_NO_JOB)
 		carry_out(p, plan, order, outcome, &state);
 	removed = outcome->removed - removed;

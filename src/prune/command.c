@@ -52,7 +52,8 @@ struct survey { /* all that a command is about */
 	const struct prune_request *request;
 	struct numbered *numbered;
 	size_t numbered_count;
-	size_t directories, kept, due;
+	size_t directories, kept, due, put_off;
+	int64_t put_off_until_us;
 	size_t shown;     /* backups that were told of */
 	bool found_after; /* a directory has the backup of that name */
 	struct str *answer;
@@ -266,10 +267,43 @@ static void tell_behind(struct survey *s, const struct prune_plan *plan, size_t 
 		str_appendf(s->answer, "  and %zu more: keepfs prune %s\n", left, scope);
 }
 
+/* Those that only their lock keeps, the first few of them: whoever reads this may ask why they are there. */
+static void tell_put_off(struct survey *s, const struct prune_plan *plan, struct json *list)
+{
+	size_t shown = 0;
+
+	for (size_t i = 0; i < plan->count && shown < SHOWN_OF_EACH; i++) {
+		_cleanup(str) struct str why = {0};
+		char name[NAME_MAX_BYTES], until[CLOCK_ISO_BYTES];
+		int64_t until_us = plan->backups[i].locked_until_s * US_PER_S;
+		struct json *item;
+
+		if (plan->backups[i].reasons != RETENTION_LOCKED ||
+		    catalog_name_of(s->p->repository->catalog, plan->artifacts[i].ino, name, sizeof(name)) <
+		            0)
+			continue;
+		shown++;
+		prune_append_why(plan, i, &why);
+		if (!list) {
+			str_appendf(s->answer, "  put off: %s  locked in the store until %s; %s\n", name,
+			            clock_format_iso(until_us, until), str_text(&why));
+			continue;
+		}
+		item = json_object_new();
+		json_set_string(item, "name", name);
+		json_set_time(item, "locked_until", until_us);
+		json_set_string(item, "why", str_text(&why));
+		json_append(list, item);
+	}
+	if (!list && plan->put_off > shown)
+		str_appendf(s->answer, "  and %zu more are put off: status/retention\n",
+		            plan->put_off - shown);
+}
+
 static void tell_place(struct survey *s, const struct prune_plan *plan)
 {
 	char until[CLOCK_ISO_BYTES], last[NAME_MAX_BYTES];
-	struct json *j, *due;
+	struct json *j, *due, *put_off;
 	size_t from, left;
 
 	if (!find_page(s, plan, &from))
@@ -282,6 +316,7 @@ static void tell_place(struct survey *s, const struct prune_plan *plan)
 			            clock_format_iso(plan->waits_until_us, until));
 		left = tell_page(s, plan, from, NULL, last);
 		tell_behind(s, plan, left, last);
+		tell_put_off(s, plan, NULL);
 		return;
 	}
 	j = json_object_new();
@@ -296,6 +331,10 @@ static void tell_place(struct survey *s, const struct prune_plan *plan)
 	json_set(j, "goes", due);
 	json_set_int(j, "left", (int64_t)left);
 	json_set_string(j, "after", left && last[0] ? last : NULL);
+	put_off = json_array_new();
+	tell_put_off(s, plan, put_off);
+	json_set_int(j, "put_off", (int64_t)plan->put_off);
+	json_set(j, "locked", put_off);
 	json_append(s->list, j);
 }
 
@@ -309,10 +348,20 @@ static int survey_place(struct survey *s, const struct catalog_place *place, str
 	s->directories++;
 	s->due += plan.due;
 	s->kept += plan.count - plan.due;
+	if (plan.put_off > 0 && (s->put_off == 0 || plan.put_off_until_us < s->put_off_until_us))
+		s->put_off_until_us = plan.put_off_until_us;
+	s->put_off += plan.put_off;
 	add_numbered(s, &plan);
-	if (s->answer && (plan.due > 0 || s->request->scopes.count > 0))
+	if (s->answer && (plan.due > 0 || plan.put_off > 0 || s->request->scopes.count > 0))
 		tell_place(s, &plan);
 	return 0;
+}
+
+static void append_put_off_line(size_t count, int64_t until_us, struct str *out)
+{
+	prune_append_put_off(count, until_us, out);
+	if (count > 0)
+		str_append_char(out, '\n');
 }
 
 static void append_scope_words(const struct prune_request *r, struct str *out)
@@ -355,6 +404,7 @@ static int dry_run(struct survey *s, struct error *err)
 	append_scope_words(s->request, &scope);
 	str_appendf(s->answer, "%zu of %zu backups in %zu director%s go\n", s->due, s->due + s->kept,
 	            s->directories, s->directories == 1 ? "y" : "ies");
+	append_put_off_line(s->put_off, s->put_off_until_us, s->answer);
 	if (id[0])
 		str_appendf(s->answer, "plan %s; to carry it out: echo '%sconfirm=%s' > control/prune\n", id,
 		            str_text(&scope), id);
@@ -394,6 +444,7 @@ static int carry_out_place(struct survey *s, const struct catalog_place *place, 
 static void tell_carried_out(const struct prune_outcome *o, struct str *answer)
 {
 	str_appendf(answer, "%zu removed, %zu stay\n", o->removed, o->kept);
+	append_put_off_line(o->put_off, o->put_off_until_us, answer);
 	if (o->refused)
 		str_appendf(answer, "%zu could not be removed: %s\n", o->refused, o->why);
 	if (o->in_use)

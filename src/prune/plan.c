@@ -177,6 +177,17 @@ static void let_go(struct prune_plan *plan, size_t i)
 		plan->backups[i].reasons = RETENTION_DAMAGED;
 }
 
+/* The rules have let it go. */
+static void count_put_off(struct prune_plan *plan, const struct retention_backup *b)
+{
+	int64_t until_us = b->locked_until_s * US_PER_S;
+
+	if (b->reasons != RETENTION_LOCKED)
+		return;
+	if (plan->put_off++ == 0 || until_us < plan->put_off_until_us)
+		plan->put_off_until_us = until_us;
+}
+
 static void apply_rules(const struct prune *p, struct prune_plan *plan)
 {
 	for (size_t from = 0, to; from < plan->count; from = to) {
@@ -189,6 +200,7 @@ static void apply_rules(const struct prune *p, struct prune_plan *plan)
 		for (size_t i = from; i < to; i++) {
 			let_go(plan, i);
 			plan->due += plan->backups[i].reasons == 0;
+			count_put_off(plan, &plan->backups[i]);
 		}
 	}
 }

@@ -87,3 +87,15 @@ void prune_append_why(const struct prune_plan *plan, size_t i, struct str *out)
 	if (out->len == start)
 		append_part(out, start, "older than keep_within");
 }
+
+void prune_append_put_off(size_t count, int64_t until_us, struct str *out)
+{
+	char until[CLOCK_ISO_BYTES];
+
+	if (count > 0)
+		str_appendf(
+		        out,
+		        "%zu would go, and %s locked in the store: put off until %s%s, and removed with the next run then",
+		        count, count == 1 ? "is" : "are", clock_format_iso(until_us, until),
+		        count == 1 ? "" : " at the earliest");
+}

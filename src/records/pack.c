@@ -13,8 +13,7 @@
 
 #include <inttypes.h>
 
-#define KEY_HASH_BYTES 8
-#define GZIP_LEVEL     6
+#define GZIP_LEVEL 6
 
 void pack_add(struct pack *p, int64_t id, int64_t at_us, struct json *object)
 {
@@ -88,10 +87,10 @@ static char *pack_key(const struct pack *p, const char *directory, const struct 
                       const char *ending)
 {
 	uint8_t digest[SHA256_BYTES];
-	char first[CLOCK_NAME_BYTES], hash[2 * KEY_HASH_BYTES + 1];
+	char first[CLOCK_NAME_BYTES], hash[RECORD_HASH_HEX + 1];
 
 	sha256_once(content->data, content->len, digest);
-	hex_encode(digest, KEY_HASH_BYTES, hash);
+	hex_encode(digest, RECORD_HASH_BYTES, hash);
 	return mem_printf(RECORDS_PREFIX "%s/%s-%012" PRId64 "-%s.jsonl.gz%s", directory,
 	                  clock_format_name(p->first_us, first), p->ids[0], hash, ending);
 }

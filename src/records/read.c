@@ -14,9 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECORD_BYTES_MAX ((size_t)64 << 20) /* of what is in an object */
-#define OBJECT_BYTES_MAX                                                                                     \
-	(RECORD_BYTES_MAX + ((size_t)1 << 20)) /* what is encrypted is longer by less than that */
 #define LIST_PAGE 1000
 
 static int append_text(void *arg, const void *data, size_t len, struct error *err)
@@ -57,7 +54,7 @@ int record_read(const struct records_context *ctx, const struct store_call *call
 	_cleanup(decompressor) struct decompressor *d = decompressor_new(COMPRESSION_GZIP, &out);
 	_cleanup(free) char *data = NULL;
 	size_t len = 0;
-	int r = store_get_all(ctx->store, call, key, OBJECT_BYTES_MAX, &data, &len, err);
+	int r = store_get_all(ctx->store, call, key, RECORD_OBJECT_BYTES_MAX, &data, &len, err);
 
 	if (r == 0)
 		r = decrypt_record(ctx, call, key, &data, &len, err);

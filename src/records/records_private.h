@@ -12,6 +12,12 @@
 
 #define PACK_ROWS_MAX 10000
 
+#define RECORD_BYTES_MAX ((size_t)64 << 20) /* of what is in an object */
+#define RECORD_OBJECT_BYTES_MAX                                                                              \
+	(RECORD_BYTES_MAX + ((size_t)1 << 20)) /* what is encrypted is longer by less than that */
+#define RECORD_HASH_BYTES 8                    /* of the SHA-256 of the object, in its name */
+#define RECORD_HASH_HEX   (2 * RECORD_HASH_BYTES)
+
 /** record_directory() - below RECORDS_PREFIX, of the records of @kind: static. */
 const char *record_directory(enum record_kind kind);
 

@@ -5,6 +5,7 @@
  */
 #include <keepfs/artifact/stored.h>
 #include <keepfs/base/clock.h>
+#include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/replica.h>
@@ -229,6 +230,29 @@ static int read_source(struct copying *w, char **ret_text, size_t *ret_len, stru
 	return r == ARTIFACT_UNUSABLE ? -EBADMSG : r;
 }
 
+/* Ours, but changed since: by the backup that it says it is of, or since it is none any more. */
+static bool is_damaged_manifest(const struct replica_copy *c, const char *key, const char *text, size_t len)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	int r = c->had_manifest && text ? manifest_decode(key, text, len, &m, NULL) : -ENOTSUP;
+
+	/* What a newer keepfs has written is not damaged. */
+	if (r < 0)
+		return r != -ENOTSUP;
+	return str_equal(m.path, c->path) && m.run_id == c->manifest.run_id &&
+	       m.started_at_us == c->manifest.started_at_us;
+}
+
+static int replace_or_leave(const struct replica_copy *c, const char *key, const char *text, size_t len,
+                            struct error *err)
+{
+	if (!is_damaged_manifest(c, key, text, len))
+		return conflict_with(c, key, "is the manifest of another backup", err);
+	log_warning("%s: %s is not the manifest any more that keepfs has put there: it is replaced",
+	            c->to->name, key);
+	return 0;
+}
+
 /* Whose is what is there? 0: nobody's, or ours. */
 static int look_at_target(struct copying *w, const char *text, size_t len, bool *ret_is_there,
                           struct error *err)
@@ -248,10 +272,10 @@ static int look_at_target(struct copying *w, const char *text, size_t len, bool 
 	if (r < 0 && r != -EFBIG)
 		return of_target(c, r);
 	hash_text(r == 0 ? there : "", there_len, found);
-	if (!str_equal(found, c->sha256) && !str_equal(found, str_or_empty(c->manifest_sha256)))
-		return conflict_with(c, key, "is the manifest of another backup", err);
 	*ret_is_there = true;
-	return 0;
+	if (str_equal(found, c->sha256) || str_equal(found, str_or_empty(c->manifest_sha256)))
+		return 0;
+	return replace_or_leave(c, key, there, there_len, err);
 }
 
 /* So large that all of the largest object fits into the parts that there may be. */

@@ -12,6 +12,7 @@
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/codec/sign.h>
 #include <keepfs/stores.h>
 #include <keepfs/stream/readback.h>
 
@@ -265,6 +266,7 @@ static int copy_to_store(struct making *m, struct store *to, bool *target_failed
 
 	/* What was whole once, or was begun, is ours. */
 	copy.is_ours = m->row.manifest_sha256[0] || m->row.state == REPLICA_COPYING;
+	copy.had_manifest = m->row.manifest_sha256[0] != '\0';
 	copy.manifest_sha256 = m->row.manifest_sha256;
 	copy.progress = follow_copy;
 	copy.arg = m;
@@ -374,6 +376,28 @@ static int verify_replica_object(const struct replica_order *o, struct store *st
 	                 object->key, found, object->stored_sha256);
 }
 
+/* Of a copy that was found there nobody knows what its manifest was. */
+static int verify_manifest(const struct replica_order *o, struct store *store,
+                           const struct catalog_replica *row, struct error *err)
+{
+	const struct store_call call = {.cancel = o->cancel};
+	_cleanup(free) char *key = manifest_key(row->path), *text = NULL;
+	char found[SHA256_HEX_BYTES] = "";
+	size_t len = 0;
+	int r = 0;
+
+	if (row->manifest_sha256[0])
+		r = store_get_all(store, &call, key, MANIFEST_MAX_BYTES, &text, &len, err);
+	if (r < 0 && r != -ENOENT && r != -EFBIG)
+		return r;
+	if (r == 0 && row->manifest_sha256[0])
+		sign_hash(text, len, found);
+	if (str_equal(found, row->manifest_sha256))
+		return 0;
+	return error_set(err, ERROR_CORRUPT, EBADMSG,
+	                 "%s: %s is not the manifest any more that keepfs has put there", store->name, key);
+}
+
 static int verify_there(const struct replica_order *o, struct store *store, const char *path,
                         struct manifest *m, struct error *err)
 {
@@ -410,7 +434,9 @@ static int verify_claimed(const struct replica_order *o, const char *path, struc
 	r = repository_open_store(o->repository, o->store, &store, err);
 	if (r < 0)
 		return r;
-	r = verify_there(o, store, path, &there, &why);
+	r = verify_manifest(o, store, &row, &why);
+	if (r == 0)
+		r = verify_there(o, store, path, &there, &why);
 	if (r == 0) {
 		row.verified_at_us = clock_now_us();
 		row.error[0] = '\0';
@@ -504,7 +530,7 @@ static int bring_back_there(const struct replica_order *o, const char *path, boo
 	if (r < 0)
 		return r;
 	copy = copy_of(o, from, repository_store(o->repository), path);
-	copy.is_ours = repair;
+	copy.is_ours = copy.had_manifest = repair;
 	/* What the store of the catalog has under that name is the artifact that is listed, if it is the same one. */
 	copy.progress = follow_back;
 	copy.arg = (void *)o;

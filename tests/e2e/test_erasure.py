@@ -310,6 +310,9 @@ def test_whoever_looks_into_an_old_backup_is_told(new_keepfs, app):
     assert "ERASED.txt" not in os.listdir(keepfs.path("inside", "full", new.removesuffix(".dump")))
     done = keepfs.run("diff", f"full/{old}", f"full/{new}")
     assert done.stderr.count(told) == 1 and "registered since" not in done.stdout and new not in done.stderr
+    pair = keepfs.path("diff", "full", f"{old.split('.')[0]}..{new.split('.')[0]}")
+    assert "ERASED.txt" in os.listdir(pair) and (pair / "ERASED.txt").read_text().startswith(told)
+    assert len(os.listdir(pair)) == len(set(os.listdir(pair))) and "summary.csv" in os.listdir(pair)
     # a register that nobody can read is not taken for an empty one
     for name in os.listdir(keepfs.state / "erasures"):
         (keepfs.state / "erasures" / name).write_text("{")

@@ -145,6 +145,57 @@ def test_it_can_be_deleted_when_its_time_is_over(new_keepfs, locked, pg):
     assert "old versions" not in keepfs.text("status", "health")
 
 
+@pytest.mark.parametrize("mode", ["governance", "compliance"])
+def test_a_removal_is_put_off(new_keepfs, locked, pg, mode):
+    """what the rules would let go is listed with its date, and goes with the run after that, with all its versions"""
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_last=1, keep_within="none"), store=store, policy_delay="none"), mode, lock_min="90s",
+                           delete_versions="yes").mount()
+    keepfs.backup()
+    (first,) = keepfs.artifacts()
+    until = attribute(keepfs, first, "locked_until")
+    second = keepfs.backup()
+    assert len(keepfs.artifacts()) == 2
+    log = keepfs.text("jobs", str(second["run"]), "log")
+    assert f"1 would go, and is locked in the store: put off until {until}" in log, log
+    said = keepfs.run("prune", "full").stdout
+    assert f"put off: {first}  locked in the store until {until}; last: 1 newer ones are there" in said, said
+    assert f"1 would go, and is locked in the store: put off until {until}" in said, said
+    (place,) = json.loads(keepfs.run("prune", "full", "--json").stdout)["directories"]
+    assert (place["put_off"], place["locked"][0]["name"]) == (1, first), place
+    assert f"stays {first}  locked" in keepfs.text("status", "retention"), keepfs.text("status", "retention")
+    with pytest.raises(OSError):
+        keepfs.path("backups", "full", first).unlink()
+    assert f"is locked in the store until {until}: nobody can delete it before, try again then" in keepfs.text("status", "last-error")
+    wait_until(lambda: until < f"{datetime.datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "the lock is over", deadline_s=200)
+    keepfs.backup()
+    assert first not in keepfs.artifacts()
+    assert objects_of(store, first) == []
+
+
+def test_a_hold_outlives_the_lock(new_keepfs, locked, pg):
+    """in a bucket that keeps versions: no version of it can be deleted, by name neither, until the hold has ended"""
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_last=1, keep_within="none"), store=store, policy_delay="none"), lock_min="4s",
+                           delete_versions="yes").mount()
+    keepfs.backup()
+    (first,) = keepfs.artifacts()
+    path = f"backups/full/{first}"
+    keepfs.ask("hold", f"{path} on name=court reason=court")
+    until = attribute(keepfs, first, "locked_until")
+    wait_until(lambda: until < f"{datetime.datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "the lock is over")
+    keepfs.backup()
+    assert first in keepfs.artifacts()
+    for key, version in objects_of(store, first):
+        assert store.lock_of(key)[2] and store.cannot_delete(key, version), key
+    with pytest.raises(OSError):
+        keepfs.path("backups", "full", first).unlink()
+    assert "is held and cannot be removed: court" in keepfs.text("status", "last-error")
+    keepfs.ask("hold", f"{path} off name=court")
+    keepfs.path("backups", "full", first).unlink()
+    assert objects_of(store, first) == []
+
+
 def test_a_longer_policy_extends_and_a_shorter_one_does_not(new_keepfs, locked, pg, clocks):
     store = locked()
     keepfs = lock_settings(new_keepfs(job(pg, keep_daily=7), store=store))

@@ -16,6 +16,7 @@ import s3client
 import stores
 from daemon import wait_until
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tmpfs")
 XATTR = "user.keepfs.copies"
 NEVER = {"keep_last": 1, "keep_within": "none"}
 
@@ -256,6 +257,81 @@ def test_lost_and_changed(with_copies, store, offsite):
         catalog.execute("UPDATE replica_store SET compared_at_us = 1")
     keepfs.mount()
     wait_until(lambda: backup_keys(store) == backup_keys(offsite), lambda: keepfs.text("status", "replicas"))
+    wait_whole(keepfs, name)
+    assert_same(store, offsite)
+
+
+@pytest.mark.parametrize("change", [lambda text: text[:100], lambda text: text.replace(b'"job": "full"', b'"job": "fuII"').replace(b'"job":"full"', b'"job":"fuII"'), lambda text: b""],
+                         ids=["cut", "changed", "empty"])
+def test_a_damaged_manifest(with_copies, store, offsite, change):
+    """it was ours, so it is told, and made again from the first store"""
+    keepfs = with_copies(offsite).mount()
+    name = keepfs.run_artifact(keepfs.backup()["run"])
+    wait_whole(keepfs, name)
+    key = f"manifests/backups/full/{name}.json"
+    text = change(offsite.get(key))
+    assert text != offsite.get(key)
+    offsite.put(key, text)
+    failed = keepfs.run("replicate", f"full/{name}", "to=offsite", "verify=yes", "--wait", check=False)
+    assert failed.returncode == 1 and "not the manifest" in failed.stdout
+    keepfs.run("replicate", f"full/{name}", "to=offsite", "--wait")
+    wait_whole(keepfs, name)
+    assert_same(store, offsite)
+    assert f"{key} is not the manifest any more that keepfs has put there: it is replaced" in (keepfs.state / "keepfs.log").read_text()
+    keepfs.run("replicate", "all", "verify=yes", "--wait")
+
+
+def test_away_for_long(with_copies, store, offsite, clocks):
+    """what waits is told, after a day as a warning, after three as critical; nothing is given up, and when the store is back all is copied"""
+    keepfs = with_copies(offsite, faults="*:1+:eio")
+    keepfs.env = clocks.environment(keepfs.env)
+    keepfs.mount()
+    names = [keepfs.run_artifact(keepfs.backup()["run"])]
+    wait_until(lambda: "WARN" in health_of(keepfs, "copies in offsite"), lambda: keepfs.text("status", "health"))
+    clocks.pass_time(1.5 * 86400)
+    names.append(keepfs.run_artifact(keepfs.backup()["run"]))
+    wait_until(lambda: "2 backups are (" in health_of(keepfs, "copies in offsite"), lambda: keepfs.text("status", "health"))
+    clocks.pass_time(2 * 86400)
+    wait_until(lambda: health_of(keepfs, "copies in offsite").startswith("CRIT"), lambda: keepfs.text("status", "health"))
+    assert "see that the store answers" in keepfs.text("status", "health")
+    assert [one["state"] for one in listed(keepfs).values()] == ["wanted"] * 2
+    reload(keepfs, offsite)
+    for name in names:
+        wait_whole(keepfs, name)
+    assert_same(store, offsite)
+    assert health_of(keepfs, "copies in offsite").startswith("OK")
+
+
+@needs_root
+def test_a_full_disk(with_copies, store, offsite, noise):
+    """a second store without space: it is told, nothing half stays there, and it goes on when there is space"""
+    offsite.root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "keepfs-small", str(offsite.root)], check=True)
+    try:
+        keepfs = with_copies(offsite, database=noise).mount()
+        name = keepfs.run_artifact(keepfs.backup()["run"])
+        wait_until(lambda: "WARN" in health_of(keepfs, "copies in offsite") and "space" in health_of(keepfs, "copies in offsite"), lambda: keepfs.text("status", "health"))
+        assert offsite.uploads() == [] and [key for key in offsite.keys() if key.startswith("manifests/")] == []
+        assert keepfs.history()[0]["state"] == "completed"
+        subprocess.run(["mount", "-o", "remount,size=200m", str(offsite.root)], check=True)
+        keepfs.signal(signal.SIGHUP, wait=False)
+        wait_whole(keepfs, name)
+        assert_same(store, offsite)
+        keepfs.unmount()
+    finally:
+        subprocess.run(["umount", "-l", str(offsite.root)], check=True)
+
+
+def test_slow(with_copies, store, offsite):
+    """a backup is finished and listed while its copy has hardly begun, and the daemon ends at once while it is made"""
+    keepfs = with_copies(offsite, faults="*:1+:slow:3000", retry_deadline="60s").mount()
+    name = keepfs.run_artifact(keepfs.backup()["run"])
+    assert copies_of(keepfs, name) in ("primary:whole, offsite:wanted", "primary:whole, offsite:copying 0%", "")
+    assert "WARN" not in health_of(keepfs, "copies in offsite")
+    keepfs.unmount()
+    assert [key for key in offsite.keys() if key.startswith("manifests/")] == []
+    configure(keepfs, offsite, faults="*:1+:slow:20", retry_deadline="60s")
+    keepfs.mount()
     wait_whole(keepfs, name)
     assert_same(store, offsite)
 

@@ -154,6 +154,114 @@ def test_a_catalog_made_anew_goes_on_with_the_chain(three):
     assert [link["type"] for link in links(keepfs.store).values()].count("begun") == 1
 
 
+def unsigned(keepfs):
+    """signing is off from here on"""
+    del keepfs.settings["signing_key_file"]
+    keepfs.write_conf()
+
+
+def signed_again(keepfs, key):
+    keepfs.settings["signing_key_file"] = key[0]
+    keepfs.write_conf()
+
+
+def test_what_was_made_while_signing_was_off_is_named(signed, key):
+    keepfs = signed
+    keepfs.backup()
+    keepfs.unmount()
+    unsigned(keepfs)
+    keepfs.mount()
+    keepfs.backup()
+    keepfs.unmount()
+    assert kinds(prove(keepfs.store, key[1], check=1)) == ["added"]
+    signed_again(keepfs, key)
+    keepfs.mount()
+    keepfs.backup()
+    names = keepfs.artifacts()
+    keepfs.unmount()
+    said = prove(keepfs.store, key[1], check=0)
+    assert (said["manifests"], said["before"], said["before_loose"]) == (2, 1, 0)
+    (named,) = [link for link in links(keepfs.store).values() if link["type"] == "unsigned"]
+    assert [one["path"] for one in named["artifacts"]] == [f"backups/full/{names[1]}"]
+    # A catalog that is made anew lists it, and nothing that somebody has put there.
+    handmade.publish(keepfs.store, "backups/full/20300101T000000Z.dump", b"PGDMP", run=99)
+    shutil.rmtree(keepfs.state)
+    done = keepfs.run("rebuild", "--no-history", check=False)
+    assert "3 backups" in done.stdout and "20300101T000000Z.dump: its manifest is not signed" in done.stderr
+    for one in [one for one in keepfs.store.keys() if "20300101T000000Z" in one]:
+        keepfs.store.remove(one)
+    keepfs.mount()
+    assert keepfs.artifacts() == names
+    remove(keepfs, names[1])
+    keepfs.unmount()
+    assert prove(keepfs.store, key[1], check=0)["before"] == 0
+
+
+def test_an_older_catalog_gives_out_no_number_twice(three, tmp_path):
+    """it knows nothing of the newest manifests, and goes on with a removal"""
+    keepfs, public = three
+    keepfs.mount()
+    first = keepfs.artifacts()[0]
+    keepfs.unmount()
+    keepfs.store_settings["faults"] = "remove:1+:eio"
+    keepfs.write_conf()
+    keepfs.mount()
+    with pytest.raises(OSError):
+        remove(keepfs, first)
+    keepfs.unmount()
+    del keepfs.store_settings["faults"]
+    keepfs.write_conf()
+    shutil.copytree(keepfs.state, tmp_path / "old")
+    keepfs.jobs["other"] = dict(keepfs.jobs["full"])
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup("other")
+    keepfs.unmount()
+    whole = prove(keepfs.store, public, check=0)
+    assert whole["gone"] == 1
+    # What the old catalog does not know: the removal was ended, and a manifest has a number behind it, in a directory that it does not know either.
+    kept = {one: keepfs.store.get(one) for one in keepfs.store.keys() if one.startswith("chain/") and links(keepfs.store)[int(one[6:18])]["type"] == "removed"}
+    assert len(kept) == 1
+    shutil.rmtree(keepfs.state)
+    shutil.copytree(tmp_path / "old", keepfs.state)
+    keepfs.mount()
+    keepfs.backup()
+    keepfs.unmount()
+    said = prove(keepfs.store, public, check=0)
+    assert said["end"]["sequence"] > whole["end"]["sequence"]
+
+
+def test_prune_without_a_key_is_refused_where_there_is_a_chain(three):
+    keepfs, public = three
+    keepfs.jobs["full"].update(keep_last=1, keep_within="none", min_keep=1)
+    unsigned(keepfs)
+    assert "go" in keepfs.run("prune", "full").stdout
+    done = keepfs.run("prune", "full", "--apply", check=False)
+    assert done.returncode != 0 and "has a chain of signatures, and nobody here can sign what is removed" in done.stderr
+    assert len(manifests(keepfs.store)) == 3
+    prove(keepfs.store, public, check=0)
+
+
+def test_links_are_replaced_by_one_when_they_are_old(new_keepfs, key, clocks):
+    keepfs = new_keepfs(signing_key_file=key[0], chain_compact="10d", chain_compact_links=2)
+    keepfs.env = clocks.environment(keepfs.env)
+    keepfs.mount()
+    for _ in range(4):
+        keepfs.backup()
+    for name in keepfs.artifacts()[:3]:
+        remove(keepfs, name)
+    clocks.pass_time(11 * 86400)
+    wait_until(lambda: any(link["type"] == "compacted" for link in links(keepfs.store).values()), "the links are replaced by one")
+    wait_until(lambda: len(links(keepfs.store)) == 2, "the old ones are removed")
+    keepfs.backup()
+    keepfs.unmount()
+    said = prove(keepfs.store, key[1], check=0)
+    assert (said["manifests"], said["links"], said["gone"]) == (2, 2, 6)
+    shutil.rmtree(keepfs.state)
+    keepfs.run("rebuild", "--no-history")
+    settled(keepfs, key[1])
+
+
 def test_runs_at_once_are_one_chain(new_keepfs, key, pg):
     keepfs = new_keepfs({f"job{n}": {"database": pg.uri("sample")} for n in range(4)}, signing_key_file=key[0], parallel_runs=4, memory="512M").mount()
     runs = [keepfs.trigger(f"job{n}") for n in range(4)]

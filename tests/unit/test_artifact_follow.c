@@ -172,11 +172,87 @@ static void what_is_in_the_trash_is_not_listed(void **state)
 	assert_false(is_listed(f, FIRST));
 }
 
+static void put_into_trash(struct fixture *f, const char *path)
+{
+	const struct catalog_removal removal = {
+	        .is_decided = true, .now_us = AT_US, .trash_until_us = LATER_US, .by = "uid 0 (rm)"};
+
+	assert_int_equal(artifact_follow_made(&f->repo, path, NULL, &err), 0);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(path), &removal, &err), 0);
+	assert_false(is_listed(f, path));
+}
+
+/* A reader whose catalog has a trash, as one that was made from manifests has. */
+static void a_reader_lists_what_was_brought_back(void **state)
+{
+	struct fixture *f = *state;
+	struct told told;
+
+	store_dump(f, FIRST, 1);
+	store_dump(f, SECOND, 2);
+	put_into_trash(f, FIRST);
+	put_into_trash(f, SECOND);
+	assert_int_equal(store_remove(f->store, NULL, "trash/" FIRST ".json", &err), 0);
+	follow_as_reader(f, &told);
+	assert_int_equal(follow_all(f).adopted, 1);
+	assert_true(is_listed(f, FIRST));
+	assert_false(is_listed(f, SECOND));
+}
+
+/* A writer that has taken the lease of another one. */
+static void a_successor_lists_what_was_brought_back(void **state)
+{
+	struct fixture *f = *state;
+	struct lease_options options = {.state_dir = "/"};
+	_cleanup(free) char *manifest = manifest_key(THIRD);
+
+	assert_int_equal(store_dir_new(f->directory, &options.store, &err), 0);
+	assert_int_equal(lease_new(&options, &f->repo.lease, &err), 0);
+	store_dump(f, FIRST, 1);
+	store_dump(f, SECOND, 2);
+	store_dump(f, THIRD, 3);
+	put_into_trash(f, FIRST);
+	put_into_trash(f, SECOND);
+	put_into_trash(f, THIRD);
+	assert_int_equal(store_remove(f->store, NULL, "trash/" FIRST ".json", &err), 0);
+	/* Its time was over there, by another clock. */
+	assert_int_equal(store_remove(f->store, NULL, "trash/" THIRD ".json", &err), 0);
+	assert_int_equal(store_remove(f->store, NULL, manifest, &err), 0);
+	follow_all(f);
+	assert_true(is_listed(f, FIRST));
+	assert_false(is_listed(f, SECOND));
+	assert_false(is_listed(f, THIRD));
+	f->repo.lease = lease_free(f->repo.lease);
+}
+
+/* It would be gone from the tree, and stay in the store. */
+static void what_can_never_be_removed_is_not_hidden(void **state)
+{
+	const struct catalog_removal removal = {.is_decided = true};
+	struct fixture *f = *state;
+
+	store_dump(f, FIRST, 1);
+	assert_int_equal(artifact_follow_made(&f->repo, FIRST, NULL, &err), 0);
+	f->repo.fence = lease_fence_of_reader();
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(FIRST), &removal, &err), -EROFS);
+	assert_non_null(strstr(err.message, FIRST " stays: this keepfs is a reader"));
+	assert_true(is_listed(f, FIRST));
+	f->repo.fence = NULL;
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(FIRST), &removal, &err), 0);
+	assert_false(is_listed(f, FIRST));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(all_is_compared),   TEST(what_is_gone_is_forgotten),          TEST(one_by_one),
-	        TEST(holds_come_and_go), TEST(what_is_in_the_trash_is_not_listed),
+	        TEST(all_is_compared),
+	        TEST(what_is_gone_is_forgotten),
+	        TEST(one_by_one),
+	        TEST(holds_come_and_go),
+	        TEST(what_is_in_the_trash_is_not_listed),
+	        TEST(a_reader_lists_what_was_brought_back),
+	        TEST(a_successor_lists_what_was_brought_back),
+	        TEST(what_can_never_be_removed_is_not_hidden),
 	};
 
 	return cmocka_run_group_tests_name("artifact_follow", tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include <keepfs/catalog/facts.h>
 #include <keepfs/catalog/overview.h>
 #include <keepfs/policy/retention.h>
 #include <sqlite3.h>
@@ -294,6 +295,48 @@ static void a_fact_beside_that_of_before(void **state)
 	assert_fact_then(f, 0, "[3]", "[1]");
 }
 
+static void add_encrypted(struct fixture *f, int nth, const char *fact, bool has_object)
+{
+	_cleanup(manifest) struct manifest m = {0};
+
+	fill(&m, "backups/full", (SECONDS + nth) * 1000, nth + 1, 10);
+	m.encrypted_to = mem_strdup("age1one, age1two");
+	manifest_set_fact(&m, "format", "custom");
+	manifest_set_fact(&m, MANIFEST_NAMING_FACT, fact);
+	if (has_object) {
+		_cleanup(free) char *key = manifest_facts_key(m.path);
+		size_t index = manifest_add_object(&m, key);
+
+		m.objects[index].role = mem_strdup(MANIFEST_ROLE_FACTS);
+		m.objects[index].cipher = mem_strdup(MANIFEST_CIPHER_AGE);
+	}
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+}
+
+static void hidden_facts_are_learnt(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(catalog_unlearned) struct catalog_unlearned u = {0}, none = {0};
+	uint64_t ino;
+
+	add_encrypted(f, 0, "[0]", true); /* known since it was made */
+	add_encrypted(f, 1, NULL, false); /* has none */
+	assert_int_equal(catalog_next_unlearned(f->catalog, 0, &u), -ENOENT);
+	add_encrypted(f, 2, NULL, true);
+	assert_int_equal(catalog_next_unlearned(f->catalog, 0, &u), 0);
+	assert_non_null(strstr(u.key, ".facts"));
+	assert_string_equal(u.cipher, MANIFEST_CIPHER_AGE);
+	assert_string_equal(u.encrypted_to, "age1one, age1two");
+	assert_int_equal(catalog_next_unlearned(f->catalog, u.ino, &none), -ENOENT);
+	ino = u.ino;
+	assert_int_equal(catalog_learn_facts(f->catalog, ino, "{\"largest_tables\":\"[2]\"}", NULL), 0);
+	assert_int_equal(catalog_next_unlearned(f->catalog, 0, &none), -ENOENT);
+	assert_fact_then(f, 0, "[2]", "[0]");
+	/* One that was removed meanwhile, and what is no object. */
+	assert_int_equal(catalog_learn_facts(f->catalog, ino + 1, "{}", NULL), 0);
+	assert_true(catalog_learn_facts(f->catalog, ino, "{", NULL) < 0);
+}
+
 static void tell_line(void *arg, int64_t at_us, const char *line)
 {
 	struct told *told = arg;
@@ -332,6 +375,7 @@ int main(void)
 	        OVERVIEW_TEST(tiers_are_summed_up),
 	        OVERVIEW_TEST(facts_of_a_run_add_up),
 	        OVERVIEW_TEST(a_fact_beside_that_of_before),
+	        OVERVIEW_TEST(hidden_facts_are_learnt),
 	        OVERVIEW_TEST(the_end_of_a_log_is_in_order),
 	};
 

@@ -118,6 +118,8 @@ static void test_every_key_of_the_daemon(void **state)
 {
 	static const char *const taken[] = {"stop_grace",
 	                                    "log_level",
+	                                    "chain_compact",
+	                                    "chain_compact_links",
 	                                    "erasure_key",
 	                                    "erasure_key_file",
 	                                    "erasure_key_command",

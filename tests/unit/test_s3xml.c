@@ -275,6 +275,28 @@ static void test_complete(void **state)
 	assert_string_equal(none, "");
 }
 
+/* A copied part has a tag, or was not copied. */
+static void test_copied_part(void **state)
+{
+	const char *xml =
+	        "<?xml version=\"1.0\"?><CopyPartResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LastModified>"
+	        "2026-11-20T02:00:00.000Z</LastModified><ETag>\"9b2cf535f27731c974343645a3985328\"</ETag></CopyPartResult>";
+	const char *const wrong[] = {"",
+	                             "<CopyPartResult/>",
+	                             "<CopyPartResult><ETag></ETag></CopyPartResult>",
+	                             "<CopyObjectResult><ETag>x</ETag></CopyObjectResult>",
+	                             "<CopyPartResult><Other><ETag>x</ETag></Other></CopyPartResult>",
+	                             "<CopyPartResult><ETag>x</CopyPartResult>",
+	                             error_xml};
+	_cleanup(free) char *etag = s3xml_parse_copied_etag(xml, strlen(xml));
+
+	assert_string_equal(etag, "\"9b2cf535f27731c974343645a3985328\"");
+	for (size_t len = 0; len < strlen(xml); len++)
+		assert_null(s3xml_parse_copied_etag(xml, len));
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_null(s3xml_parse_copied_etag(wrong[i], strlen(wrong[i])));
+}
+
 static void test_write_complete(void **state)
 {
 	const struct s3xml_part parts[] = {{1, "\"a&b\""}, {10000, "<c>"}};
@@ -292,13 +314,14 @@ static void test_write_complete(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_error),        cmocka_unit_test(test_error_of_ceph),
-	        cmocka_unit_test(test_error_region), cmocka_unit_test(test_error_long_fields),
-	        cmocka_unit_test(test_not_an_error), cmocka_unit_test(test_list),
-	        cmocka_unit_test(test_uploads),      cmocka_unit_test(test_cut_lists),
-	        cmocka_unit_test(test_bad_lists),    cmocka_unit_test(test_entities_are_refused),
-	        cmocka_unit_test(test_limits),       cmocka_unit_test(test_upload_id),
-	        cmocka_unit_test(test_complete),     cmocka_unit_test(test_write_complete),
+	        cmocka_unit_test(test_error),          cmocka_unit_test(test_error_of_ceph),
+	        cmocka_unit_test(test_error_region),   cmocka_unit_test(test_error_long_fields),
+	        cmocka_unit_test(test_not_an_error),   cmocka_unit_test(test_list),
+	        cmocka_unit_test(test_uploads),        cmocka_unit_test(test_cut_lists),
+	        cmocka_unit_test(test_bad_lists),      cmocka_unit_test(test_entities_are_refused),
+	        cmocka_unit_test(test_limits),         cmocka_unit_test(test_upload_id),
+	        cmocka_unit_test(test_complete),       cmocka_unit_test(test_copied_part),
+	        cmocka_unit_test(test_write_complete),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

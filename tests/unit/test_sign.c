@@ -238,6 +238,48 @@ static void assert_no_link(struct str *text, const char *from, const char *to, i
 		fail_msg("no '%s' in: %s", word, err.message);
 }
 
+static void test_damaged_ranges_are_refused(void **state)
+{
+	_cleanup(link) struct link l;
+	_cleanup(str) struct str text = {0};
+	struct link_entry *e;
+
+	fill(&l, LINK_COMPACTED);
+	l.to = 6;
+	memset(l.to_hash, 'c', SHA256_HEX_BYTES - 1);
+	link_add(&l, "backups/full/20261120T020000Z.dump")->run_id = 5;
+	for (int64_t sequence = 2; sequence <= 4; sequence += 2) {
+		e = link_add(&l, "backups/full/20261121T020000Z.dump");
+		e->sequence = sequence;
+		memset(e->hash, 'b', SHA256_HEX_BYTES - 1);
+	}
+	link_encode(&l, &text);
+	assert_no_link(&text, "\"to\": 6", "\"to\": 7", EBADMSG, "\"to\"");
+	assert_no_link(&text, "\"to\": 6", "\"to\": 0", EBADMSG, "\"to\"");
+	assert_no_link(&text, "\"to\": 6", "\"to\": 3", EBADMSG, "comes before");
+	assert_no_link(&text, "\"to\": 6", "\"until\": 6", EBADMSG, "\"to\"");
+	assert_no_link(&text, "cccc\"", "cccC\"", EBADMSG, "hash");
+	assert_no_link(&text, "\"sequence\": 2", "\"sequence\": 4", EBADMSG, "order");
+	assert_no_link(&text, "\"sequence\": 2", "\"sequence\": 5", EBADMSG, "order");
+	assert_no_link(&text, "\"run\": 5", "\"ran\": 5", EBADMSG, "neither");
+}
+
+static void test_unsigned_ones_need_a_hash(void **state)
+{
+	_cleanup(link) struct link l;
+	_cleanup(str) struct str text = {0};
+	struct link_entry *e;
+
+	fill(&l, LINK_UNSIGNED);
+	e = link_add(&l, "backups/full/20261120T020000Z.dump");
+	e->run_id = 5;
+	memset(e->now, 'b', SHA256_HEX_BYTES - 1);
+	link_encode(&l, &text);
+	assert_no_link(&text, "\"manifest\"", "\"manifold\"", EBADMSG, "hash");
+	assert_no_link(&text, "\"run\": 5", "\"run\": \"5\"", EBADMSG, "no run");
+	assert_no_link(&text, "\"size\": 0", "\"size\": -1", EBADMSG, "no size");
+}
+
 static void test_damaged_links_are_refused(void **state)
 {
 	_cleanup(link) struct link l;
@@ -289,6 +331,8 @@ int main(void)
 	        cmocka_unit_test(test_links_are_read_as_they_were_written),
 	        cmocka_unit_test(test_a_rotation_names_both_keys),
 	        cmocka_unit_test(test_damaged_links_are_refused),
+	        cmocka_unit_test(test_damaged_ranges_are_refused),
+	        cmocka_unit_test(test_unsigned_ones_need_a_hash),
 	        cmocka_unit_test(test_keys_of_links),
 	};
 

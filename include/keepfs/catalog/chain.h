@@ -19,6 +19,7 @@ struct catalog_chain {
 	char hash[SHA256_HEX_BYTES];
 	struct sign_public key; /* that signs; its id "": nobody knows */
 	int64_t begun_at_us;    /* when the first link was made; 0: not known */
+	int64_t compacted; /* the number of the link that tells of the longest range of numbers; 0: there is none */
 };
 /** catalog_chain() - of the store @store; -ENOENT: it has none. */
 int catalog_chain(struct catalog *c, uint64_t store, struct catalog_chain *ret);
@@ -36,6 +37,7 @@ struct catalog_chain_given {
 	char *body;    /* that object: heap, the catalog's from here on */
 	const struct sign_public *key; /* that signs from here on: borrowed; NULL: the same as before */
 	int64_t begun_at_us;           /* of the first one */
+	bool is_compacted;             /* it tells of all numbers up to one */
 	const char *
 	        ends; /* the path of the artifact whose links are said to be gone by this: borrowed; NULL: none's */
 	/* The manifest with this number has another content, and this hash now: borrowed; NULL: none has. */
@@ -65,6 +67,16 @@ int catalog_chain_learn(struct catalog *c, uint64_t store, const struct chain_pl
                         const struct sign_public *key, int64_t begun_at_us, struct error *err);
 /** catalog_chain_learn_gone() - a link that was found in the store says that the link @sequence is gone. */
 int catalog_chain_learn_gone(struct catalog *c, uint64_t store, int64_t sequence, struct error *err);
+/** catalog_chain_note_artifact() - the manifest @m of an artifact that is listed is a link, and is proven. */
+int catalog_chain_note_artifact(struct catalog *c, uint64_t store, const struct manifest *m,
+                                struct error *err);
+/** catalog_chain_learn_compacted() - the link @by says that of the numbers up to @to those of @kept, in order, are still there, and no others. */
+int catalog_chain_learn_compacted(struct catalog *c, uint64_t store, int64_t by, int64_t to,
+                                  const int64_t *kept, size_t count, struct error *err);
+/** catalog_chain_each_link() - call @row for each link up to @to that is a manifest of which nobody has said that it is gone, in order. All are borrowed for the call. */
+int catalog_chain_each_link(struct catalog *c, uint64_t store, int64_t to,
+                            void (*row)(void *arg, int64_t sequence, const char *hash, const char *path),
+                            void *arg);
 
 /** catalog_chain_add_key() - a key that signed before is to be believed, because the one that signs now says so. */
 int catalog_chain_add_key(struct catalog *c, const struct sign_public *key, struct error *err);
@@ -74,12 +86,40 @@ int catalog_chain_key(struct catalog *c, const char *id, struct sign_public *ret
 /** catalog_has_as() - 1: the artifact of @m is listed, in the trash, or being deleted, and has the run, size and SHA-256 that @m says; 0: not so; negative errno. */
 int catalog_has_as(struct catalog *c, const struct manifest *m);
 
-/** struct catalog_unsigned - an artifact, for the first link of a chain. */
+/** struct catalog_unsigned - an artifact whose manifest is not signed, for a link that says what it is. */
 struct catalog_unsigned {
 	const char *path, *sha256; /* borrowed for the call */
 	int64_t run_id;
 	uint64_t size_bytes;
+	const char *manifest; /* borrowed: the SHA-256 of its manifest; NULL: not known */
 };
 /** catalog_each_artifact_of() - call @row for each that the store @store has, those in the trash included. */
 int catalog_each_artifact_of(struct catalog *c, uint64_t store,
                              void (*row)(void *arg, const struct catalog_unsigned *artifact), void *arg);
+
+/* What links say of manifests that are not signed. */
+
+/** catalog_unsigned_note() - a link names these. @is_newest: the links that came behind it are known; else what is known of a path is newer, unless that does not have the
+ * manifest's SHA-256, and this has. */
+int catalog_unsigned_note(struct catalog *c, uint64_t store, const struct catalog_unsigned *artifacts,
+                          size_t count, bool is_newest, struct error *err);
+/** catalog_unsigned_gone() - a link says that the one of @path that the run @run_id has made is gone. */
+int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, int64_t run_id,
+                          struct error *err);
+
+enum catalog_unsigned_state {
+	CATALOG_UNSIGNED_UNKNOWN, /* no link names one of that path */
+	CATALOG_UNSIGNED_NAMED,   /* it is what a link names */
+	CATALOG_UNSIGNED_OTHER,   /* a link names another one of that path */
+	CATALOG_UNSIGNED_GONE, /* a link names it, and a later one says that it is gone: somebody may have brought it back */
+};
+/** catalog_unsigned_is() - what links of whichever store say of @m, whose bytes have the SHA-256 @manifest: as above; negative errno. */
+int catalog_unsigned_is(struct catalog *c, const struct manifest *m, const char *manifest);
+/**
+ * catalog_unsigned_next() - the next artifact behind *@ino whose manifest is no link as far as the catalog knows, and of which no link has the SHA-256 of the manifest; *@ino is its
+ * @ret_path: heap
+ *
+ * Of those from before @begun_at_us only what the first link names: what else is that old has been put there by somebody. Return: 0; -ENOENT: there is no more.
+ */
+int catalog_unsigned_next(struct catalog *c, uint64_t store, int64_t begun_at_us, uint64_t *ino,
+                          char **ret_path);

@@ -40,11 +40,15 @@ struct prove_checkpoint {
 	char hash[SHA256_HEX_BYTES]; /* "": any */
 };
 
+/** PROVE_TEXTS_MAX - of what is wrong so much is told by @problem; all is counted. */
+#define PROVE_TEXTS_MAX 10000
+
 struct prove_options {
 	const struct sign_public *keys;
 	size_t key_count;
 	struct prove_checkpoint expected; /* the chain reaches at least there */
 	bool objects;                     /* read all objects that manifests name, too */
+	const char *directory;            /* for what does not fit into memory; borrowed */
 	bool copy; /* it has copies of another store: what that says of itself counts (keepfs/codec/copied.h) */
 	unsigned threads; /* manifests, or objects, that are read at once */
 	struct cancel *cancel;
@@ -62,7 +66,10 @@ struct prove_result {
 	uint64_t links;     /* that are objects of their own */
 	uint64_t gone;      /* numbers of which a link says that they were removed, or never used */
 	uint64_t
-	        before; /* manifests that are not signed and were there before the chain began, as its first link says */
+	        before; /* manifests that are not signed, and of which links say that they are there: from before the chain, or made while signing was off */
+	uint64_t loose; /* of these, such of whose manifest no link has the SHA-256 */
+	uint64_t
+	        superseded; /* links that another one has made superfluous, and that are there all the same */
 	uint64_t objects, object_bytes; /* that were read */
 	bool is_copy;           /* the store says that it has copies; without @copy that changes nothing */
 	char copied_store[256]; /* which one it says that it is */
@@ -80,7 +87,7 @@ void prove_result_finish(struct prove_result *r);
 /**
  * chain_prove() - read all manifests and links of @store, and say what is wrong
  *
- * Memory: some 300 bytes for each manifest and link, and a manifest for each thread. Where something seems to be wrong and the store was changed meanwhile, it is all read once more: keepfs
+ * Memory: 20 MiB, a manifest for each thread, and a link; the rest is sorted in an unlinked file in @directory: some 200 bytes for each manifest and link. Where something seems to be wrong and the store was changed meanwhile, it is all read once more: keepfs
  * may be at work there. Return: 0 when everything was read, whatever was found; a failure of the store.
  */
 int chain_prove(struct store *store, const struct prove_options *options, struct prove_result *ret,

@@ -21,6 +21,8 @@ enum link_type {
 	LINK_VOID,      /* numbers that were given out and never used */
 	LINK_REWRITTEN, /* manifests that have another content now, under their number */
 	LINK_ROTATED,   /* another key signs from here on */
+	LINK_UNSIGNED, /* manifests that are not signed and were there before the chain, or were made while signing was off: that these, and no others, are there */
+	LINK_COMPACTED, /* of all numbers up to one, those whose manifest or link is still to be there: the others are gone */
 	LINK_TYPES
 };
 /** link_type_name() - "begun", "removed", … */
@@ -28,13 +30,13 @@ const char *link_type_name(enum link_type type);
 
 /** struct link_entry - what a link says of one artifact. */
 struct link_entry {
-	int64_t sequence; /* of its manifest; 0: it is not signed, and from before the chain */
+	int64_t sequence; /* of its manifest, compacted: or link; 0: it is not signed, and from before the chain */
 	char hash
-	        [SHA256_HEX_BYTES]; /* of what was signed of that; begun: the artifact's SHA-256, "": not known */
-	char now[SHA256_HEX_BYTES]; /* rewritten: the same of what it is now */
+	        [SHA256_HEX_BYTES]; /* of what was signed of that; begun, unsigned: the artifact's SHA-256, "": not known */
+	char now[SHA256_HEX_BYTES]; /* rewritten: the same of what it is now; unsigned: of all bytes of the manifest */
 	char *path;                 /* of the artifact; heap */
 	int64_t run_id;             /* where @sequence is 0: that made it */
-	uint64_t size_bytes;        /* begun: of the artifact */
+	uint64_t size_bytes; /* begun, unsigned: of the artifact */
 };
 
 struct link {
@@ -43,6 +45,8 @@ struct link {
 	struct chain_place place;
 	struct sign_public key,
 	        old; /* begun, rotated: that signs from here on; rotated: that did before; id "": none */
+	int64_t to;  /* compacted: the last number that it tells of, */
+	char to_hash[SHA256_HEX_BYTES]; /* and the hash of that */
 	struct link_entry *entries;
 	size_t count;
 	struct signature signature,
@@ -60,6 +64,12 @@ struct link_entry *link_add(struct link *l, const char *path);
 char *link_key(int64_t sequence);
 /** link_sequence_of_key() - 0: @key is none of these. */
 int64_t link_sequence_of_key(const char *key);
+
+/** link_names_unsigned() - are its entries manifests that are not signed, and that are to be there? */
+static inline bool link_names_unsigned(const struct link *l)
+{
+	return l->type == LINK_BEGUN || l->type == LINK_UNSIGNED;
+}
 
 /** link_encode() - what is to be signed; signature_append() ends it. */
 void link_encode(const struct link *l, struct str *out);

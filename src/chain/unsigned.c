@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Manifests that are not signed and are to be believed all the same: those from before the chain, and those that were made while signing was off. A link that has the SHA-256 of each
+ * says that they were there when it was made. Of those from before, the first link has no more than run, size and SHA-256 of the artifact, since a start waits for it.
+ */
+#include "chain_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
+
+#define NAMED_AT_ONCE 1000 /* in one link */
+
+int chain_note_unsigned(struct chain *c, const struct chain_at *at, const struct link *l, bool is_newest,
+                        struct error *err)
+{
+	_cleanup(free) struct catalog_unsigned *named = mem_array(l->count ? l->count : 1, sizeof(*named));
+
+	for (size_t i = 0; i < l->count; i++) {
+		const struct link_entry *e = &l->entries[i];
+
+		named[i] = (struct catalog_unsigned){.path = e->path,
+		                                     .sha256 = e->hash,
+		                                     .run_id = e->run_id,
+		                                     .size_bytes = e->size_bytes,
+		                                     .manifest = e->now};
+	}
+	return catalog_unsigned_note(c->catalog, at->id, named, l->count, is_newest, err);
+}
+
+static void name_one(struct link *l, const struct manifest *m, const char *text, size_t len)
+{
+	struct link_entry *e = link_add(l, m->path);
+
+	e->run_id = m->run_id;
+	e->size_bytes = m->size_bytes;
+	str_copy(e->hash, sizeof(e->hash), str_or_empty(m->sha256));
+	sign_hash(text, len, e->now);
+}
+
+/* What the catalog lists is what it was told when that was made, or when nobody signed: the store must still say the same. */
+static int weigh_unnamed(struct chain *c, const struct chain_at *at, struct link *l, struct manifest *m,
+                         const char *text, size_t len, struct error *err)
+{
+	struct error why = {0};
+	int r = m->chain.sequence ? chain_believe(c, m, text, len, &why) : catalog_has_as(c->catalog, m);
+
+	if (r < 0 && r != -EBADMSG)
+		return error_system(err, -r, "the catalog cannot be read");
+	/* Listed while no key was known. */
+	if (r == 0 && m->is_proven)
+		return catalog_chain_note_artifact(c->catalog, at->id, m, err);
+	if (r > 0)
+		name_one(l, m, text, len);
+	return 0;
+}
+
+static int look_at_unnamed(struct chain *c, const struct chain_at *at, struct link *l, const char *path,
+                           struct error *err)
+{
+	_cleanup(free) char *key = manifest_key(path), *text = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	size_t len = 0;
+	int r = store_get_all(at->store, at->call, key, MANIFEST_MAX_BYTES, &text, &len, err);
+
+	if (r == -ENOENT || r == -EFBIG)
+		return 0;
+	if (r < 0)
+		return r;
+	if (manifest_decode(key, text, len, &m, NULL) < 0 || !str_equal(m.path, path))
+		return 0;
+	return weigh_unnamed(c, at, l, &m, text, len, err);
+}
+
+static int gather_unnamed(struct chain *c, const struct chain_at *at, int64_t begun_at_us, uint64_t *ino,
+                          unsigned *left, struct link *l, struct error *err)
+{
+	int r = 0;
+
+	while (r == 0 && *left > 0 && l->count < NAMED_AT_ONCE) {
+		_cleanup(free) char *path = NULL;
+
+		r = catalog_unsigned_next(c->catalog, at->id, begun_at_us, ino, &path);
+		if (r == -ENOENT) {
+			*left = 0;
+			return 0;
+		}
+		if (r < 0)
+			return error_system(err, -r, "the catalog cannot be read");
+		(*left)--;
+		r = look_at_unnamed(c, at, l, path, err);
+	}
+	return r;
+}
+
+static int name_gathered(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
+                         struct making *m, struct error *err)
+{
+	int r = chain_make_ready(c, at, keys, err);
+
+	if (r == 0)
+		r = catalog_chain_give(c->catalog, at->id, chain_make_link, m, err);
+	if (r == 0)
+		r = chain_finish_waiting(c, at, err);
+	if (r == 0)
+		r = chain_note_unsigned(c, at, &m->link, true, err);
+	if (r == 0)
+		log_info("%s: link %" PRId64 " of the chain names %zu manifests that are not signed",
+		         at->store->name, m->link.place.sequence, m->link.count);
+	return r;
+}
+
+int chain_name_unsigned(struct chain *c, const struct chain_at *at, unsigned most, struct error *err)
+{
+	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
+	struct catalog_chain known;
+	uint64_t ino = UINT64_C(1) << 63; /* the least, as the catalog orders them */
+	int r = 0;
+
+	if (!keys || !keys->key || catalog_chain(c->catalog, at->id, &known) < 0)
+		return 0;
+	while (r == 0 && most > 0) {
+		_cleanup(making) struct making m = {.keys = keys, .link = {.type = LINK_UNSIGNED}};
+
+		r = gather_unnamed(c, at, known.begun_at_us, &ino, &most, &m.link, err);
+		if (r == 0 && m.link.count > 0)
+			r = name_gathered(c, at, keys, &m, err);
+	}
+	return r;
+}

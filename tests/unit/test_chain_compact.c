@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Links that are replaced by one, and manifests that are not signed and are named by one. */
+#include "chain_test.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/str.h>
+
+static const struct chain_compaction always = {.before_us = INT64_MAX, .least = 1};
+
+static uint64_t compact_by(struct fixture *f, const struct chain_compaction *when)
+{
+	struct error err = {0};
+	uint64_t removed = 0;
+
+	if (chain_compact(f->chain, &f->at, when, &removed, &err) != 0)
+		fail_msg("%s", err.message);
+	return removed;
+}
+
+static bool is_there(struct fixture *f, const char *key)
+{
+	struct store_object object;
+
+	return store_head(f->store, NULL, key, &object, NULL) == 0;
+}
+
+/* Numbers 2 to 7 are manifests; 8, 9 and 10 say that 2, 3 and 5 are gone. */
+static void begin_long(struct fixture *f)
+{
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	for (unsigned day = 1; day <= 6; day++)
+		publish_day(f, day, true);
+	end_day(f, 1, LINK_REMOVED);
+	end_day(f, 2, LINK_REMOVED);
+	end_day(f, 4, LINK_REMOVED);
+	assert_int_equal(assert_proven(f, first_pem), 10);
+}
+
+static void links_are_replaced_by_one(void **state)
+{
+	struct fixture *f = *state;
+
+	begin_long(f);
+	assert_int_equal(compact_by(f, &always), 3);
+	assert_false(is_there(f, "chain/000000000008.json"));
+	assert_true(is_there(f, "chain/000000000001.json"));
+	assert_true(is_there(f, "chain/000000000011.json"));
+	assert_int_equal(assert_proven(f, first_pem), 11);
+	/* It goes on, and a later one replaces this one, too. */
+	publish_day(f, 7, true);
+	end_day(f, 3, LINK_REMOVED);
+	assert_int_equal(assert_proven(f, first_pem), 13);
+	assert_int_equal(compact_by(f, &always), 2);
+	assert_false(is_there(f, "chain/000000000011.json"));
+	assert_int_equal(assert_proven(f, first_pem), 14);
+	assert_int_equal(compact_by(f, &(struct chain_compaction){.before_us = INT64_MAX, .least = 2}), 0);
+	assert_int_equal(assert_proven(f, first_pem), 14);
+}
+
+static void young_links_and_few_stay(void **state)
+{
+	struct fixture *f = *state;
+	struct chain_compaction young = {.before_us = 1, .least = 1},
+	                        few = {.before_us = INT64_MAX, .least = 4};
+
+	begin_long(f);
+	assert_int_equal(compact_by(f, &young), 0);
+	assert_int_equal(compact_by(f, &few), 0);
+	assert_int_equal(assert_proven(f, first_pem), 10);
+}
+
+static void what_is_missing_is_not_made_to_be_gone(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *link = NULL;
+	struct error err = {0};
+	uint64_t removed = 0;
+
+	begin_long(f);
+	link = get(f, "chain/000000000009.json");
+	assert_int_equal(store_remove(f->store, NULL, "chain/000000000009.json", NULL), 0);
+	assert_int_equal(chain_compact(f->chain, &f->at, &always, &removed, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "number 3 is not accounted for"));
+	put(f, "chain/000000000009.json", "{}");
+	err = (struct error){0};
+	assert_int_equal(chain_compact(f->chain, &f->at, &always, &removed, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "number 9 is not accounted for"));
+	put(f, "chain/000000000009.json", link);
+	assert_int_equal(compact_by(f, &always), 3);
+}
+
+/* What the chain says of old numbers is held against the store as before. */
+static void attacks_on_a_range_are_found(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *fifth = path_of(5), *fifth_key = manifest_key(fifth), *third = path_of(3),
+	                    *third_key = manifest_key(third), *first = path_of(1),
+	                    *first_key = manifest_key(first);
+	_cleanup(free) char *removed = NULL, *kept = NULL, *old_link = NULL, *range = NULL;
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	publish_day(f, 1, true);
+	removed = get(f, first_key);
+	for (unsigned day = 2; day <= 6; day++)
+		publish_day(f, day, true);
+	end_day(f, 1, LINK_REMOVED);
+	old_link = get(f, "chain/000000000008.json");
+	assert_int_equal(compact_by(f, &always), 1);
+	/* Removed ones come back. */
+	put(f, first_key, removed);
+	assert_found(f, PROVE_REPLAYED, "was removed, as link 9 says");
+	assert_int_equal(store_remove(f->store, NULL, first_key, NULL), 0);
+	/* One that is to be there is not. */
+	kept = get(f, fifth_key);
+	assert_int_equal(store_remove(f->store, NULL, fifth_key, NULL), 0);
+	assert_found(f, PROVE_MISSING, "number 6 ");
+	/* Or is another one. */
+	put(f, fifth_key, kept);
+	free(kept);
+	kept = get(f, third_key);
+	put(f, fifth_key, kept);
+	assert_found(f, PROVE_MOVED, "");
+	free(kept);
+	kept = NULL;
+	assert_int_equal(store_remove(f->store, NULL, fifth_key, NULL), 0);
+	/* The range is not there. */
+	range = get(f, "chain/000000000009.json");
+	assert_int_equal(store_remove(f->store, NULL, "chain/000000000009.json", NULL), 0);
+	assert_found(f, PROVE_MISSING, "number 2 ");
+	put(f, "chain/000000000009.json", range);
+	/* A link that was replaced says nothing new. */
+	put(f, "chain/000000000008.json", old_link);
+	assert_found(f, PROVE_MISSING, "number 6 ");
+	end_day(f, 5, LINK_REMOVED);
+	assert_int_equal(assert_proven(f, first_pem), 10);
+	/* And is removed at the next opportunity. */
+	assert_int_equal(compact_by(f, &(struct chain_compaction){.before_us = 1, .least = 1}), 1);
+	assert_false(is_there(f, "chain/000000000008.json"));
+}
+
+/* At each moment the store proves the same. */
+static void a_crash_while_compacting_loses_nothing(void **state)
+{
+	static const char *const faults[] = {"put:1+:eio", "remove:1+:eio", "remove:2+:eio",
+	                                     "remove:1+:denied"};
+	struct fixture *f = *state;
+
+	begin_long(f);
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+		struct store *store = NULL;
+		_cleanup(free) char *root = mem_printf("%s/store", f->directory);
+		struct chain_at broken = f->at;
+		uint64_t removed = 0;
+
+		assert_int_equal(store_dir_new(root, &store, NULL), 0);
+		assert_int_equal(store_fault_new(store, faults[i], &broken.store, NULL), 0);
+		(void)chain_compact(f->chain, &broken, &always, &removed, NULL);
+		store_free(broken.store);
+		close_chain(f);
+		open_chain(f);
+		if (i > 0)
+			assert_proven(f, first_pem);
+	}
+	compact_by(f, &always);
+	assert_proven(f, first_pem);
+	assert_false(is_there(f, "chain/000000000008.json"));
+	assert_false(is_there(f, "chain/000000000010.json"));
+}
+
+static void a_lost_catalog_learns_a_range(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_chain chain;
+
+	begin_long(f);
+	assert_int_equal(compact_by(f, &always), 3);
+	lose_catalog(f);
+	assert_int_equal(chain_learn(f->chain, &f->at, NULL, NULL), 0);
+	assert_int_equal(catalog_chain(f->catalog, 0, &chain), 0);
+	assert_int_equal(chain.sequence, 11);
+	assert_int_equal(chain.compacted, 11);
+	publish_day(f, 8, true);
+	assert_int_equal(assert_proven(f, first_pem), 12);
+}
+
+static void an_older_catalog_learns_a_range(void **state)
+{
+	struct fixture *f = *state;
+	static const int64_t kept[] = {1, 4};
+	struct catalog_chain chain;
+
+	begin_long(f);
+	assert_int_equal(catalog_chain_learn_compacted(f->catalog, 0, 10, 5, kept, 2, NULL), 0);
+	assert_int_equal(catalog_chain(f->catalog, 0, &chain), 0);
+	assert_int_equal(chain.compacted, 10);
+	assert_int_equal(catalog_chain_learn_compacted(f->catalog, 0, 9, 5, kept, 2, NULL), 0);
+	assert_int_equal(catalog_chain(f->catalog, 0, &chain), 0);
+	assert_int_equal(chain.compacted, 10);
+}
+
+/* Manifests that are not signed. */
+
+static void list_unsigned(struct fixture *f, unsigned day, int64_t finished_at_us)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(str) struct str text = {0};
+	_cleanup(free) char *key = NULL;
+
+	describe(&m, day);
+	m.started_at_us = m.finished_at_us = finished_at_us;
+	key = manifest_key(m.path);
+	manifest_encode(&m, &text);
+	put(f, key, str_text(&text));
+	assert_int_equal(catalog_restore_artifact(f->catalog, &m, &(struct catalog_marks){0}, NULL), 0);
+}
+
+static int believe_day(struct fixture *f, unsigned day, struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *path = path_of(day), *key = manifest_key(path), *text = get(f, key);
+
+	assert_int_equal(manifest_decode(key, text, strlen(text), &m, NULL), 0);
+	return chain_believe(f->chain, &m, text, strlen(text), err);
+}
+
+/* One letter of the name of its database. */
+static void change_day(struct fixture *f, unsigned day, char from, char to)
+{
+	_cleanup(free) char *path = path_of(day), *key = manifest_key(path), *text = get(f, key);
+	const char before[] = {'s', from, 'o', 'p', '\0'};
+	char *at = strstr(text, before);
+
+	assert_non_null(at);
+	at[1] = to;
+	put(f, key, text);
+}
+
+/* As a rebuild does it. */
+static void note_day(struct fixture *f, unsigned day)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *path = path_of(day), *key = manifest_key(path), *text = get(f, key);
+
+	assert_int_equal(manifest_decode(key, text, strlen(text), &m, NULL), 0);
+	assert_int_equal(chain_believe(f->chain, &m, text, strlen(text), NULL), 0);
+	assert_int_equal(catalog_chain_note_artifact(f->catalog, 0, &m, NULL), 0);
+}
+
+static void a_link_binds_what_is_from_before(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = {0};
+
+	list_unsigned(f, 1, 1000000);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	assert_int_equal(assert_proven(f, first_pem), 2); /* begun, and its manifests */
+	assert_int_equal(chain_name_unsigned(f->chain, &f->at, 100, NULL), 0);
+	assert_int_equal(assert_proven(f, first_pem), 2);
+	assert_int_equal(believe_day(f, 1, NULL), 0);
+	change_day(f, 1, 'h', 'i');
+	assert_found(f, PROVE_CHANGED, "size, SHA-256 or manifest");
+	assert_int_equal(believe_day(f, 1, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "a link of the chain names"));
+}
+
+static void what_was_made_while_signing_was_off_is_named(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = {0};
+	int64_t now_us = clock_now_us();
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	publish_day(f, 1, true);
+	close_chain(f);
+	f->conf.signing_key.value = NULL;
+	open_chain(f);
+	list_unsigned(f, 2, now_us + 1000000);
+	close_chain(f);
+	f->conf.signing_key.value = first_pem;
+	open_chain(f);
+	assert_found(f, PROVE_ADDED, "its manifest is not signed");
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	assert_int_equal(assert_proven(f, first_pem), 3);
+	/* A catalog that is made anew believes it, and nothing else that is not signed. */
+	lose_catalog(f);
+	assert_int_equal(chain_learn(f->chain, &f->at, NULL, NULL), 0);
+	note_day(f, 1);
+	assert_int_equal(believe_day(f, 2, NULL), 0);
+	change_day(f, 2, 'h', 'i');
+	assert_int_equal(believe_day(f, 2, &err), -EBADMSG);
+	change_day(f, 2, 'i', 'h');
+	/* And one that was removed is not missing. */
+	{
+		_cleanup(free) char *path = path_of(2), *key = manifest_key(path);
+
+		assert_int_equal(store_remove(f->store, NULL, key, NULL), 0);
+		assert_found(f, PROVE_MISSING, "as a link of the chain says");
+		assert_int_equal(chain_end(f->chain, &f->at, path, LINK_REMOVED, 2, NULL), 0);
+	}
+	assert_int_equal(assert_proven(f, first_pem), 4);
+	assert_int_equal(compact_by(f, &always), 1);
+	assert_int_equal(assert_proven(f, first_pem), 5);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        CHAIN_TEST(links_are_replaced_by_one),
+	        CHAIN_TEST(young_links_and_few_stay),
+	        CHAIN_TEST(what_is_missing_is_not_made_to_be_gone),
+	        CHAIN_TEST(attacks_on_a_range_are_found),
+	        CHAIN_TEST(a_crash_while_compacting_loses_nothing),
+	        CHAIN_TEST(a_lost_catalog_learns_a_range),
+	        CHAIN_TEST(an_older_catalog_learns_a_range),
+	        CHAIN_TEST(a_link_binds_what_is_from_before),
+	        CHAIN_TEST(what_was_made_while_signing_was_off_is_named),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
