@@ -119,7 +119,7 @@ static bool is_left_over(const struct compacting *x, int64_t sequence)
 	return x->newest.place.sequence && sequence <= x->newest.to && !newest_keeps(x, sequence);
 }
 
-/* What the store does not let go (a lock, no right to remove) is asked for again the next time. */
+/* A locked link goes from sight alone: a bucket with locks keeps versions, and this one lies behind a marker until its lock ends. Whatever the store does not let go is asked for again the next time. */
 static int remove_links(struct compacting *x, const int64_t *sequences, size_t count, uint64_t *removed,
                         struct error *err)
 {
