@@ -22,6 +22,7 @@
 #include <keepfs/base/zone.h>
 #include <keepfs/policy/retention.h>
 #include <keepfs/store.h>
+#include <stdatomic.h>
 
 struct catalog;
 struct lease;
@@ -63,6 +64,8 @@ struct artifact_events {
 	void (*marked)(void *arg, const char *path);
 	/* What its store did not give was read from a replica; at most once for each time somebody opened it. */
 	void (*read_elsewhere)(void *arg, const struct artifact_spared *what);
+	/* It is listed as before, and has other objects in the store (artifact_rewrap()). */
+	void (*rewrapped)(void *arg, const struct manifest *m);
 	void *arg;
 	struct artifact_events *next; /* the repository's */
 };
@@ -159,7 +162,8 @@ int artifact_lock_terms(struct store *store, struct retention_lock_terms *ret, s
 struct artifact_lock_order {
 	const struct retention_rules *rules;
 	const struct zone *zone;
-	bool forever; /* it is kept for ever, whatever the rules say */
+	bool forever;        /* it is kept for ever, whatever the rules say */
+	int64_t host_now_us; /* this host's clock; 0: as it is now */
 };
 /** ARTIFACT_LOCK_DOUBTFUL - it is locked, but only for lock_min. */
 #define ARTIFACT_LOCK_DOUBTFUL 1
@@ -167,7 +171,7 @@ struct artifact_lock_order {
  * artifact_lock_at_birth() - lock all objects of @m, which is whole, has its tiers, and is about to be published
  *
  * Sets @m->locked_until_us and lock_mode, with which artifact_publish() locks the manifest as well. Return: 0, also when nothing is locked in its
- * store; ARTIFACT_LOCK_DOUBTFUL: its time cannot be right (@err says why); -EBADMSG: an object of it is not what it was any more, so it must not be
+ * store; ARTIFACT_LOCK_DOUBTFUL: its time cannot be right, by neither clock (@err says why); -EBADMSG: an object of it is not what it was any more, so it must not be
  * published; another negative errno: it could not be locked, @m->lock_wanted_us is set, and when it is published the tidier tries again.
  */
 int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_order *order,
@@ -225,6 +229,14 @@ int artifact_keep(struct repository *repo, uint64_t ino, int64_t run_id, const c
                   struct error *err);
 /** artifact_let_go() - of that run; one that was not kept is left alone. */
 void artifact_let_go(struct repository *repo, uint64_t ino, int64_t run_id);
+/**
+ * artifact_open_begin() - somebody is about to ask the catalog where the bytes of @ino are, and to read them
+ *
+ * It keeps nobody from removing the artifact. But objects that it had before it was rewrapped stay until artifact_open_end(), called as often. Any
+ * thread; does not block.
+ */
+void artifact_open_begin(struct repository *repo, uint64_t ino);
+void artifact_open_end(struct repository *repo, uint64_t ino);
 
 /** ARTIFACT_DAMAGED - it is there, but not whole. */
 #define ARTIFACT_DAMAGED 2
@@ -269,6 +281,44 @@ int artifact_see_clock(struct repository *repo, const struct artifact_time *time
 int artifact_check_clock(struct repository *repo, const struct artifact_time *time, struct error *err);
 /** artifact_trust_clock() - somebody says that it is right, whatever was seen before. */
 int artifact_trust_clock(struct repository *repo, const struct artifact_time *time, struct error *err);
+
+struct age_recipients;
+/** struct artifact_rewrap - how one is rewrapped; all borrowed. */
+struct artifact_rewrap {
+	const struct age_recipients *recipients; /* for whom it is encrypted from now on */
+	uint64_t part_bytes; /* of the first parts, at least; more where an object is so large */
+	unsigned max_parts;  /* 0: the store's */
+	int64_t run_id;      /* for which it is kept meanwhile; not 0 */
+	struct cancel *cancel;
+	/* Live counts, which may be NULL: what was read of its old objects, what the store has taken or copied by itself, what was read back of the new ones. */
+	atomic_uint_least64_t *read_bytes, *sent_bytes, *verified_bytes;
+	bool no_copying; /* nothing is copied by the store itself; also out: it was found out that it cannot */
+	/* Out: */
+	uint64_t copied_bytes; /* of objects that the store has copied by itself, but for their beginning */
+	bool is_waiting;       /* old objects are still there, and are removed when that is possible */
+	char why[512];         /* they are there */
+};
+/** artifact_is_encrypted_for() - does @encrypted_to, as manifests have it, name exactly the recipients @r? The order does not count. Of a passphrase it cannot
+ * tell which one it was. Pure. */
+bool artifact_is_encrypted_for(const char *encrypted_to, const struct age_recipients *r);
+/**
+ * artifact_rewrap() - give the encrypted artifact @ino other recipients: new objects with another header, and the same file keys and encrypted bytes
+ *
+ * All objects of it get keys of the next generation, are read back, and checked against the checksums of the old ones; then a manifest that names them takes
+ * the place of the old one, and is signed and told of in the chain where the old one was signed; then the old objects are removed. So at each moment the store has
+ * one of the two whole, and artifact_recover() clears away what a crash leaves of the other. Name, times, sizes and checksums of what users read stay. Old objects
+ * that somebody is reading, or that the store has locked, are removed by the tidier when that has ended; new ones are locked for as long.
+ *
+ * Blocks on the store. Its memory is a pool of its own, of four parts and stream_readback()'s share. -ENOKEY (ERROR_DENIED): this host has no identity that opens it; -EINVAL (ERROR_USAGE): it is not encrypted; -EBUSY: it is being removed, or
+ * rewrapped; -EBADMSG (ERROR_CORRUPT): the store does not hold it as it was sent. On failure it is as it was.
+ */
+int artifact_rewrap(struct repository *repo, uint64_t ino, struct artifact_rewrap *how, struct error *err);
+/** artifact_remove_old_objects() - @store has what @m, which was put there, names: remove what it has beside of earlier generations. For whoever copies what was rewrapped. A
+ * store that has locked them keeps them: 0. */
+int artifact_remove_old_objects(struct store *store, const struct store_call *call, const struct manifest *m,
+                                struct error *err);
+/** artifact_is_as_listed() - has the catalog the objects of @m? False also when it is not listed. */
+bool artifact_is_as_listed(const struct repository *repo, const struct manifest *m);
 
 struct artifact_recovery {
 	unsigned adopted;   /* whole artifacts whose row was missing */

@@ -71,6 +71,18 @@ int chain_sign(struct chain *c, const struct chain_at *at, struct manifest *m, s
  * @run_id: of an artifact that may be from before the chain, and is not signed; 0: it is none. Can be repeated after a failure. */
 int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum link_type how,
               int64_t run_id, struct error *err);
+/** chain_has_key() - is there a key that signs? Of NULL: no. */
+bool chain_has_key(struct chain *c);
+/**
+ * chain_sign_again() - append the signed text of @m, whose manifest is in the store, and is to be replaced by this one under its path and its number
+ *
+ * 0; 1: it has no number, since it is from before the chain: @text is as it was; -ENOKEY (ERROR_USAGE): it is signed, and there is no key here. The catalog is left alone:
+ * chain_rewritten() tells that, behind the manifest.
+ */
+int chain_sign_again(struct chain *c, struct manifest *m, struct str *text, struct error *err);
+/** chain_rewritten() - the store has @m now (as decoded, or signed again) in place of another one of its number: write the link that says so, unless that was done.
+ * Can be repeated after a failure, and after a crash. */
+int chain_rewritten(struct chain *c, const struct chain_at *at, const struct manifest *m, struct error *err);
 /** chain_finish_waiting() - put what was given out, and is not there yet. */
 int chain_finish_waiting(struct chain *c, const struct chain_at *at, struct error *err);
 /** chain_learn() - read the links that the store has behind the last one that the catalog knows. Links that nobody can be believed to have signed are passed over and

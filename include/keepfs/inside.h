@@ -56,6 +56,8 @@ DEFINE_CLEANUP(inside, struct inside *, inside_free)
 void inside_tidy(struct inside *in);
 /** inside_forget_dump() - a dump was removed: what is kept of it goes. */
 void inside_forget_dump(struct inside *in, uint64_t artifact_ino);
+/** inside_drop_dump() - its objects in the store are other ones now: whoever opens it from here on looks for them, and who has it open reads on from the old ones. */
+void inside_drop_dump(struct inside *in, uint64_t artifact_ino);
 
 /**
  * inside_open() - the contents of the dump @artifact_ino (catalog_entry.ino of a CATALOG_ARTIFACT)

@@ -140,10 +140,22 @@ struct store_features {
 	int64_t lock_min_us, lock_max_us;
 	/* The store's own clock as of now, by its last answer; 0: it has none, or did not answer yet. Locks end by it. */
 	int64_t clock_us;
+	/* By how much that may be behind: how long that answer took, and what a second has. */
+	int64_t clock_error_us;
 	/* What this place keeps less well than others, for people; "" when nothing is known. */
 	char weaker[STORE_NOTE_BYTES];
 	/* What was deleted, and is still stored, as far as this process knows; "" when nothing is. */
 	char left[STORE_NOTE_BYTES];
+};
+
+/** store_clock_ahead_us() - by how much the store's clock is ahead of this host's for sure, which shows @now_us; negative: it is behind; 0: they may show the same, or it has none. */
+int64_t store_clock_ahead_us(const struct store_features *f, int64_t now_us);
+/** STORE_CLOCKS_DIFFER_US - what is worth a word to people: S3 takes no request of a clock that is off by a quarter of an hour. */
+#define STORE_CLOCKS_DIFFER_US (INT64_C(60) * 1000000)
+/** struct store_range - bytes of an object that is there. */
+struct store_range {
+	const char *key;
+	uint64_t offset, bytes; /* @bytes: 1 or more */
 };
 
 struct store;
@@ -208,6 +220,9 @@ struct store_ops {
 	void (*upload_announce)(struct store_upload *, unsigned number, uint64_t bytes);
 	int (*upload_part)(struct store_upload *, const struct store_call *, unsigned number,
 	                   const struct iovec *, int count, struct store_part *, struct error *);
+	/* NULL: the store does not copy by itself. */
+	int (*upload_copy)(struct store_upload *, const struct store_call *, unsigned number,
+	                   const struct store_range *, struct store_part *, struct error *);
 	int (*upload_complete)(struct store_upload *, const struct store_call *, const struct store_part *,
 	                       size_t count, struct error *);
 	const char *(*upload_id)(const struct store_upload *);
@@ -287,6 +302,13 @@ void store_upload_announce(struct store_upload *up, unsigned number, uint64_t by
 /** store_upload_part() - send one part; the same number again replaces it. Any thread, several at once. */
 int store_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
                       const struct iovec *iov, int count, struct store_part *ret_part, struct error *err);
+/**
+ * store_upload_copy() - part @number becomes a range of another object of the same store, which the store copies by itself
+ * Sizes are bound as those of sent parts. What was copied is not checked: read it back. Return: 0; -ENOENT: there is no such object; -ENOTSUP: the store does not do that,
+ * and the caller sends the bytes. A server that does not know it may also fail in its own way, or make a part of something else.
+ */
+int store_upload_copy(struct store_upload *up, const struct store_call *call, unsigned number,
+                      const struct store_range *from, struct store_part *ret_part, struct error *err);
 /**
  * store_upload_complete() - make the object of @parts, in ascending order of number; at least one
  * Frees nothing. No part call may be running. List every part that was sent: what is done with others is the

@@ -21,6 +21,13 @@ extern const struct make_kind use_verify;
 extern const struct make_kind use_replicate;
 
 /**
+ * use_rewrap - encrypted backups get the recipients that the configuration names now (artifact_rewrap())
+ * Words: backups, jobs, directories, or "all". Pairs: plan=yes (only says what would be done), again=yes (also those that have these recipients: the passphrase is
+ * another one). Needs an identity, but for a plan.
+ */
+extern const struct make_kind use_rewrap;
+
+/**
  * use_restore - bring dumps back into databases
  * Words: backups, or directories (what was made last in each); or none, with run=17 (all that a run has made, in its order). "forget": what
  * earlier restores have left is settled. Pairs: docs/man/keepfs.1.scd, RESTORE.
@@ -75,6 +82,15 @@ struct use_scrub *use_scrub_free(struct use_scrub *s);
  * Two of one name are never at work at once. Pure. */
 char *use_name(const struct make_kind *work, const struct command_line *line);
 
+/**
+ * use_fix_backups() - a command for control/@file in which each backup has its own name: what "latest", or a directory, stands for now
+ * @ret_text: heap; as @text where nothing stands for something else
+ * @told: appended: "full/latest.dump is backups/full/20261120T020000Z.dump", a line for each
+ *
+ * -EINVAL (ERROR_USAGE): it cannot be taken apart, or names what can be known later alone. Names that lead nowhere stay, for the command to refuse.
+ */
+int use_fix_backups(struct catalog *catalog, const char *file, const char *text, char **ret_text,
+                    struct str *told, struct error *err);
 /** use_has_password() - does a command name a server with a password, or hold one in another way? It is refused, since commands are in the
  * history and the audit; and must not be written there. Pure. */
 bool use_has_password(const char *text);

@@ -140,6 +140,18 @@ struct artifact_proofs_turn {
  * artifact_settle_locks(). */
 int artifact_lock_proofs(struct repository *repo, const struct store_call *call,
                          struct artifact_proofs_turn *turn, struct error *err);
+/** artifact_tell_rewrapped() - have all events told. */
+void artifact_tell_rewrapped(const struct repository *repo, const struct manifest *m);
+/** artifact_settle_rewraps() - what a crash, or a store that did not answer, has left of artifacts that were rewrapped is brought to one of its two ends, and old objects are
+ * removed as far as that is possible now. *@ret_left: something failed, and is tried again; what is in use, or locked, is not counted. */
+int artifact_settle_rewraps(struct repository *repo, const struct store_call *call, bool *ret_left,
+                            struct error *err);
+/** artifact_stored_lock() - how the store has locked @path, by its manifest; all zero where nothing is ever locked. Fills in the present lock terms of the store. */
+int artifact_stored_lock(struct repository *repo, struct store *store, const struct store_call *call,
+                         const char *path, struct store_lock *ret, struct error *err);
+/** artifact_hold_objects() - set the legal hold of all objects of @m but its manifest. */
+int artifact_hold_objects(struct store *store, const struct store_call *call, const struct manifest *m,
+                          struct error *err);
 /** artifact_follow_hold() - a hold was set or has ended: the legal hold of its objects follows. What fails is logged, and the tidier's. */
 void artifact_follow_hold(struct repository *repo, uint64_t ino, const char *path);
 /** artifact_check_unlocked() - may the store delete @path now? A legal hold that nobody wants any more is taken off. -EPERM, with the
@@ -164,6 +176,12 @@ void artifact_left(struct repository *repo);
  * somebody does already. */
 int artifact_claim_removal(struct repository *repo, uint64_t ino, const char *path, struct error *err);
 void artifact_end_claim(struct repository *repo, uint64_t ino);
+/** artifact_claim_rewrap() - artifact_keep() for the one run that rewraps @ino; -EBUSY: another one does, or it is being removed. */
+int artifact_claim_rewrap(struct repository *repo, uint64_t ino, int64_t run_id, const char *path,
+                          struct error *err);
+/** artifact_claim_old_objects() - artifact_claim_removal() of what @ino had before it was rewrapped; false: somebody may still read it, and the tidier is told
+ * when that has ended. */
+bool artifact_claim_old_objects(struct repository *repo, uint64_t ino);
 
 /** artifact_removal_begin(), artifact_removal_end() - between them the caller removes artifact @ino, goes on with that, or
  * brings it back, and whoever would try the same leaves it alone: when one of two has ended a removal, the name may be used

@@ -134,12 +134,17 @@ static int remove_all_below(struct store *store, const struct store_call *call, 
 static int remove_beside_manifest(struct store *store, const struct store_call *call, const char *path,
                                   struct error *err)
 {
-	char *key;
-	int r = 0;
+	_cleanup(free) char *prefix = mem_printf("manifests/%s.", path);
+	_cleanup(listing) struct listing l = {.store = store, .call = call, .prefix = prefix};
+	const struct store_object *object;
+	int r;
 
-	for (unsigned i = 0; r == 0 && (key = manifest_beside_key(path, i)); i++) {
-		r = store_remove(store, call, key, err);
-		free(key);
+	while ((r = listing_peek(&l, &object, err)) == 0 && object) {
+		if (manifest_is_beside(object->key, path))
+			r = store_remove(store, call, object->key, err);
+		if (r < 0)
+			break;
+		listing_pop(&l);
 	}
 	return r;
 }

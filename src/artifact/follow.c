@@ -13,6 +13,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/compare.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/rewraps.h>
 #include <keepfs/catalog/runs.h>
 
 char *artifact_path_of_mark(const char *key)
@@ -47,12 +48,25 @@ static bool is_the_same(struct repository *repo, const struct manifest *m)
 	       str_equal(known.sha256, m->sha256);
 }
 
+/* It is what it was; but another keepfs may have rewrapped it. */
+static int take_other_objects(struct repository *repo, const struct manifest *m, struct error *err)
+{
+	int r;
+
+	if (artifact_is_as_listed(repo, m))
+		return 0;
+	r = catalog_relist_artifact(repo->catalog, m, err);
+	if (r == 0)
+		artifact_tell_rewrapped(repo, m);
+	return r;
+}
+
 static int list_made(struct repository *repo, const struct manifest *m, struct error *err)
 {
 	int r;
 
 	if (is_the_same(repo, m))
-		return 0;
+		return take_other_objects(repo, m, err);
 	r = artifact_forget(repo, ino_of_artifact(m->path), err);
 	if (r == 0)
 		r = drop_old_row(repo, m, err);

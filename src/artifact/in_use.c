@@ -3,6 +3,9 @@
  * What is in use stays: a restore would break off in the middle when its backup went. Who reads is entered here before he looks whether it
  * is there, and who removes before he hides it; both under one lock, so one of the two finds the other. It is in memory alone, as those who
  * read end with the process.
+ *
+ * Whoever just has something open (a file of the mount) keeps nobody from removing it. But its old objects stay as long as he may read them when
+ * it has got new ones (rewrap.c).
  */
 #include "artifact_private.h"
 
@@ -11,13 +14,17 @@
 
 #include <keepfs/base/mem.h>
 
-#define REMOVAL 0 /* in place of a run's number */
+#define REMOVAL 0  /* in place of a run's number */
+#define OPENED  -1 /* likewise */
+
+static const char REWRAPPED[] = "rewrapped";
 
 struct artifact_use {
 	uint64_t ino;
 	int64_t run_id;
 	const char *doing; /* static */
 	unsigned count;
+	bool is_awaited; /* somebody wants to know when it ends */
 	struct artifact_use *next;
 };
 
@@ -36,7 +43,7 @@ static const struct artifact_use *find_reader(const struct repository *repo, uin
 {
 	const struct artifact_use *use = repo->in_use;
 
-	while (use && (use->ino != ino || use->run_id == REMOVAL))
+	while (use && (use->ino != ino || use->run_id == REMOVAL || use->run_id == OPENED))
 		use = use->next;
 	return use;
 }
@@ -55,15 +62,19 @@ static void add_use(struct repository *repo, uint64_t ino, int64_t run_id, const
 static void drop_use(struct repository *repo, uint64_t ino, int64_t run_id)
 {
 	struct artifact_use **at, *use;
+	bool is_awaited = false;
 
 	pthread_mutex_lock(&in_use_lock);
 	at = find_use(repo, ino, run_id);
 	use = *at;
 	if (use && --use->count == 0) {
 		*at = use->next;
+		is_awaited = use->is_awaited;
 		free(use);
 	}
 	pthread_mutex_unlock(&in_use_lock);
+	if (is_awaited)
+		artifact_left(repo);
 }
 
 int artifact_keep(struct repository *repo, uint64_t ino, int64_t run_id, const char *doing, struct error *err)
@@ -83,6 +94,24 @@ int artifact_keep(struct repository *repo, uint64_t ino, int64_t run_id, const c
 void artifact_let_go(struct repository *repo, uint64_t ino, int64_t run_id)
 {
 	drop_use(repo, ino, run_id);
+}
+
+/* Two that would give one artifact other objects would take each other's for old ones. */
+int artifact_claim_rewrap(struct repository *repo, uint64_t ino, int64_t run_id, const char *path,
+                          struct error *err)
+{
+	const struct artifact_use *other = NULL;
+
+	pthread_mutex_lock(&in_use_lock);
+	for (const struct artifact_use *use = repo->in_use; use; use = use->next)
+		if (use->ino == ino && (use->run_id == REMOVAL || use->doing == REWRAPPED))
+			other = use;
+	if (!other)
+		add_use(repo, ino, run_id, REWRAPPED);
+	pthread_mutex_unlock(&in_use_lock);
+	return other ? error_set(err, ERROR_CONFLICT, EBUSY,
+	                         "%s is being removed or rewrapped at this moment: try again later", path)
+	             : 0;
 }
 
 int artifact_claim_removal(struct repository *repo, uint64_t ino, const char *path, struct error *err)
@@ -106,4 +135,33 @@ int artifact_claim_removal(struct repository *repo, uint64_t ino, const char *pa
 void artifact_end_claim(struct repository *repo, uint64_t ino)
 {
 	drop_use(repo, ino, REMOVAL);
+}
+
+void artifact_open_begin(struct repository *repo, uint64_t ino)
+{
+	pthread_mutex_lock(&in_use_lock);
+	add_use(repo, ino, OPENED, NULL);
+	pthread_mutex_unlock(&in_use_lock);
+}
+
+void artifact_open_end(struct repository *repo, uint64_t ino)
+{
+	drop_use(repo, ino, OPENED);
+}
+
+bool artifact_claim_old_objects(struct repository *repo, uint64_t ino)
+{
+	bool is_used = false;
+
+	pthread_mutex_lock(&in_use_lock);
+	for (struct artifact_use *use = repo->in_use; use; use = use->next) {
+		if (use->ino != ino)
+			continue;
+		use->is_awaited = use->run_id != REMOVAL;
+		is_used = true;
+	}
+	if (!is_used)
+		add_use(repo, ino, REMOVAL, NULL);
+	pthread_mutex_unlock(&in_use_lock);
+	return !is_used;
 }

@@ -19,6 +19,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/stores.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/store/proof.h>
 
 #define FEW     32  /* objects for which no threads are started */
@@ -139,6 +140,12 @@ int artifact_lock_objects(struct store *store, const struct store_call *call, co
 	return lock_or_hold_objects(store, call, m, lock, false, err);
 }
 
+int artifact_hold_objects(struct store *store, const struct store_call *call, const struct manifest *m,
+                          struct error *err)
+{
+	return lock_or_hold_objects(store, call, m, NULL, true, err);
+}
+
 /* With what lies beside the manifest, and at last that. */
 static int lock_or_hold_all(struct store *store, const struct store_call *call, const struct manifest *m,
                             const struct store_lock *lock, bool hold, struct error *err)
@@ -189,6 +196,25 @@ static int tell_doubt(const struct manifest *m, const struct retention_lock_term
 	return ARTIFACT_LOCK_DOUBTFUL;
 }
 
+/* The bounds of one that is about to be published. Return: as artifact_lock_terms(). */
+static int terms_at_birth(struct store *store, const struct artifact_lock_order *order,
+                          struct retention_lock_terms *ret, struct error *err)
+{
+	int64_t now_us = order->host_now_us ? order->host_now_us : clock_now_us();
+	struct store_features f = {0};
+	int r = artifact_lock_terms(store, ret, err);
+
+	if (r <= 0)
+		return r;
+	r = store_features(store, &f, err);
+	if (r < 0)
+		return r;
+	ret->forever = order->forever;
+	ret->at_birth = true;
+	ret->ahead_s = store_clock_ahead_us(&f, now_us) / US_PER_S;
+	return 1;
+}
+
 int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_order *order,
                            struct manifest *m, struct cancel *cancel, struct error *err)
 {
@@ -203,11 +229,9 @@ int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_o
 	int r = repository_store_of(repo, m->path, &store, err);
 
 	if (r == 0)
-		r = artifact_lock_terms(store, &terms, err);
+		r = terms_at_birth(store, order, &terms, err);
 	if (r <= 0)
 		return r;
-	terms.forever = order->forever;
-	terms.at_birth = true;
 	retention_lock_of(order->rules, order->zone, &born, &terms, &until);
 	r = artifact_lock_of(store, ARTIFACT_LOCK_BACKUP, until.until_s * US_PER_S, &lock, err);
 	if (r <= 0)
@@ -257,6 +281,20 @@ static int look_at_lock(struct lock_look *l, struct error *err)
 	/* A store that has none: what a manifest says was true where it was copied from. */
 	if (r == -ENOTSUP || (r < 0 && err->errnum == EOPNOTSUPP))
 		r = 0;
+	return r;
+}
+
+int artifact_stored_lock(struct repository *repo, struct store *store, const struct store_call *call,
+                         const char *path, struct store_lock *ret, struct error *err)
+{
+	struct lock_look l = {
+	        .repo = repo, .call = call, .ino = ino_of_artifact(path), .path = path, .store = store};
+	int r;
+
+	catalog_lock_of(repo->catalog, l.ino, &l.known);
+	r = look_at_lock(&l, err);
+	if (r == 0)
+		*ret = l.there;
 	return r;
 }
 

@@ -310,10 +310,11 @@ static void tell_lone(struct rebuild *rb)
  * foreign. */
 static void skip_other(struct rebuild *rb, const char *key)
 {
-	size_t len = strlen(key);
+	_cleanup(free) char *first = manifest_key_of_generation(key, 1);
+	size_t len = strlen(first);
 
-	len -= str_ends(key, MANIFEST_SEALED_SUFFIX) ? strlen(MANIFEST_SEALED_SUFFIX) : 0;
-	while (len > 0 && key[len - 1] != '.')
+	len -= str_ends(first, MANIFEST_SEALED_SUFFIX) ? strlen(MANIFEST_SEALED_SUFFIX) : 0;
+	while (len > 0 && first[len - 1] != '.')
 		len--;
 	if (rb->lone && len > 0 && strncmp(rb->lone, key, len) == 0)
 		return;

@@ -413,6 +413,19 @@ static int settle_marks(struct settling *s)
 	return 0;
 }
 
+static int settle_rewraps(struct settling *s)
+{
+	struct error err = {0};
+	bool left = false;
+	int r = artifact_settle_rewraps(s->repo, &s->call, &left, &err);
+
+	if (r < 0)
+		log_warning("what was rewrapped could not be looked at: %s", err.message);
+	if (r < 0 || left)
+		s->counts->left++;
+	return 0;
+}
+
 struct settling_chains {
 	struct settling *s;
 	bool learns; /* an older catalog may have been put back */
@@ -482,7 +495,9 @@ static int settle_leftovers(struct settling *s, const struct leftovers *tombs,
 	r = settle_all(s, tombs, settle_tomb, err);
 	if (r == 0)
 		r = settle_all(s, intents, settle, err);
-	return r < 0 ? r : settle_marks(s);
+	if (r == 0)
+		r = settle_marks(s);
+	return r < 0 ? r : settle_rewraps(s);
 }
 
 int artifact_recover(struct repository *repo, struct artifact_recovery *ret, struct error *err)

@@ -26,6 +26,11 @@ int64_t clock_mono_us(void)
 	return read_clock_us(CLOCK_MONOTONIC);
 }
 
+int64_t clock_boot_us(void)
+{
+	return read_clock_us(CLOCK_BOOTTIME);
+}
+
 int64_t clock_mono_ms(void)
 {
 	return clock_mono_us() / 1000;

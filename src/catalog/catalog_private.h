@@ -16,6 +16,7 @@
  *   runs.c, targets.c      the history
  *   rebuild.c, known.c     the frame in which all artifacts are listed anew; what of them no manifest tells
  *   replicas.c             what further stores have of artifacts
+ *   rewraps.c              artifacts that get other objects
  *   records.c              what leaves the catalog for the store
  *   compare.c              what the catalog and the store have different
  *   copy.c, copy_make.c    the copy for the store; copy_file.c, restored.c: a catalog that is made from one

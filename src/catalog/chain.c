@@ -128,11 +128,20 @@ static int drop_links_of(struct connection *c, uint64_t store, const char *path)
 	return db_run(c, sql, VALUES(ino_value(store), ino_value(ino_of_artifact(path)), text_value(path)));
 }
 
+static int note_rewritten(struct connection *c, uint64_t store, const struct chain_place *place)
+{
+	static const char sql[] = "UPDATE chain_link SET hash = ?3 WHERE store = ?1 AND sequence = ?2";
+
+	return db_run(c, sql, VALUES(ino_value(store), int_value(place->sequence), text_value(place->hash)));
+}
+
 static int take_given(struct connection *c, uint64_t store, struct catalog_chain *at,
                       const struct catalog_chain_given *given)
 {
 	int r = given->ends ? drop_links_of(c, store, given->ends) : 0;
 
+	if (r == 0 && given->rewritten)
+		r = note_rewritten(c, store, given->rewritten);
 	if (r == 0)
 		r = write_link(c, store, &given->place, given->path, given->body);
 	if (r < 0)

@@ -958,6 +958,15 @@ const char *const migrations[] = {
         "CREATE TRIGGER copy_tree_changed AFTER UPDATE OF state ON replica WHEN NEW.state = 0 BEGIN"
         " DELETE FROM copy_tree WHERE store = OLD.store AND path = OLD.path; END;",
 
+        /* Artifacts that get, or got, other objects, and whose objects that their manifest does not name are to be removed: keepfs/catalog/rewraps.h. */
+        "CREATE TABLE rewrap ("
+        " ino INTEGER PRIMARY KEY," /* of the artifact */
+        " path TEXT NOT NULL,"
+        " since_us INTEGER NOT NULL,"
+        " until_us INTEGER NOT NULL DEFAULT 0," /* the store does not let them go before; 0: not known */
+        " why TEXT NOT NULL DEFAULT ''"         /* they are still there */
+        ") STRICT;",
+
         /* What links say of manifests that are not signed, and up to which number a chain is compacted: keepfs/catalog/chain.h. */
         "CREATE TABLE chain_unsigned ("
         " store INTEGER NOT NULL,"

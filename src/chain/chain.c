@@ -353,3 +353,86 @@ int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum
 		r = chain_finish_waiting(c, at, err);
 	return r == 0 && is_unsigned ? catalog_unsigned_gone(c->catalog, at->id, path, run_id, err) : r;
 }
+
+bool chain_has_key(struct chain *c)
+{
+	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
+
+	return keys && keys->key;
+}
+
+int chain_sign_again(struct chain *c, struct manifest *m, struct str *text, struct error *err)
+{
+	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
+
+	if (!m->chain.sequence)
+		return 1;
+	if (!keys || !keys->key)
+		return error_set(
+		        err, ERROR_USAGE, ENOKEY,
+		        "%s: its manifest is signed, and this host has no key to sign another one with: set [keepfs] signing_key_file",
+		        m->path);
+	manifest_encode(m, text);
+	sign_hash(text->data, text->len, m->chain.hash);
+	sign_make(keys->key, text->data, text->len, &m->signature);
+	signature_append(text, &m->signature, NULL);
+	m->is_proven = true;
+	return 0;
+}
+
+struct rewriting {
+	struct making making;
+	const struct manifest *m;
+	char before[SHA256_HEX_BYTES]; /* the hash that the catalog knows; "": it knows none */
+};
+
+static void see_hash(void *arg, int64_t sequence, const char *hash)
+{
+	struct rewriting *w = arg;
+
+	if (sequence == w->m->chain.sequence)
+		str_copy(w->before, sizeof(w->before), hash);
+}
+
+static int make_rewritten(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+                          struct error *err)
+{
+	struct rewriting *w = arg;
+
+	place_behind(at, &ret->place);
+	ret->rewritten = &w->m->chain;
+	write_body(&w->making, ret, false);
+	return 0;
+}
+
+static int give_rewritten(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
+                          struct rewriting *w, struct error *err)
+{
+	struct link_entry *e = link_add(&w->making.link, w->m->path);
+	int r;
+
+	e->sequence = w->m->chain.sequence;
+	str_copy(e->hash, sizeof(e->hash), w->before);
+	str_copy(e->now, sizeof(e->now), w->m->chain.hash);
+	r = chain_make_ready(c, at, keys, err);
+	return r < 0 ? r : catalog_chain_give(c->catalog, at->id, make_rewritten, w, err);
+}
+
+int chain_rewritten(struct chain *c, const struct chain_at *at, const struct manifest *m, struct error *err)
+{
+	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
+	struct rewriting w = {.making = {.keys = keys, .link = {.type = LINK_REWRITTEN}}, .m = m};
+	int r;
+
+	if (!keys || !keys->key)
+		return 0;
+	if (!m->chain.sequence)
+		return chain_name_again(c, at, keys, m->path, err);
+	r = catalog_chain_links_of(c->catalog, at->id, m->path, see_hash, &w);
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (w.before[0] && strcmp(w.before, m->chain.hash) != 0)
+		r = give_rewritten(c, at, keys, &w, err);
+	making_finish(&w.making);
+	return r < 0 ? r : chain_finish_waiting(c, at, err);
+}

@@ -95,7 +95,8 @@ void check_run(const struct conf *conf, struct store *store, const struct error 
 
 	*ret = (struct check_result){0};
 	probe_store(&p, &conf->store, store, store_err);
-	probe_lock(&p, &conf->store, store);
+	probe_clock(&p, store);
+	probe_locks(&p, conf, store);
 	probe_replicas(&p, conf);
 	probe_catalog(&p, conf);
 	probe_signing(&p, conf);

@@ -22,8 +22,10 @@ struct catalog;
 
 void probe_store(struct probe *p, const struct conf_store *conf, struct store *store,
                  const struct error *store_err);
-/** probe_lock() - with [store] object_lock: does the bucket keep locks? Nothing where none are asked for. */
-void probe_lock(struct probe *p, const struct conf_store *conf, struct store *store);
+/** probe_locks() - does the bucket of [store], and that of each [store NAME], keep locks, where object_lock asks for them? */
+void probe_locks(struct probe *p, const struct conf *conf, struct store *store);
+/** probe_clock() - does the store's clock, as it was heard of last, show what this host's does? Nothing when it does. */
+void probe_clock(struct probe *p, struct store *store);
 /** probe_replicas() - the stores that have copies. */
 void probe_replicas(struct probe *p, const struct conf *conf);
 /** make_directory_command() - heap: the command that makes a directory for the user that this process runs as. */

@@ -5,7 +5,9 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/report/health.h>
 #include <keepfs/store/canary.h>
+#include <keepfs/stores.h>
 
 #include <errno.h>
 #include <string.h>
@@ -48,20 +50,59 @@ static void describe_locks(const struct conf_store *conf, const struct store_loc
 		        (long long)tried->bucket.default_days);
 }
 
-void probe_lock(struct probe *p, const struct conf_store *conf, struct store *store)
+/* "object lock", or "object lock [store NAME]". */
+static void try_locks(struct probe *p, const char *name, const struct conf_store *conf, struct store *store)
 {
 	struct store_lock_tried tried = {0};
 	_cleanup(str) struct str text = {0};
 	_cleanup(free) char *fix = NULL;
 	struct error err = {0};
 
-	if (!store || conf->object_lock == STORE_LOCK_NONE)
-		return;
 	if (store_try_lock(store, LOCK_DEADLINE_MS, NULL, &tried, &err) == 0) {
 		describe_locks(conf, &tried, &text);
-		probe_add(p, true, CATALOG_PROBE_OBJECT_LOCK, "%s", str_text(&text));
+		probe_add(p, true, name, "%s", str_text(&text));
 		return;
 	}
 	fix = fix_lock(conf, &err);
-	probe_add_failure(p, CATALOG_PROBE_OBJECT_LOCK, fix, "%s", err.message);
+	probe_add_failure(p, name, fix, "%s", err.message);
+}
+
+static void try_named_locks(struct probe *p, struct stores *stores, const struct conf_named_store *named)
+{
+	_cleanup(free) char *name = mem_printf(CATALOG_PROBE_OBJECT_LOCK " [store %s]", named->name);
+	_cleanup(catalog_store) struct catalog_store at = {0};
+	_cleanup(store) struct store *store = NULL;
+	struct error err = {0};
+
+	stores_at_section(named, &at);
+	if (stores_open_at(stores, &at, &store, &err) < 0) {
+		probe_add(p, false, name, "%s", err.message);
+		return;
+	}
+	try_locks(p, name, &named->store, store);
+	probe_clock(p, store);
+}
+
+void probe_locks(struct probe *p, const struct conf *conf, struct store *store)
+{
+	_cleanup(stores) struct stores *stores =
+	        stores_new(&(struct stores_options){.conf = conf, .retry_deadline_ms = LOCK_DEADLINE_MS});
+
+	if (store && conf->store.object_lock != STORE_LOCK_NONE)
+		try_locks(p, CATALOG_PROBE_OBJECT_LOCK, &conf->store, store);
+	for (size_t i = 0; i < conf->store_count; i++)
+		if (conf->stores[i].store.object_lock != STORE_LOCK_NONE)
+			try_named_locks(p, stores, &conf->stores[i]);
+}
+
+void probe_clock(struct probe *p, struct store *store)
+{
+	struct store_features f = {0};
+	_cleanup(str) struct str differ = {0};
+
+	if (!store || store_features(store, &f, NULL) < 0)
+		return;
+	if (!clocks_differ_text(store_clock_ahead_us(&f, clock_now_us()), store->name, &differ))
+		return;
+	probe_add_failure(p, "clock", "timedatectl set-ntp true", "%s", str_text(&differ));
 }

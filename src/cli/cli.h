@@ -116,6 +116,7 @@ int cmd_erasures(const struct cli_options *options);
 int cmd_undelete(const struct cli_options *options);
 int cmd_drill(const struct cli_options *options);
 int cmd_replicate(const struct cli_options *options);
+int cmd_rewrap(const struct cli_options *options);
 int cmd_verify(const struct cli_options *options);
 int cmd_restore(const struct cli_options *options);
 int cmd_restore_tenant(const struct cli_options *options);

@@ -12,7 +12,9 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/use/erasures.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -340,6 +342,24 @@ static int open_diff(struct comparison *c, const struct cli_options *options, st
 	                 client_within_mount(conf->mountpoint, options->argv[1]), &c->diff, err);
 }
 
+/* Rows of people who were erased are in old backups, and so in what differs. */
+static void tell_erasures_of(struct comparison *c, enum diff_side side)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(str) struct str notice = {0};
+	const struct erasures_asked asked = {.conf = &c->looking.conf,
+	                                     .repository = &c->looking.repository,
+	                                     .cancel = &c->cancel,
+	                                     .m = &m};
+
+	if (catalog_manifest(c->looking.catalog, diff_backup(c->diff, side)->ino, &m) < 0 ||
+	    !erasures_append_notice(&asked, &notice))
+		return;
+	fputs("keepfs: ", stderr);
+	cli_put_line(stderr, str_text(&notice));
+	fputc('\n', stderr);
+}
+
 static int compare(struct comparison *c, const struct cli_options *options)
 {
 	struct error err = {0};
@@ -351,6 +371,8 @@ static int compare(struct comparison *c, const struct cli_options *options)
 		return cli_fail(&err);
 	if (options->schema)
 		return print_schema(c);
+	tell_erasures_of(c, DIFF_A);
+	tell_erasures_of(c, DIFF_B);
 	return options->argc == 3 ? comparison_print_rows(c, options->argv[2]) : print_summary(c);
 }
 

@@ -156,31 +156,85 @@ char *manifest_facts_key(const char *path)
 	return mem_printf(ROOT "%s" FACTS, path);
 }
 
+/* Generations: "T.dump.age", and when it was rewrapped "T.dump.r2.age", "T.dump.r3.age". Of what is not encrypted itself "T.dump.extents.r2". */
+
+/* Of a key without its ".age": how long it is without the mark of a generation, which is 1 where there is none. */
+static size_t unmarked_length(const char *key, size_t len, unsigned *ret_generation)
+{
+	size_t digits = len;
+	unsigned generation = 0;
+
+	*ret_generation = 1;
+	while (digits > 0 && key[digits - 1] >= '0' && key[digits - 1] <= '9')
+		digits--;
+	if (digits == len || len - digits > 9 || digits < 2 || key[digits] == '0' || key[digits - 1] != 'r' ||
+	    key[digits - 2] != '.')
+		return len;
+	for (size_t i = digits; i < len; i++)
+		generation = generation * 10 + (unsigned)(key[i] - '0');
+	if (generation < 2)
+		return len;
+	*ret_generation = generation;
+	return digits - 2;
+}
+
+static size_t unsealed_length(const char *key)
+{
+	size_t len = strlen(key);
+
+	return len - (str_ends(key, MANIFEST_SEALED_SUFFIX) ? strlen(MANIFEST_SEALED_SUFFIX) : 0);
+}
+
+unsigned manifest_key_generation(const char *key)
+{
+	unsigned generation;
+
+	(void)unmarked_length(key, unsealed_length(key), &generation);
+	return generation;
+}
+
+static char *mark_generation(const char *key, size_t len, unsigned generation)
+{
+	const char *sealed = key[unsealed_length(key)] ? MANIFEST_SEALED_SUFFIX : "";
+
+	return generation > 1 ? mem_printf("%.*s.r%u%s", (int)len, key, generation, sealed)
+	                      : mem_printf("%.*s%s", (int)len, key, sealed);
+}
+
+char *manifest_key_of_generation(const char *key, unsigned generation)
+{
+	unsigned had;
+
+	return mark_generation(key, unmarked_length(key, unsealed_length(key), &had), generation);
+}
+
+char *manifest_key_marked_again(const char *key, unsigned generation)
+{
+	return mark_generation(key, unsealed_length(key), generation);
+}
+
 static const char *const beside[] = {EXTENTS, INDEX, INDEX MANIFEST_SEALED_SUFFIX,
                                      FACTS MANIFEST_SEALED_SUFFIX};
 
-char *manifest_beside_key(const char *path, unsigned number)
-{
-	return number < ARRAY_SIZE(beside) ? mem_printf(ROOT "%s%s", path, beside[number]) : NULL;
-}
-
 bool manifest_is_beside(const char *key, const char *path)
 {
+	_cleanup(free) char *first = manifest_key_of_generation(key, 1);
 	size_t len = strlen(path);
 
-	if (!str_starts(key, ROOT) || strncmp(key + strlen(ROOT), path, len) != 0)
+	if (!str_starts(first, ROOT) || strncmp(first + strlen(ROOT), path, len) != 0)
 		return false;
-	key += strlen(ROOT) + len;
 	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
-		if (str_equal(key, beside[i]))
+		if (str_equal(first + strlen(ROOT) + len, beside[i]))
 			return true;
 	return false;
 }
 
 bool manifest_is_beside_any(const char *key)
 {
+	_cleanup(free) char *first = manifest_key_of_generation(key, 1);
+
 	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
-		if (str_ends(key, beside[i]))
+		if (str_ends(first, beside[i]))
 			return true;
 	return false;
 }

@@ -238,16 +238,18 @@ int manifest_load_extents(const char *source, const uint8_t *encoded, size_t len
 static void take_extents(struct decoding *parent, struct manifest *m)
 {
 	struct decoding d = decoding_of(parent, json_get(parent->object, "extents"));
-	_cleanup(free) char *text = NULL, *own_key = manifest_extents_key(m->path);
+	_cleanup(free) char *text = NULL, *own_key = manifest_extents_key(m->path), *first_key = NULL;
 	_cleanup(free) uint8_t *encoded = NULL;
 	size_t len = 0;
 
 	take_sha256(&d, "sha256", m->extents_sha256);
 	take_optional(&d, "object", &m->extents_key);
 	take_optional(&d, "table", &text);
+	if (m->extents_key)
+		first_key = manifest_key_of_generation(m->extents_key, 1);
 	if (m->extents_key && text)
 		refuse(&d, "extents", "names an object and holds a table as well");
-	else if (m->extents_key && strcmp(m->extents_key, own_key) != 0)
+	else if (m->extents_key && strcmp(first_key, own_key) != 0)
 		refuse(&d, "object", "of the extents is not the artifact's own");
 	else if (!m->extents_key && !text)
 		refuse(&d, "extents", "has neither a table nor an object");

@@ -491,6 +491,14 @@ char *s3xml_parse_complete_etag(const char *xml, size_t len)
 	return parse_field(xml, len, "CompleteMultipartUploadResult", "ETag", &problem);
 }
 
+char *s3xml_parse_copied_etag(const char *xml, size_t len)
+{
+	const char *problem;
+	_cleanup(free) char *etag = parse_field(xml, len, "CopyPartResult", "ETag", &problem);
+
+	return etag && *etag ? take_ptr(&etag) : NULL;
+}
+
 struct credentials_walk {
 	struct s3xml_credentials *out;
 	bool is_answer;

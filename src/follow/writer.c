@@ -190,8 +190,11 @@ int head_writer_new(struct repository *repo, struct store *store, struct head_wr
 
 	w->repo = repo;
 	w->store = store;
-	w->events = (struct artifact_events){
-	        .listed = head_on_listed, .removed = head_on_removed, .marked = head_on_marked, .arg = w};
+	w->events = (struct artifact_events){.listed = head_on_listed,
+	                                     .removed = head_on_removed,
+	                                     .marked = head_on_marked,
+	                                     .rewrapped = head_on_listed,
+	                                     .arg = w};
 	pthread_mutex_init(&w->lock, NULL);
 	clock_cond_init(&w->changed);
 	cancel_init(&w->cancel);

@@ -29,6 +29,7 @@ struct artifact_file {
 	struct handle base;
 	uint64_t size_bytes;
 	struct reader_file *file;
+	uint64_t artifact_ino;
 	struct catalog_audit reader; /* who opened it */
 	struct reader_file_stats stats;
 };
@@ -177,6 +178,7 @@ static void release_artifact_file(struct handle *h)
 	struct artifact_file *f = (struct artifact_file *)h;
 
 	reader_close(f->file, &f->stats);
+	artifact_open_end(h->fs->ctx.repository, f->artifact_ino);
 	if (h->fs->workers)
 		workers_add(h->fs->workers, note_reading, f);
 	else
@@ -201,11 +203,15 @@ struct stored_file {                   /* of a node */
 	struct manifest_object object;
 	struct manifest manifest; /* without files and objects */
 	struct store *store;
-	bool is_decrypted; /* what is read is not what is stored */
+	bool is_decrypted;            /* what is read is not what is stored */
+	struct repository *opened_in; /* artifact_open_end() is to be called; NULL: not */
+	uint64_t artifact_ino;
 };
 
 static void cleanup_stored_file(struct stored_file *s)
 {
+	if (s->opened_in)
+		artifact_open_end(s->opened_in, s->artifact_ino);
 	manifest_object_finish(&s->object);
 	manifest_finish(&s->manifest);
 	store_free(s->store);
@@ -215,8 +221,12 @@ static int find_stored_file(struct fs *fs, const struct node *node, const char *
                             struct error *err)
 {
 	struct catalog *catalog = fs->ctx.repository->catalog;
-	int r = catalog_object(catalog, node->ino, &ret->object);
+	int r;
 
+	ret->opened_in = fs->ctx.repository;
+	ret->artifact_ino = node->entry.artifact_ino;
+	artifact_open_begin(ret->opened_in, ret->artifact_ino);
+	r = catalog_object(catalog, node->ino, &ret->object);
 	if (r == 0)
 		r = catalog_file_sha256(catalog, node->ino, ret->sha256);
 	if (r == -ENOENT || (r == 0 && !sealed_is_known(&ret->object)))
@@ -258,6 +268,9 @@ int artifact_handle_open(struct fs *fs, const struct node *node, const struct re
 		free(f);
 		return r;
 	}
+	/* The caller has it open, too, until this is done. */
+	f->artifact_ino = node->entry.artifact_ino;
+	artifact_open_begin(fs->ctx.repository, f->artifact_ino);
 	handle_init(&f->base, fs, &ops, node->ino);
 	*ret_handle = &f->base;
 	return 0;

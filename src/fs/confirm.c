@@ -198,7 +198,7 @@ static uint64_t new_number(const struct confirmations *c)
 	return number;
 }
 
-static uint64_t keep_waiting(const struct command *c, int64_t now_us, int64_t until_us)
+static uint64_t keep_waiting(const struct command *c, const char *text, int64_t now_us, int64_t until_us)
 {
 	struct confirmations *all = c->fs->confirmations;
 	struct waiting *free_place = NULL;
@@ -216,8 +216,8 @@ static uint64_t keep_waiting(const struct command *c, int64_t now_us, int64_t un
 		                               .login = c->login,
 		                               .node = c->node,
 		                               .audit = c->audit,
-		                               .text = mem_strdup(c->text),
-		                               .shown = shown_command(c->node.file->name, c->text)};
+		                               .text = mem_strdup(text),
+		                               .shown = shown_command(c->node.file->name, text)};
 		str_copy(free_place->by, sizeof(free_place->by), c->by);
 	}
 	pthread_mutex_unlock(&all->lock);
@@ -243,9 +243,11 @@ int confirm_wait(const struct command *c, struct str *answer, struct error *err)
 	const struct conf_control *conf = &c->fs->ctx.conf->control;
 	struct catalog_audit entry = c->audit;
 	int64_t now_us = clock_now_us(), until_us = now_us + conf->confirm_within_ms * 1000;
-	_cleanup(free) char *object = NULL;
+	_cleanup(free) char *object = NULL, *text = NULL;
+	_cleanup(str) struct str meant = {0};
 	char until[CLOCK_ISO_BYTES];
 	uint64_t number;
+	int r;
 
 	if (!conf->confirm_by || !conf->confirm_by[0] || !confirm_is_needed(c->node.file->name, c->text))
 		return 0;
@@ -254,19 +256,23 @@ int confirm_wait(const struct command *c, struct str *answer, struct error *err)
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
 		        "a command that waits for a second person must not hold a password: let it be in ~/.pgpass or a service file of the user of keepfs");
-	number = keep_waiting(c, now_us, until_us);
+	r = use_fix_backups(c->fs->ctx.repository->catalog, c->node.file->name, c->text, &text, &meant, err);
+	if (r < 0)
+		return r;
+	number = keep_waiting(c, text, now_us, until_us);
 	if (!number)
 		return error_set(
 		        err, ERROR_CONFLICT, EBUSY,
 		        "%d commands wait to be confirmed already: have some confirmed or refused first (status/confirmations)",
 		        WAITING_MAX);
 	clock_format_iso(until_us, until);
-	object = shown_command(c->node.file->name, c->text);
+	object = shown_command(c->node.file->name, text);
 	str_appendf(
 	        answer,
 	        "waits for a second person as number %llu, until %s: another user of [control] confirm_by has "
 	        "to run: keepfs confirm %llu\n",
 	        (unsigned long long)number, until, (unsigned long long)number);
+	str_append(answer, str_text(&meant));
 	if (audit(c->fs, &entry, "wait", object, 0, str_text(answer)) < 0)
 		return error_set(err, ERROR_INTERNAL, EIO, "the audit cannot be written");
 	tell_of_waiting(c->fs, c, object, number);

@@ -100,6 +100,11 @@ static int replicate(struct command *c, struct str *answer, struct error *err)
 	return order_work(c, &use_replicate, answer, err);
 }
 
+static int rewrap(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &use_rewrap, answer, err);
+}
+
 static int restore(struct command *c, struct str *answer, struct error *err)
 {
 	return order_work(c, &use_restore, answer, err);
@@ -215,6 +220,16 @@ static const char replicate_help[] =
         "         repair=yes              with from=: it is listed, and what [store] has of it is damaged: made anew from the copy\n"
         "                                 answer: <run> pending replicate:<job>; watch it in jobs/<run>/\n"
         "         errors: EINVAL wrong command; the reason: cat replicate\n";
+
+static const char rewrap_help[] =
+        "rewrap   echo full/latest.dump > rewrap\n"
+        "                                 give that encrypted backup the recipients that the configuration names now; a job,\n"
+        "                                 tenants/acme or all: all backups there. Those that have them are left as they are.\n"
+        "                                 Needs an identity that opens it; its name, times and checksums stay\n"
+        "         plan=yes                only say which, in the log of the run\n"
+        "         again=yes               also those that have these recipients: the passphrase is another one\n"
+        "                                 answer: <run> pending rewrap:<job>; watch it in jobs/<run>/\n"
+        "         errors: EINVAL wrong command, ENOKEY no identity; the reason: cat rewrap\n";
 
 static const char restore_help[] =
         "restore  echo full/latest.dump into=shop_again > restore\n"
@@ -370,6 +385,7 @@ static const struct made_file rows[] = {
          .copied_soon = true},
         {.number = 40, .name = "replicate", .of_writer = true, .run = replicate, .help = replicate_help},
         {.number = 46, .name = "confirm", .run = command_confirm, .help = confirm_help},
+        {.number = 48, .name = "rewrap", .of_writer = true, .run = rewrap, .help = rewrap_help},
 };
 
 const struct made_files control_files = {

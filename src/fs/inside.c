@@ -361,7 +361,7 @@ static int dump_lookup(struct fs *fs, const struct node *directory, const char *
 			return 0;
 		}
 	}
-	return dump_text_child(&like, name, ret);
+	return dump_text_child(fs, &like, name, ret);
 }
 
 static int dump_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)

@@ -86,6 +86,6 @@ void node_of_rows(const struct node *like, const struct inside_table *table, str
 int inside_has_file(struct inside_dump *dump, const char *file, struct cancel *cancel, struct error *err);
 /** dump_text_list(), dump_text_child() - the texts in the directory of a dump. False: the page is full. */
 bool dump_text_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l);
-int dump_text_child(const struct node *directory, const char *name, struct node *ret);
+int dump_text_child(struct fs *fs, const struct node *directory, const char *name, struct node *ret);
 
 node_open_fn inside_file_open; /* inside_file.c */

@@ -12,7 +12,9 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/artifacts.h>
 #include <keepfs/inside/attach.h>
+#include <keepfs/use/erasures.h>
 
 #include <errno.h>
 #include <string.h>
@@ -115,10 +117,55 @@ static int write_attach(struct fs *fs, const struct node *node, struct spool *ou
 	return write_dump_text(fs, node, "-- ", write_attach_of, out);
 }
 
+/* Only where there is something to say. */
+
+static bool append_erased(struct fs *fs, const struct node *node, struct str *out)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	const struct erasures_asked asked = {.conf = fs->ctx.conf, .m = &m};
+
+	return erasures_any_here(fs->ctx.conf) &&
+	       catalog_manifest(fs->ctx.repository->catalog, node->entry.ino, &m) == 0 &&
+	       erasures_append_notice(&asked, out);
+}
+
+static bool has_erased(struct fs *fs, const struct node *node)
+{
+	_cleanup(str) struct str ignored = {0};
+
+	return append_erased(fs, node, &ignored);
+}
+
+static int write_erased(struct fs *fs, const struct node *node, struct spool *out)
+{
+	_cleanup(str) struct str notice = {0};
+
+	if (!append_erased(fs, node, &notice))
+		return -ENOENT;
+	spool_appendf(out, "%s\n", str_text(&notice));
+	return spool_error(out);
+}
+
+static uint64_t generation_of_erased(struct fs *fs, const struct node *node)
+{
+	return erasures_stamp(fs->ctx.conf) + 1;
+}
+
+#define TEXT_ERASED 3
+
+static bool text_is_there(struct fs *fs, const struct node *directory, const struct made_file *text)
+{
+	return text->number != TEXT_ERASED || has_erased(fs, directory);
+}
+
 static const struct made_file inside_texts[] = {
         {.number = 0, .name = "toc.txt", .write = write_toc, .generation = text_of_dump},
         {.number = 1, .name = "schema.sql", .write = write_schema, .generation = text_of_dump},
         {.number = 2, .name = "attach.sql", .write = write_attach, .generation = text_of_dump},
+        {.number = TEXT_ERASED,
+         .name = "ERASED.txt",
+         .write = write_erased,
+         .generation = generation_of_erased},
 };
 
 static void node_of_text(const struct node *like, const struct made_file *text, struct node *ret)
@@ -140,10 +187,11 @@ int dump_text_load(struct fs *fs, uint32_t part, struct node *ret)
 	return -ENOENT;
 }
 
-int dump_text_child(const struct node *directory, const char *name, struct node *ret)
+int dump_text_child(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(inside_texts); i++) {
-		if (strcmp(name, inside_texts[i].name) == 0) {
+		if (strcmp(name, inside_texts[i].name) == 0 &&
+		    text_is_there(fs, directory, &inside_texts[i])) {
 			node_of_text(directory, &inside_texts[i], ret);
 			return 0;
 		}
@@ -160,7 +208,7 @@ bool dump_text_list(struct fs *fs, const struct node *directory, off_t after, st
 		struct node node;
 
 		node_of_text(directory, &inside_texts[i], &node);
-		if (position >= listing_position(after) &&
+		if (position >= listing_position(after) && text_is_there(fs, directory, &inside_texts[i]) &&
 		    !listing_add(l, inside_texts[i].name, &node, OFFSET_FIXED + (off_t)position))
 			return false;
 	}

@@ -78,3 +78,16 @@ void notify_removed(struct fs *fs, const struct removed *removed)
 	*strrchr(directory, '/') = '\0';
 	notify_directory_changed(fs, directory);
 }
+
+void notify_rewrapped(struct fs *fs, const struct manifest *m)
+{
+	for (size_t i = 0; i < m->file_count; i++) {
+		_cleanup(free) char *path = manifest_file_path(m, &m->files[i]);
+		uint64_t ino = ino_of_artifact(path);
+
+		/* What is decrypted is what it was. */
+		if (fs->is_locked)
+			fuse_lowlevel_notify_inval_inode(fs->session, ino, 0, 0);
+		forget_attributes(fs, ino_link(ino));
+	}
+}

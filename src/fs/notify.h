@@ -23,3 +23,5 @@ void notify_links_removed(struct fs *fs, const struct removed *removed);
  * after this was queued, and the kernel holds the directory's lock until then. The next rm may have that by then, and
  * waits for a worker: so this is no worker's business, but that of fs->forgetters. */
 void notify_removed(struct fs *fs, const struct removed *removed);
+/** notify_rewrapped() - the files of @m have other objects, which a mount without a key shows. Any thread that answers no request now. */
+void notify_rewrapped(struct fs *fs, const struct manifest *m);

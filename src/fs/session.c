@@ -23,6 +23,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/inside.h>
 #include <keepfs/keyring.h>
 #include <keepfs/notify.h>
 
@@ -138,6 +139,18 @@ static void on_artifact_listed(void *arg, const struct manifest *m)
 	notify_directory_changed(arg, directory);
 }
 
+/* Whoever reads it from here on reads the new objects; a mount without a key shows their bytes. */
+static void on_artifact_rewrapped(void *arg, const struct manifest *m)
+{
+	struct fs *fs = arg;
+
+	if (fs->ctx.inside)
+		inside_drop_dump(fs->ctx.inside, ino_of_artifact(m->path));
+	if (!atomic_load(&fs->ending))
+		notify_rewrapped(fs, m);
+	on_artifact_listed(fs, m);
+}
+
 /* Somebody had the right bytes, and yet something is wrong. */
 static void on_read_elsewhere(void *arg, const struct artifact_spared *what)
 {
@@ -185,6 +198,7 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->artifact_events = (struct artifact_events){.listed = on_artifact_listed,
 	                                               .removed = on_artifact_removed,
 	                                               .read_elsewhere = on_read_elsewhere,
+	                                               .rewrapped = on_artifact_rewrapped,
 	                                               .arg = fs};
 	repository_listen(fs->ctx.repository, &fs->artifact_events);
 	fs->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

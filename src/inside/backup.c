@@ -17,8 +17,12 @@ int backup_open(struct backup *b, uint64_t ino, struct error *err)
 {
 	struct catalog *catalog = b->ctx->repository->catalog;
 	struct catalog_entry entry;
-	int r = catalog_entry_by_ino(catalog, ino, &entry);
+	int r;
 
+	artifact_open_begin(b->ctx->repository, ino);
+	b->opened_in = b->ctx->repository;
+	b->ino = ino;
+	r = catalog_entry_by_ino(catalog, ino, &entry);
 	if (r == 0 && entry.kind != CATALOG_ARTIFACT)
 		r = -ENOENT;
 	if (r == 0)
@@ -29,7 +33,6 @@ int backup_open(struct backup *b, uint64_t ino, struct error *err)
 		r = -ENOENT;
 	if (r < 0)
 		return error_system(err, -r, "the backup cannot be found in the catalog");
-	b->ino = ino;
 	b->is_directory = entry.is_directory;
 	b->damage = catalog_damage(catalog, ino);
 	b->files_damage = catalog_files_damage(catalog, ino);
@@ -40,6 +43,9 @@ int backup_open(struct backup *b, uint64_t ino, struct error *err)
 
 void backup_finish(struct backup *b)
 {
+	if (b->opened_in)
+		artifact_open_end(b->opened_in, b->ino);
+	b->opened_in = NULL;
 	manifest_finish(&b->m);
 	free(b->path);
 	free(b->was_read);

@@ -262,6 +262,22 @@ void inside_outdate(struct inside_dump *d)
 	pthread_mutex_unlock(&in->lock);
 }
 
+void inside_drop_dump(struct inside *in, uint64_t artifact_ino)
+{
+	struct inside_dump *d, *idle = NULL;
+
+	pthread_mutex_lock(&in->lock);
+	d = find_dump(in, artifact_ino);
+	if (d && !d->opening) {
+		unlink_dump(in, d);
+		d->unlinked = true;
+		idle = d->refs == 0 ? d : NULL;
+	}
+	pthread_mutex_unlock(&in->lock);
+	if (idle)
+		free_dump(idle);
+}
+
 static void drop_gone(struct inside_dump *d)
 {
 	inside_outdate(d);

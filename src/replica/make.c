@@ -158,6 +158,18 @@ static void change_state(struct catalog_replica *row, enum replica_state state)
 	row->state = state;
 }
 
+/* It was rewrapped while somebody looked at what it had before: what is there is whole, and not what it is any more. */
+static void want_again_if_rewrapped(const struct replica_order *o, struct catalog_replica *row,
+                                    const struct manifest *there)
+{
+	if (row->state != REPLICA_WHOLE || !is_listed_now(o->repository->catalog, row->path) ||
+	    artifact_is_as_listed(o->repository, there))
+		return;
+	change_state(row, REPLICA_WANTED);
+	row->done_bytes = 0;
+	(void)replica_note(o, row, NULL);
+}
+
 /* Making. */
 
 struct making {
@@ -235,6 +247,15 @@ static struct replica_copy copy_of(const struct replica_order *o, struct store *
 	                             .cancel = o->cancel};
 }
 
+/* It was rewrapped, and its replica is now what it is: what that had before goes. */
+static int remove_replaced(const struct replica_order *o, struct store *to, const struct manifest *m,
+                           struct error *err)
+{
+	const struct store_call call = {.cancel = o->cancel};
+
+	return artifact_remove_old_objects(to, &call, m, err);
+}
+
 static int copy_to_store(struct making *m, struct store *to, bool *target_failed, struct error *err)
 {
 	const struct replica_order *o = m->order;
@@ -253,6 +274,10 @@ static int copy_to_store(struct making *m, struct store *to, bool *target_failed
 	if (r < 0)
 		return r;
 	r = replica_copy(&copy, &why);
+	if (r == 0 && m->row.manifest_sha256[0] && !str_equal(m->row.manifest_sha256, copy.sha256)) {
+		r = remove_replaced(o, to, &copy.manifest, &why);
+		copy.to_failed = r < 0;
+	}
 	*target_failed = copy.to_failed;
 	judge_copy(&m->row, &copy, r, &why);
 	if (r == 0)
@@ -260,6 +285,10 @@ static int copy_to_store(struct making *m, struct store *to, bool *target_failed
 	if (r == 0 && copy.copied_bytes > 0)
 		log_info("%s is copied to %s, whole and read back: %llu bytes", m->row.path, o->named->name,
 		         (unsigned long long)copy.copied_bytes);
+	if (r == 0) {
+		r = replica_note(o, &m->row, &why);
+		want_again_if_rewrapped(o, &m->row, &copy.manifest);
+	}
 	manifest_finish(&copy.manifest);
 	if (r != 0 && err)
 		*err = why;
@@ -273,7 +302,7 @@ static int make_claimed(const struct replica_order *o, const char *path, bool *t
 	struct making m = {.order = o, .note_at_ms = clock_mono_ms() + NOTE_EVERY_MS};
 	_cleanup(store) struct store *to = NULL;
 	struct catalog *catalog = o->repository->catalog;
-	int r = catalog_want_replica(catalog, ino_of_artifact(path), o->store, clock_now_us(), err), noted;
+	int r = catalog_want_replica(catalog, ino_of_artifact(path), o->store, clock_now_us(), err);
 
 	if (r == 0)
 		r = catalog_replica(catalog, path, o->store, &m.row);
@@ -293,8 +322,9 @@ static int make_claimed(const struct replica_order *o, const char *path, bool *t
 		return r;
 	}
 	r = copy_to_store(&m, to, target_failed, err);
-	noted = replica_note(o, &m.row, r == 0 ? err : NULL);
-	return r == 0 ? noted : r;
+	if (r != 0)
+		(void)replica_note(o, &m.row, NULL);
+	return r;
 }
 
 int replica_make(const struct replica_order *o, const char *path, bool *target_failed, struct error *err)
@@ -345,12 +375,11 @@ static int verify_replica_object(const struct replica_order *o, struct store *st
 }
 
 static int verify_there(const struct replica_order *o, struct store *store, const char *path,
-                        struct error *err)
+                        struct manifest *m, struct error *err)
 {
 	const struct store_call call = {.cancel = o->cancel};
-	_cleanup(manifest) struct manifest m = {0};
 	struct pool *pool;
-	int r = artifact_fetch(o->repository, store, &call, path, &m, err);
+	int r = artifact_fetch(o->repository, store, &call, path, m, err);
 
 	if (r == ARTIFACT_UNUSABLE || r == -ENOENT)
 		return -EBADMSG;
@@ -359,8 +388,8 @@ static int verify_there(const struct replica_order *o, struct store *store, cons
 	pool = pool_new((uint64_t)16 << 20);
 	if (!pool)
 		return error_system(err, ENOMEM, "there is no memory for reading %s", path);
-	for (size_t i = 0; r == 0 && i < m.object_count; i++)
-		r = verify_replica_object(o, store, pool, &m.objects[i], err);
+	for (size_t i = 0; r == 0 && i < m->object_count; i++)
+		r = verify_replica_object(o, store, pool, &m->objects[i], err);
 	pool_free(pool);
 	return r;
 }
@@ -368,6 +397,7 @@ static int verify_there(const struct replica_order *o, struct store *store, cons
 static int verify_claimed(const struct replica_order *o, const char *path, struct error *err)
 {
 	_cleanup(store) struct store *store = NULL;
+	_cleanup(manifest) struct manifest there = {0};
 	struct catalog_replica row;
 	struct error why = {0};
 	int r = catalog_replica(o->repository->catalog, path, o->store, &row);
@@ -380,7 +410,7 @@ static int verify_claimed(const struct replica_order *o, const char *path, struc
 	r = repository_open_store(o->repository, o->store, &store, err);
 	if (r < 0)
 		return r;
-	r = verify_there(o, store, path, &why);
+	r = verify_there(o, store, path, &there, &why);
 	if (r == 0) {
 		row.verified_at_us = clock_now_us();
 		row.error[0] = '\0';
@@ -395,6 +425,8 @@ static int verify_claimed(const struct replica_order *o, const char *path, struc
 		*err = why;
 	if (r == 0 || r == -EBADMSG)
 		(void)replica_note(o, &row, NULL);
+	if (r == 0)
+		want_again_if_rewrapped(o, &row, &there);
 	return r;
 }
 

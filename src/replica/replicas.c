@@ -536,7 +536,8 @@ int replicas_new(struct repository *repository, struct conf_live *live, struct r
 	r->repository = repository;
 	r->live = live;
 	pthread_mutex_init(&r->lock, NULL);
-	r->events = (struct artifact_events){.listed = note_listed, .removed = note_removed, .arg = r};
+	r->events = (struct artifact_events){
+	        .listed = note_listed, .removed = note_removed, .rewrapped = note_listed, .arg = r};
 	repository_listen(repository, &r->events);
 	result = add_lanes(r, err);
 	if (result < 0) {

@@ -32,16 +32,23 @@ void check_lease(struct checking *c)
 {
 	struct lease_state state = {.phase = LEASE_NONE};
 	struct health_item *item;
+	bool is_renewed;
 
 	if (c->from->troubles)
 		troubles_lease(c->from->troubles, &state);
 	if (state.phase == LEASE_NONE)
 		return;
-	if (state.phase != LEASE_HELD) {
+	/* After a host has slept it is over, and renewed at once: only what fails then is a trouble. */
+	is_renewed = state.phase == LEASE_UNSURE && !state.since_us;
+	if (state.phase != LEASE_HELD && !is_renewed) {
 		tell_no_lease(c, &state);
 		return;
 	}
 	item = checking_add(c, REPORT_OK, mem_strdup("lease"), "");
+	if (is_renewed) {
+		item->text = mem_strdup("it is being renewed, and nothing is written until then");
+		return;
+	}
 	item->text = mem_printf("this keepfs writes here, with fence %llu", (unsigned long long)state.fence);
 }
 

@@ -15,27 +15,49 @@
 
 #define PROBES_MAX 64
 
+/* The section of the store that a probe is about, as long as locks are asked for there; NULL: they are not. */
+static const struct conf_store *store_of_probe(const struct conf *conf, const struct catalog_probe *probe)
+{
+	const char *of = strchr(probe->check, '[');
+	const struct conf_named_store *named = NULL;
+	_cleanup(free) char *name = NULL;
+	const struct conf_store *store = &conf->store;
+
+	if (of && str_starts(of, "[store ")) {
+		name = mem_printf("%.*s", (int)strcspn(of + strlen("[store "), "]"), of + strlen("[store "));
+		named = conf_find_store(conf, name);
+		store = named ? &named->store : NULL;
+	}
+	return store && store->object_lock != STORE_LOCK_NONE ? store : NULL;
+}
+
+static void tell_failed_canary(struct checking *c, const struct catalog_probe *probe)
+{
+	const char *of = strchr(probe->check, '[');
+	struct health_item *item = checking_add(c, REPORT_CRIT, mem_strdup("object lock"), of ? of : "");
+
+	item->since_us = probe->at_us;
+	item->text = mem_strdup(probe->detail);
+	item->what_to_do =
+	        mem_strdup(*probe->fix ? probe->fix : "mend it, and look again with: keepfs check");
+}
+
 /* What no run that completes since can prove wrong: it stands until the next probe. */
-static bool tell_failed_canary(struct checking *c)
+static bool tell_failed_canaries(struct checking *c)
 {
 	_cleanup(free) struct catalog_probe *probes = mem_array(PROBES_MAX, sizeof(*probes));
 	ssize_t count = catalog_probes(c->from->catalog, probes, PROBES_MAX);
+	bool any = false;
 
 	for (ssize_t i = 0; i < count; i++) {
-		struct health_item *item;
-
-		if (probes[i].ok || !str_equal(probes[i].check, CATALOG_PROBE_OBJECT_LOCK))
+		if (probes[i].ok || !is_about_locks(&probes[i]) || !store_of_probe(c->from->conf, &probes[i]))
 			continue;
-		item = checking_add(c, REPORT_CRIT, mem_strdup("object lock"), "");
-		item->since_us = probes[i].at_us;
-		item->text = mem_strdup(probes[i].detail);
-		item->what_to_do = mem_strdup(*probes[i].fix ? probes[i].fix
-		                                             : "mend it, and look again with: keepfs check");
-		return true;
+		tell_failed_canary(c, &probes[i]);
+		any = true;
 	}
 	if (count < 0)
 		checking_catalog_failed(c, (int)count);
-	return false;
+	return any;
 }
 
 static void tell_failing_locks(struct checking *c, const struct catalog_lock_state *state)
@@ -95,7 +117,7 @@ void check_object_lock(struct checking *c)
 	struct health_item *item;
 	int r;
 
-	if (c->from->conf->store.object_lock != STORE_LOCK_NONE && tell_failed_canary(c))
+	if (tell_failed_canaries(c))
 		return;
 	r = catalog_lock_state(c->from->catalog, c->from->now_us, &state);
 	if (r < 0) {

@@ -110,6 +110,12 @@ static bool is_about_pg_dump(const struct catalog_probe *probe)
 	return str_starts(probe->check, "pg_dump ");
 }
 
+bool is_about_locks(const struct catalog_probe *probe)
+{
+	return str_equal(probe->check, CATALOG_PROBE_OBJECT_LOCK) ||
+	       str_starts(probe->check, CATALOG_PROBE_OBJECT_LOCK " [");
+}
+
 static void tell_probe(struct checking *c, const struct catalog_probe *probe)
 {
 	enum report_health level = strcmp(probe->check, "store") == 0 ? REPORT_CRIT : REPORT_WARN;
@@ -149,7 +155,7 @@ void check_probes(struct checking *c)
 			continue;
 		failed++;
 		/* check_object_lock() tells of that. */
-		if (!is_about_pg_dump(&probes[i]) && !str_equal(probes[i].check, CATALOG_PROBE_OBJECT_LOCK))
+		if (!is_about_pg_dump(&probes[i]) && !is_about_locks(&probes[i]))
 			tell_probe(c, &probes[i]);
 	}
 	if (count > 0 && failed == 0)

@@ -76,6 +76,9 @@ void check_probes(struct checking *c);
 void check_pg_dump(struct checking *c);
 void check_space(struct checking *c);
 void check_object_lock(struct checking *c);
+struct catalog_probe;
+/** is_about_locks() - of 'keepfs check': check_object_lock() tells of it. */
+bool is_about_locks(const struct catalog_probe *probe);
 void check_versions(struct checking *c);
 void check_catalog_copy(struct checking *c);
 void check_notices(struct checking *c);

@@ -6,6 +6,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/keys.h>
+#include <keepfs/catalog/rewraps.h>
 #include <keepfs/conf.h>
 #include <keepfs/keyring.h>
 #include <keepfs/report/status.h>
@@ -98,6 +99,16 @@ static void write_next(const struct conf *conf, const struct conf_job *job, stru
 	spool_append(out, "\n", 1);
 }
 
+/* Objects for other recipients that are still in the store. */
+static void write_rewraps(const struct report_sources *from, struct spool *out)
+{
+	struct catalog_rewrap row = {0};
+
+	for (unsigned n = 0; n < REPORT_KEYS_MAX && catalog_next_rewrap(from->catalog, row.ino, &row) == 0;
+	     n++)
+		spool_appendf(out, "rewrapping of %s: %s\n", row.path, row.why[0] ? row.why : "it has begun");
+}
+
 int report_keys(const struct report_sources *from, struct spool *out)
 {
 	struct recipient_lines lines = {0};
@@ -113,6 +124,7 @@ int report_keys(const struct report_sources *from, struct spool *out)
 	write_next(from->conf, NULL, out);
 	for (size_t i = 0; i < from->conf->job_count; i++)
 		write_next(from->conf, &from->conf->jobs[i], out);
+	write_rewraps(from, out);
 	spool_appendf(out, "this host %s\n",
 	              keyring_is_given(from->conf) ? "has an identity" : "has no identity");
 	return spool_error(out);

@@ -259,6 +259,22 @@ int store_upload_part(struct store_upload *up, const struct store_call *call, un
 	return r < 0 ? r : up->ops->upload_part(up, call, number, iov, count, ret_part, err);
 }
 
+int store_upload_copy(struct store_upload *up, const struct store_call *call, unsigned number,
+                      const struct store_range *from, struct store_part *ret_part, struct error *err)
+{
+	int r = check_part_number(number, err);
+
+	if (r == 0)
+		r = store_key_check(from->key, err);
+	if (r == 0 && from->bytes == 0)
+		r = error_set(err, ERROR_USAGE, EINVAL, "no byte of %s is to be copied", from->key);
+	if (r == 0 && !up->ops->upload_copy)
+		r = error_set(err, ERROR_USAGE, ENOTSUP, "%s does not copy by itself", up->store->name);
+	if (r == 0)
+		r = store_call_check(call, "copying a part", err);
+	return r < 0 ? r : up->ops->upload_copy(up, call, number, from, ret_part, err);
+}
+
 int store_upload_complete(struct store_upload *up, const struct store_call *call,
                           const struct store_part *parts, size_t count, struct error *err)
 {
@@ -452,4 +468,13 @@ int store_features(struct store *s, struct store_features *ret, struct error *er
 struct store *store_free(struct store *s)
 {
 	return s ? s->ops->free(s) : NULL;
+}
+
+int64_t store_clock_ahead_us(const struct store_features *f, int64_t now_us)
+{
+	if (f->clock_us == 0)
+		return 0;
+	if (f->clock_us > now_us)
+		return f->clock_us - now_us;
+	return f->clock_us + f->clock_error_us < now_us ? f->clock_us + f->clock_error_us - now_us : 0;
 }

@@ -25,7 +25,6 @@
 #define ENTRY_MAX_BYTES ((size_t)64 << 10)
 #define LIST_PAGE       1000
 #define KEY_SENTENCE    "keepfs erasures: which key is this?"
-#define ERASURES_SUBDIR "erasures"
 
 static const char *const kind_names[] = {[ERASURE_ROWS] = "rows",
                                          [ERASURE_TENANT] = "tenant",
@@ -226,8 +225,9 @@ struct places {
 static void open_places(const struct conf *conf, struct repository *repository, struct cancel *cancel,
                         struct places *ret)
 {
-	*ret = (struct places){
-	        .conf = conf, .store = repository_store(repository), .call = {.cancel = cancel}};
+	*ret = (struct places){.conf = conf,
+	                       .store = repository ? repository_store(repository) : NULL,
+	                       .call = {.cancel = cancel}};
 	ret->directory = mem_printf("%s/" ERASURES_SUBDIR, conf->state_dir);
 }
 
@@ -386,7 +386,7 @@ static int check_register_key(const struct conf *conf, struct erasures *e, struc
 	return 0;
 }
 
-int erasures_load(const struct conf *conf, struct repository *repository, struct cancel *cancel,
+int erasures_read(const struct conf *conf, struct repository *repository, struct cancel *cancel,
                   struct erasures **ret, struct error *err)
 {
 	_cleanup(erasures) struct erasures *e = mem_alloc(sizeof(*e));
@@ -399,19 +399,30 @@ int erasures_load(const struct conf *conf, struct repository *repository, struct
 	r = read_here(&p, e, err);
 	here = e->count;
 	is_there = mem_alloc(here + 1);
-	if (r == 0)
+	if (r == 0 && p.store)
 		r = read_there(&p, e, is_there, here, err);
-	if (r == 0)
+	if (r == 0 && p.store)
 		r = complete_store(&p, e, is_there, here, err);
 	free(p.directory);
-	if (r == 0)
-		r = check_register_key(conf, e, err);
 	if (r < 0)
 		return r;
 	if (e->count > 0)
 		qsort(e->items, e->count, sizeof(*e->items), compare_entries);
 	*ret = take_ptr(&e);
 	return 0;
+}
+
+int erasures_load(const struct conf *conf, struct repository *repository, struct cancel *cancel,
+                  struct erasures **ret, struct error *err)
+{
+	_cleanup(erasures) struct erasures *e = NULL;
+	int r = erasures_read(conf, repository, cancel, &e, err);
+
+	if (r == 0)
+		r = check_register_key(conf, e, err);
+	if (r == 0)
+		*ret = take_ptr(&e);
+	return r;
 }
 
 int erasures_put(const struct conf *conf, struct repository *repository, const struct erasures *all,

@@ -11,6 +11,8 @@ enum erasure_kind {
 	ERASURE_DATABASE, /* that was a tenant's */
 };
 
+#define ERASURES_SUBDIR "erasures" /* of state_dir */
+
 struct erasure {    /* heap */
 	char *name; /* of the object, behind the prefix */
 	int64_t at_us;
@@ -27,6 +29,10 @@ struct erasures {
 	char *key_id;         /* of all of them; NULL: there are none */
 	struct hmac_key *key; /* NULL: the configuration has none */
 };
+
+/** erasures_read() - as erasures_load(), without a key: what the hashes are of is not known. @repository: NULL: only what this host has. */
+int erasures_read(const struct conf *conf, struct repository *repository, struct cancel *cancel,
+                  struct erasures **ret, struct error *err);
 
 #define ERASURE_KEY_ID_BYTES 17 /* with NUL */
 /** erasures_key() - the key of the configuration, and what tells it from others: @ret NULL when there is none. */

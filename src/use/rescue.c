@@ -15,6 +15,7 @@
 #include <keepfs/pg.h>
 #include <keepfs/pg/rescue.h>
 #include <keepfs/use.h>
+#include <keepfs/use/erasures.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -176,6 +177,20 @@ static void tell_begin(const struct rescue *x)
 		        x->backup.path, x->backup.damage);
 }
 
+static void tell_erasures(const struct rescue *x)
+{
+	const struct conf *conf = make_conf_ref(x->ctx);
+	const struct erasures_asked asked = {.conf = conf,
+	                                     .repository = x->ctx->repository,
+	                                     .cancel = x->order->cancel,
+	                                     .m = &x->backup.m};
+	_cleanup(str) struct str notice = {0};
+
+	if (erasures_append_notice(&asked, &notice))
+		make_warn(x->order, "%s", str_text(&notice));
+	make_conf_unref(x->ctx, conf);
+}
+
 static int take_rescued_rows(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct rescue *x = arg;
@@ -221,6 +236,7 @@ static int load_rows(struct rescue *x, struct error *err)
 	if (r < 0)
 		return r;
 	tell_begin(x);
+	tell_erasures(x);
 	x->scan = rows_scan_new();
 	r = inside_read_rows(x->dump, x->table.number, x->order->cancel, take_rescued_rows, x, err);
 	return r < 0 ? r : check_counted(x, err);

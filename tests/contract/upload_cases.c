@@ -279,6 +279,49 @@ static void wrong_completions_are_refused(void **state)
 	job_finish(&j);
 }
 
+/* A store that copies by itself makes of it what it is; another one says so. */
+static void a_part_may_be_a_range_of_another_object(void **state)
+{
+	struct suite *t = *state;
+	struct store_range from = {.offset = 3, .bytes = 5};
+	struct store_part copied;
+	struct store_object object;
+	struct job source, j;
+	char whole[8], part[5];
+	const struct iovec all = {whole, sizeof(whole)}, five = {part, sizeof(part)};
+	int r;
+
+	job_begin(&source, t, "copied-from", (unsigned[]){1}, 1);
+	job_send(&source, 0);
+	job_complete(&source);
+	from.key = source.key;
+	job_begin(&j, t, "copied-to", (unsigned[]){1}, 1);
+	r = store_upload_copy(j.up, NULL, 2, &from, &copied, NULL);
+	if (r == -ENOTSUP) {
+		assert_ok(store_upload_abort(t->store, NULL, j.key, store_upload_id(j.up), &err));
+		job_finish(&j);
+		job_finish(&source);
+		return;
+	}
+	assert_int_equal(r, 0);
+	assert_true(copied.number == 2 && copied.bytes == 5 && copied.etag[0]);
+	assert_fails(EINVAL, ERROR_USAGE, store_upload_copy(j.up, NULL, 0, &from, &copied, &err));
+	from.bytes = 0;
+	assert_fails(EINVAL, ERROR_USAGE, store_upload_copy(j.up, NULL, 1, &from, &copied, &err));
+	from = (struct store_range){.key = j.key, .bytes = 1};
+	assert_int_equal(store_upload_copy(j.up, NULL, 1, &from, &copied, NULL), -ENOENT);
+	from = (struct store_range){.key = source.key, .offset = 3, .bytes = 5};
+	assert_ok(store_upload_copy(j.up, NULL, 2, &from, &copied, &err));
+	assert_ok(store_upload_complete(j.up, NULL, &copied, 1, &err));
+	assert_ok(store_get(t->store, NULL, source.key, 0, &all, 1, NULL, &err));
+	assert_ok(store_get(t->store, NULL, j.key, 0, &five, 1, NULL, &err));
+	assert_memory_equal(part, whole + 3, 5);
+	assert_ok(store_head(t->store, NULL, j.key, &object, &err));
+	assert_int_equal(object.bytes, 5);
+	job_finish(&j);
+	job_finish(&source);
+}
+
 static void wrong_part_numbers_are_refused(void **state)
 {
 	static const unsigned numbers[] = {0, STORE_MAX_PARTS + 1, UINT32_MAX};
@@ -398,6 +441,7 @@ const struct CMUnitTest upload_cases[] = {
         CASE(announced_too_late_or_twice),
         CASE(parts_that_are_not_listed_stay_out),
         CASE(wrong_completions_are_refused),
+        CASE(a_part_may_be_a_range_of_another_object),
         CASE(wrong_part_numbers_are_refused),
         CASE(abort_removes_and_is_idempotent),
         CASE(abort_after_complete_keeps_the_object),

@@ -54,13 +54,25 @@ def arguments_of(pid):
         return []  # it ended meanwhile
 
 
-def threads_of(pid):
-    """the names of a process's threads and their numbers; a thread that ends while they are read is left out"""
-    names = {}
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+def tasks_of(pid, file):
+    """(number, text of the file in /proc) of each thread of a process; a thread that ends while they are read is left out"""
+    for task in os.listdir(f"/proc/{pid}/task"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            names[(task / "comm").read_text().strip()] = task.name
-    return names
+            yield task, pathlib.Path(f"/proc/{pid}/task/{task}/{file}").read_text()
+
+
+def threads_of(pid):
+    """the names of a process's threads and their numbers"""
+    return {name.strip(): task for task, name in tasks_of(pid, "comm")}
+
+
+def files_of(pid):
+    """{descriptor: the path that it is open at}; what is closed while they are read is left out"""
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
+    return found
 
 
 def clean_environment():
@@ -339,8 +351,8 @@ def _objects_of(manifest):
 def orphans(store):
     """objects that no manifest describes, and those described that are not there"""
     keys = store.keys()
-    keys = [key for key in keys if not key.startswith(("records/", "holds/", "trash/", "catalog/", "erasures/", "chain/", "checkpoints/", "state/canary-", "state/copied.json"))]
-    objects = {key for key in keys if not key.startswith("manifests/") or not key.endswith((".json", ".extents"))}
+    keys = [key for key in keys if not key.startswith(("records/", "holds/", "trash/", "catalog/", "erasures/", "chain/", "checkpoints/", "state/canary-", "state/copied.json", "state/lease.json", "state/head.json"))]
+    objects = {key for key in keys if not key.startswith("manifests/") or not re.search(r"\.(json|extents(\.r\d+)?)$", key)}
     described = set()
     for key in keys:
         if key.startswith("manifests/") and key.endswith(".json"):

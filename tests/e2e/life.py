@@ -4,7 +4,6 @@ import datetime
 import json
 import functools
 import os
-import pathlib
 import signal
 
 import daemon
@@ -42,11 +41,7 @@ class Life:
         """(is any thread of the daemon at work, how often they have slept)"""
         slept, busy = 0, False
         for pid in self.daemon_pids:
-            for task in pathlib.Path(f"/proc/{pid}/task").glob("*/status"):
-                try:
-                    text = task.read_text()
-                except OSError:
-                    continue  # it has just ended
+            for _, text in daemon.tasks_of(pid, "status"):
                 busy = busy or "\nState:\tS" not in text
                 slept += int(text.rpartition("\nvoluntary_ctxt_switches:")[2].split()[0])
         return busy, slept

@@ -122,11 +122,13 @@ class S3Client:
         return [(re.search("<Key>(.*?)</Key>", entry).group(1), re.search("<VersionId>(.*?)</VersionId>", entry).group(1),
                  kind == "DeleteMarker") for kind, entry in entries]
 
-    def lock(self, key, version, until):
+    def lock(self, key, version, until, bypass=False):
+        """@bypass: also when it is locked for longer"""
         body = (f"<Retention xmlns='http://s3.amazonaws.com/doc/2006-03-01/'><Mode>GOVERNANCE</Mode>"
                 f"<RetainUntilDate>{until}</RetainUntilDate></Retention>").encode()
+        more = {"x-amz-bypass-governance-retention": "true"} if bypass else {}
         self.request("PUT", key, query={"retention": "", "versionId": version}, body=body,
-                     more_headers={"content-md5": base64.b64encode(hashlib.md5(body).digest()).decode()})
+                     more_headers={"content-md5": base64.b64encode(hashlib.md5(body).digest()).decode(), **more})
 
     def head(self, key):
         """what the answer's headers say"""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stores that the tests run on: what keepfs is told about each, and a way to look into it behind keepfs's back."""
+import os
 import pathlib
 import shlex
 import shutil
@@ -98,6 +99,11 @@ class Link:
                 pass
 
 
+def files_below(root):
+    """relative paths; what a daemon removes meanwhile is left out, and raises nothing"""
+    return sorted(os.path.relpath(os.path.join(where, name), root) for where, _, names in os.walk(root) for name in names)
+
+
 def without_copies(keys):
     """all but the copies of the catalog, which come whenever a daemon or a run ends, and what it says of itself while it runs"""
     return [key for key in keys if not key.startswith("catalog/") and key not in ("state/lease.json", "state/head.json")]
@@ -112,14 +118,13 @@ class DirStore:
 
     def all_keys(self):
         """objects only: open uploads and temporary files are in .keepfs/"""
-        found = (p.relative_to(self.root) for p in self.root.rglob("*") if p.is_file())
-        return sorted(str(p) for p in found if p.parts[0] != ".keepfs")
+        return [path for path in files_below(self.root) if not path.startswith(".keepfs/")]
 
     def keys(self):
         return without_copies(self.all_keys())
 
     def uploads(self):
-        return sorted(str(p.relative_to(self.root)) for p in (self.root / ".keepfs").rglob("*") if p.is_file() and p.name != ".match.lock")
+        return [f".keepfs/{path}" for path in files_below(self.root / ".keepfs") if not path.endswith(".match.lock")]
 
     def get(self, key):
         return (self.root / key).read_bytes()

@@ -217,6 +217,36 @@ def test_restores_over_what_is_there(ruled, people, pg):
             pg.drop(name)
 
 
+@pytest.mark.parametrize("word", ["full/latest.dump", "full"])
+def test_what_is_confirmed_is_what_was_ordered(ruled, people, pg, word):
+    """'latest' is what it was when the order was given, whatever was made since"""
+    keepfs = ruled(write=f"restore:{ANNA}, rescue:{ANNA}, hold:{ANNA}", confirm_by=f"@{APPROVERS}")
+    anna, bert = people(ANNA), people(BERT, groups=[APPROVERS])
+    target = "control_rights_meant"
+    pg.create(target)
+    try:
+        keepfs.backup()
+        (first,) = keepfs.artifacts()
+        control = keepfs.path("control")
+        answer = anna.done(ask, control / "restore", f"{word} into={target} confirm={target}")
+        assert f"{word} is backups/full/{first}" in answer, answer
+        waits = keepfs.text("status", "confirmations")
+        assert f" restore backups/full/{first} into={target} confirm={target};" in waits, waits
+        keepfs.backup()
+        run = bert.done(ask, control / "confirm", f"confirm={number_of(answer)}").split()[0]
+        assert keepfs.wait_run(int(run))["state"] == "completed"
+        assert f"backups/full/{first}" in keepfs.text("jobs", run, "status"), keepfs.text("jobs", run, "status")
+        # What names one already is written as it was.
+        answer = anna.done(ask, control / "restore", f"full/{first} into={target} confirm={target}")
+        assert f" restore full/{first} into={target} confirm={target};" in keepfs.text("status", "confirmations")
+        # A table whose name has to be quoted, beside a backup that has not.
+        answer = anna.done(ask, control / "rescue", "full/latest.dump 'public.odd name' confirm='public.odd name'")
+        assert f"/{keepfs.artifacts()[-1]} 'public.odd name' " in keepfs.text("status", "confirmations").replace('"', "'"), answer
+    finally:
+        for name in pg.sql("postgres", f"SELECT datname FROM pg_database WHERE datname LIKE '{target}%'").split():
+            pg.drop(name)
+
+
 def test_it_is_told(people, tmp_path, new_keepfs, pg):
     told = tmp_path / "told"
     with tempfile.TemporaryDirectory(prefix="keepfs-open-") as directory:

@@ -259,7 +259,7 @@ def test_a_cancel_and_a_backup_meanwhile(drill_dir, new_keepfs, source):
 def test_two_at_once_on_a_host(drill_dir, new_keepfs, source, store, tmp_path):
     keepfs = slow_keepfs(drill_dir, new_keepfs, source)
     run = slow(keepfs, drill_dir)
-    other = new_keepfs({"full": {"database": source.uri("drilled")}}, drill_dir=drill_dir, directory=tmp_path / "other")
+    other = new_keepfs({"full": {"database": source.uri("drilled")}}, drill_dir=drill_dir, directory=tmp_path / "other", lease="none")
     other.run("rebuild")
     done = other.run("drill", "full", check=False)
     assert done.returncode == 1 and "another drill is under way on this host" in done.stdout + done.stderr, done.stdout + done.stderr

@@ -287,3 +287,32 @@ def test_a_drill_that_is_kept(new_keepfs, app):
         assert app.sql(made, LEFT) == "2,14,8,40,80"
     finally:
         app.drop(made)
+
+
+def test_whoever_looks_into_an_old_backup_is_told(new_keepfs, app):
+    """a backup cannot be changed: it still has what was erased since, and each place that shows rows of it says so"""
+    keepfs = start(new_keepfs, app)
+    keepfs.backup("full")
+    old = keepfs.artifacts()[0]
+    inside = keepfs.path("inside", "full", old.removesuffix(".dump"))
+    assert "ERASED.txt" not in os.listdir(inside) and not (inside / "ERASED.txt").exists()
+    user = app.sql(DATABASE, "SELECT min(id) FROM users WHERE org_id = 2")
+    keepfs.run("erase", "public.users", f"id={user}")
+    keepfs.run("erase", "tenant", "acme")
+    told = f"2 erasures of the database {DATABASE} registered since backups/full/{old} was begun"
+    assert "ERASED.txt" in os.listdir(inside) and (inside / "ERASED.txt").read_text().startswith(told)
+    run = int(keepfs.ask("rescue", f"full/{old} public.users").split()[0])
+    keepfs.wait_run(run)
+    assert told in keepfs.text("jobs", str(run), "log")
+    # what was made since has nothing of them
+    keepfs.backup("full")
+    new = next(name for name in keepfs.artifacts() if name != old)
+    assert "ERASED.txt" not in os.listdir(keepfs.path("inside", "full", new.removesuffix(".dump")))
+    done = keepfs.run("diff", f"full/{old}", f"full/{new}")
+    assert done.stderr.count(told) == 1 and "registered since" not in done.stdout and new not in done.stderr
+    # a register that nobody can read is not taken for an empty one
+    for name in os.listdir(keepfs.state / "erasures"):
+        (keepfs.state / "erasures" / name).write_text("{")
+    (keepfs.state / "erasures" / "another.json").write_text("{")
+    assert "is not known: the entry erasures/" in (inside / "ERASED.txt").read_text()
+    assert "is not known" in keepfs.run("diff", f"full/{old}", f"full/{new}").stderr

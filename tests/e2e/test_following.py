@@ -56,10 +56,10 @@ FOLLOWERS = {"tail -f": ["tail", "-n", "+1", "-s", "0.1", "-f"], "tail -F": ["ta
 
 def has_seeked(pid, path):
     """it stands behind the beginning of the file"""
-    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+    for fd, name in daemon.files_of(pid).items():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile: the program is only about to begin
-            if os.readlink(fd) == str(path):
-                return int((fd.parent.parent / "fdinfo" / fd.name).read_text().split()[1]) > 0
+            if name == str(path):
+                return int(pathlib.Path(f"/proc/{pid}/fdinfo/{fd}").read_text().split()[1]) > 0
     return False
 
 

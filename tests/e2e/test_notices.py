@@ -9,7 +9,7 @@ import time
 import pytest
 
 import receivers
-from daemon import TOP, wait_until
+from daemon import TOP, tasks_of, wait_until
 
 TEMPLATES = TOP / "data" / "templates"
 
@@ -384,9 +384,7 @@ def test_at_rest_the_thread_sleeps(told, mail):
     (pid,) = keepfs.daemons()
 
     def switches():
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/status") as f:
-                text = f.read()
+        for _, text in tasks_of(pid, "status"):
             if text.startswith("Name:\tnotify\n"):
                 return int(text.partition("voluntary_ctxt_switches:")[2].split()[0])
         raise AssertionError("there is no thread that sends notices")

@@ -4,6 +4,7 @@ import datetime
 import errno
 import json
 import os
+import re
 import signal
 import time
 
@@ -130,8 +131,8 @@ def test_it_can_be_deleted_when_its_time_is_over(new_keepfs, locked, pg):
     keepfs = lock_settings(new_keepfs(job(pg, keep_last=1, keep_within="none"), store=store, policy_delay="none"), lock_min="4s", delete_versions="yes").mount()
     keepfs.backup()
     (first,) = keepfs.artifacts()
-    key, version = objects_of(store, first)[0]
-    assert store.cannot_delete(key, version)
+    key, _ = objects_of(store, first)[0]
+    assert store.lock_of(key)[0] == "GOVERNANCE"
     keepfs.backup()
     # By the rules it would have gone with the second one.
     if first in keepfs.artifacts():
@@ -216,6 +217,33 @@ def test_the_canary(new_keepfs, locked):
     done = keepfs.run("check", check=False)
     assert "1 objects of earlier tries are locked yet" in done.stdout, done.stdout
     assert len(store.versions("state/canary-")) == 2
+
+
+def test_the_canary_of_each_further_store(new_keepfs, locked, s3_servers):
+    """one that keeps its locks, one that has none, one that is asked for none"""
+    keepfs = new_keepfs()
+    good, without = locked(), Versioned(s3_servers("ceph"))
+    try:
+        keepfs.sections = {"store good": {**good.settings, "object_lock": "governance"},
+                           "store bare": {**without.settings, "object_lock": "compliance"},
+                           "store plain": {**without.settings, "url": without.settings["url"] + "/plain"}}
+        keepfs.write_conf()
+        said = keepfs.run("check", check=False).stdout
+        assert re.search(r"^ok +object lock \[store good\]: governance: what is locked cannot be deleted, which was tried$", said, re.M), said
+        assert re.search(r"^FAIL\S* +object lock \[store bare\]: .* has no object lock", said, re.M), said
+        assert "object lock [store plain]" not in said and not re.search(r"^\S+ +object lock: ", said, re.M), said
+        keepfs.mount()
+        health = keepfs.text("status", "health")
+        assert "CRIT  object lock" in health and "has no object lock" in health, health
+        # It stands as long as locks are asked for there.
+        keepfs.unmount()
+        keepfs.sections["store bare"]["object_lock"] = "none"
+        keepfs.write_conf()
+        keepfs.mount()
+        assert "CRIT  object lock" not in keepfs.text("status", "health")
+        keepfs.unmount()
+    finally:
+        without.clear()
 
 
 @pytest.mark.parametrize("kind,words", [
@@ -326,3 +354,29 @@ def test_what_proves_something_is_locked_later_too(new_keepfs, locked, pg, clock
     # And so is the backup, which was made before.
     (first,) = keepfs.artifacts()
     becomes_locked(clocks, store, [key for key, _ in objects_of(store, first)], 7)
+
+
+@pytest.mark.parametrize("minutes,how", [(-5, "behind"), (5, "ahead of")])
+def test_clocks_that_differ(new_keepfs, locked, pg, clocks, minutes, how):
+    """people are told, and no lock is shorter than the rules keep a backup, by either clock"""
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_within="30d"), store=store))
+    live_by(clocks, keepfs)
+    clocks.set_clock(60 * minutes)
+    said = keepfs.run("check", check=False).stdout
+    assert re.search(rf"clock: this host's clock is [45] minutes \d+ seconds {how} that of ", said), said
+    keepfs.mount()
+    before = datetime.datetime.now(UTC)
+    keepfs.backup()
+    (first,) = keepfs.artifacts()
+    least = before + datetime.timedelta(days=30, minutes=max(minutes, 0) - 1)
+    for key, _ in objects_of(store, first):
+        assert store.lock_of(key)[1] >= f"{least:%Y-%m-%dT%H:%M:%S}", key
+    by_host = datetime.datetime.strptime(first[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) + datetime.timedelta(days=30)
+    # When the host thinks that it may go, its clock being as it is, the store's shows something else.
+    let_go = by_host - datetime.timedelta(minutes=minutes, seconds=2)
+    assert attribute(keepfs, first, "locked_until") >= f"{let_go:%Y-%m-%dT%H:%M:%S}"
+    health = keepfs.text("status", "health")
+    assert re.search(rf"WARN  clock: this host's clock is [45] minutes \d+ seconds {how} that of ", health), health
+    clocks.set_clock(-60 * minutes)
+    wait_until(lambda: "WARN  clock" not in keepfs.text("status", "health"), "nothing to be told any more")

@@ -16,6 +16,7 @@ import daemon
 import receivers
 from daemon import wait_until
 from postgres import PASSWORD
+from signing import make_key
 
 
 def environment_of(pid):
@@ -66,7 +67,7 @@ def test_nobody_is_told_a_secret(planted):
     failing = planted.trigger("full tables=nosuch.nosuch")
     assert planted.wait_run(failing)["state"] == "failed"
     planted.run("check", check=False)
-    shown = [planted.text("status", name) for name in os.listdir(planted.path("status"))]
+    shown = [planted.text("status", name) for name in os.listdir(planted.path("status")) if name != "evidence"]
     shown += [planted.text("jobs", str(failing), name) for name in ("status", "log")]
     shown += [planted.text("control", "trigger"), (planted.state / "keepfs.log").read_text()]
     shown += ["\n".join(daemon.arguments_of(pid)) for pid in planted.processes()]
@@ -319,12 +320,42 @@ def wrap_programs(pg, directory, told):
     return directory
 
 
+def keys_of(text):
+    """{(kind of section, key)} of a configuration, also of what is commented out; "store" is the kind of "store acme", which has the same keys"""
+    keys, kind = set(), None
+    for line in text.splitlines():
+        if title := re.match(r"#?\s*\[(\w+).*\]$", line):
+            kind = title.group(1)
+        elif key := re.match(r"#? ?(\w+) *=", line):
+            keys.add((kind, key.group(1)))
+    return keys
+
+
+def secret_keys(directory):
+    """of all that the program takes for a secret, by the configuration that it writes itself: each can be in a file, or be printed by a command"""
+    path = directory / "all-keys.conf"
+    subprocess.run([daemon.PROGRAM, "init", "-c", path], check=True, capture_output=True, env=daemon.clean_environment())
+    keys = keys_of(path.read_text())
+    return {(kind, key) for kind, key in keys if {(kind, f"{key}_file"), (kind, f"{key}_command")} <= keys}
+
+
+def new_identity(path):
+    """(the secret key, the public one)"""
+    subprocess.run(["age-keygen", "-o", path], check=True, capture_output=True)
+    path.chmod(0o600)
+    return re.search("AGE-SECRET-KEY-1[0-9A-Z]+", path.read_text()).group(), re.search("age1[0-9a-z]+", path.read_text()).group()
+
+
 @pytest.mark.parametrize("store", ["ceph"], indirect=True)
 def test_planted_secrets_are_found_nowhere(new_keepfs, store, pg, web, tmp_path):
+    """whatever is a secret for the program is planted: a new one makes this test fail until it is, too"""
     planted = Planted()
     told, hidden = tmp_path / "told", tmp_path / "hidden"
     told.mkdir()
     hidden.mkdir()
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "file").write_text("nothing secret")
 
     def file(name, text=None):
         return write_secret(hidden / name, text or planted.new(name))
@@ -332,8 +363,18 @@ def test_planted_secrets_are_found_nowhere(new_keepfs, store, pg, web, tmp_path)
     mail = receivers.MailServer("starttls", receivers.certificate(tmp_path), users={"keepfs": "another one"})
     keepfs = new_keepfs({"full": {"database": pg.uri_tcp("sample"), "pg_bindir": wrap_programs(pg, tmp_path / "bin", told),
                                   "pre_hook": f"env > {told}/pre; cat /proc/$$/cmdline >> {told}/pre", "post_hook": f"env > {told}/post"},
-                         "bad": {"database": pg.uri_tcp("sample", password=planted.new("database"))}},
+                         "bad": {"database": pg.uri_tcp("sample", password=planted.new("database")),
+                                 "drill_server": pg.uri_tcp("postgres", password=planted.new("drill-server"))},
+                         "sealed": {"database": pg.uri("sample"), "encrypt_passphrase": planted.new("job-passphrase")},
+                         "files media": {"path": tree, "encrypt_passphrase_file": file("files-passphrase")}},
                         log_level="debug", erasure_key=planted.new("erasure"))
+    planted.secrets["identity"], recipient = new_identity(hidden / "identity")
+    keepfs.jobs["full"]["encrypt_to"] = recipient
+    keepfs.settings |= {"identity_file": hidden / "identity", "identity_passphrase": planted.new("identity-passphrase"),
+                        "encrypt_passphrase_command": f"cat {file('passphrase')}"}
+    for name in ("signing_key", "signing_key_old"):
+        keepfs.settings[f"{name}_file"], _ = make_key(hidden, name)
+        planted.secrets[name] = keepfs.settings[f"{name}_file"].read_text().splitlines()[1]
     planted.secrets["s3"] = keepfs.store_settings.pop("secret_key")
     planted.secrets["password"] = PASSWORD.replace(" ", "%20")
     keepfs.store_settings["secret_key_command"] = f"env > {told}/secret-command; cat {file('s3-key', planted.secrets['s3'])}"
@@ -346,6 +387,8 @@ def test_planted_secrets_are_found_nowhere(new_keepfs, store, pg, web, tmp_path)
         "heartbeat beat": {"template": daemon.TOP / "data/templates/healthchecks.json", "url_command": f"cat {file('beat-url', f'{web.url}/beat/{beat}')}", "headers_file": file("headers", f"X-Token: {planted.new('token')}\n")},
         "mail": {"to": "ops@example.com", "server": mail.url, "user": "keepfs", "password_file": file("mail"), "ca_file": mail.certificate[0],
                  "from": "keepfs@example.com", "gather": "none", "digest": "disabled"},
+        "export": {"database": pg.uri_tcp("sample", password=planted.new("export")), "tenants": "SELECT 1 AS id, 'acme' AS slug", "tenant_column": "id",
+                   "redact_key_file": file("redact"), "encrypt_passphrase_file": file("export-passphrase")},
         "command pager": {"command": f"env > {told}/pager; cat > {told}/pager.json", "gather": "none"},
     }
     keepfs.env |= {"PGPASSWORD": planted.new("pgpassword"), "AWS_SECRET_ACCESS_KEY": planted.new("aws"), "AWS_ACCESS_KEY_ID": "x"}
@@ -355,6 +398,9 @@ def test_planted_secrets_are_found_nowhere(new_keepfs, store, pg, web, tmp_path)
                                        "access_key": "nobody", "secret_key": seal_value(keepfs, planted.new("broken")),
                                        "session_token_file": file("session")}
     keepfs.write_conf()
+    is_set = keys_of(keepfs.conf.read_text())
+    left = {(kind, key) for kind, key in secret_keys(tmp_path) if not {(kind, key), (kind, f"{key}_file"), (kind, f"{key}_command")} & is_set}
+    assert not left, f"plant these, too: {left}"
     (key,) = re.findall("AGE-SECRET-KEY-1[0-9A-Z]+", (keepfs.state / "host.key").read_text())
     planted.secrets["host"] = key
     shown = []
@@ -365,8 +411,11 @@ def test_planted_secrets_are_found_nowhere(new_keepfs, store, pg, web, tmp_path)
 
     try:
         keepfs.mount()
-        keepfs.backup()
-        assert keepfs.wait_run(keepfs.trigger("bad"))["state"] == "failed"
+        keepfs.backup("full")
+        keepfs.backup("media")
+        for command in ("bad", "exports"):
+            assert keepfs.wait_run(keepfs.trigger(command))["state"] == "failed"
+        assert keepfs.path("backups", "full", "latest.dump").read_bytes().startswith(b"PGDMP")
         wait_until(lambda: any(r[1].startswith("/refused") for r in web.requests), "a webhook is tried")
         wait_until(lambda: (told / "pager.json").exists() and any(r[1].startswith("/beat") for r in web.requests), "the pager and the monitor are told")
         assert any(url in r[1] and r[2]["Authorization"].endswith(planted.secrets["header"]) for r in web.requests)
@@ -393,6 +442,8 @@ def test_planted_secrets_are_found_nowhere(new_keepfs, store, pg, web, tmp_path)
     assert any(name.startswith("catalog/") for name in names)
     for name in names:
         see(name, store.get(name) + plain_of(name, store.get(name)))
+    copy = next(name for name in names if name.startswith("catalog/"))
+    assert copy.endswith(".sqlite.zst.age") and len(planted.secrets) > 25, planted.secrets
     for path in told.iterdir():
         # libpq's own variable is there for what connects to a server; hooks may do that, too.
         mine = {"pgpassword"} if re.match("pg_|pre|post", path.name) else set()

@@ -24,6 +24,7 @@ static struct server {
 	bool is_down;         /* all about locks and lists fails, and may be tried again */
 	enum store_lock_mode mode;
 	int64_t most_days; /* lock_max */
+	int64_t host_us;   /* what the host's clock shows; 0: the same */
 } server;
 
 static const struct store_ops *real;
@@ -130,7 +131,8 @@ static inline char *make_locked(struct fixture *f, int64_t run_id, int64_t at_us
 	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = at_us};
 	const struct retention_rules rules = {.daily = 7, .min_keep = 1};
 	_cleanup(zone) struct zone *zone = NULL;
-	struct artifact_lock_order order = {.rules = &rules};
+	struct artifact_lock_order order = {.rules = &rules,
+	                                    .host_now_us = server.host_us ? server.host_us : server.now_us};
 	_cleanup(manifest) struct manifest m = {0};
 	char *path = NULL;
 

@@ -30,7 +30,7 @@ static void a_removal_is_brought_to_its_end(void **state)
 {
 	static const char *const faults[] = {"list:1:eio,list:2:eio",
 	                                     "remove:1:eio,remove:2:eio,remove:3:eio", "remove:2:eio",
-	                                     "remove:4:eio"};
+	                                     "remove:3:eio"};
 	struct fixture *f = *state;
 	_cleanup(free) char *kept = make_dump(f, 3, AT_US);
 

@@ -288,8 +288,8 @@ static void how_others_are_locked(void **state)
 	assert_int_equal(lock.until_us, server.now_us + 732 * DAY_US);
 }
 
-/* The host's clock is twenty years ahead, or behind. */
-static void a_wrong_clock_locks_for_the_least(void **state)
+/* It was set during the run, so that nobody can say when that was. */
+static void a_wrong_date_locks_for_the_least(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup(free) char *path = NULL;
@@ -301,6 +301,33 @@ static void a_wrong_clock_locks_for_the_least(void **state)
 	assert_int_equal(r, ARTIFACT_LOCK_DOUBTFUL);
 	assert_int_equal(lock_slot(path)->until_us, server.now_us + DAY_US);
 	assert_int_equal(known_until(f, path), server.now_us + DAY_US);
+}
+
+/* By the server's clock the rules are kept, whatever the host's shows, as long as that shows the same all the time. */
+static void a_wrong_clock_locks_by_the_right_one(void **state)
+{
+	static const int64_t off_us[] = {7300 * DAY_US, -7300 * DAY_US,     40 * DAY_US,
+	                                 -40 * DAY_US,  10 * 60 * US_PER_S, -10 * 60 * US_PER_S};
+	struct fixture *f = *state;
+
+	use_locks(f);
+	for (size_t i = 0; i < ARRAY_SIZE(off_us); i++) {
+		/* The same names are not used twice. */
+		int64_t at_us = AT_US + (int64_t)i * US_PER_S;
+		_cleanup(free) char *path = NULL;
+		int64_t until_us;
+		int r;
+
+		server.host_us = at_us + US_PER_S;
+		server.now_us = server.host_us - off_us[i];
+		path = make_locked(f, (int64_t)i + 1, at_us, &r);
+		until_us = lock_slot(path)->until_us;
+		assert_int_equal(r, 0);
+		assert_in_range(until_us - server.now_us, 6 * DAY_US, 7 * DAY_US + 3600 * US_PER_S);
+		/* Nor is it shorter than the host thinks. */
+		if (off_us[i] > -DAY_US && off_us[i] < DAY_US)
+			assert_true(until_us >= SEVEN_DAYS_US - (off_us[i] < 0 ? off_us[i] : 0));
+	}
 }
 
 int main(void)
@@ -318,7 +345,8 @@ int main(void)
 	        TEST(where_nothing_is_locked_the_store_says_so),
 	        TEST(where_no_locks_are_asked_for_nothing_is_asked),
 	        TEST(how_others_are_locked),
-	        TEST(a_wrong_clock_locks_for_the_least),
+	        TEST(a_wrong_date_locks_for_the_least),
+	        TEST(a_wrong_clock_locks_by_the_right_one),
 	};
 
 	return cmocka_run_group_tests_name("object_lock", tests, NULL, NULL);

@@ -168,6 +168,63 @@ static void a_wrong_clock_locks_for_the_least_time(void **state)
 	assert_true(lock_of(&rules, "2046-12-01T02:00:00Z", ALL, &terms).is_doubtful);
 }
 
+/* Where the clocks differ by so much: until when, by the store's clock, which shows 2026-12-01T03:00:00Z. */
+static void clocks_that_differ(void **state)
+{
+	static const struct {
+		const char *at; /* as the host dates it */
+		int64_t ahead_s;
+		struct retention_rules rules;
+		const char *until;
+	} cases[] = {
+	        /* The host is behind: it lets go by its own clock, ten minutes after that moment. */
+	        {"2026-12-01T02:00:00Z", 600, {.daily = 7}, "2026-12-07T23:10:00Z"},
+	        {"2026-12-01T02:00:00Z", 600, {.within_s = 30 * DAY_S}, "2026-12-31T02:20:00Z"},
+	        /* It takes it for one of the day before. */
+	        {"2026-11-30T22:55:00Z", 600, {.daily = 7}, "2026-12-07T23:10:00Z"},
+	        /* It is ahead: and for one of the day after. */
+	        {"2026-11-30T23:05:00Z", -600, {.daily = 7}, "2026-12-07T23:00:00Z"},
+	        {"2026-12-01T02:00:00Z", -600, {.within_s = 30 * DAY_S}, "2026-12-31T02:00:00Z"},
+	        /* What an answer takes. */
+	        {"2026-12-01T02:00:00Z", 4, {.within_s = 30 * DAY_S}, "2026-12-31T02:00:00Z"},
+	        /* Its date cannot be right, and the store's tells which is. */
+	        {"2046-12-01T02:00:00Z", -7305 * DAY_S, {.daily = 7}, "2026-12-07T23:00:00Z"},
+	        {"2006-12-01T02:00:00Z", 7305 * DAY_S, {.daily = 7}, "2026-12-08T00:00:00Z"},
+	};
+	struct retention_lock_terms terms = terms_at("2026-12-01T03:00:00Z");
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct retention_lock lock;
+
+		terms.ahead_s = cases[i].ahead_s;
+		lock = lock_of(&cases[i].rules, cases[i].at, ALL, &terms);
+		if (lock.until_s != at(cases[i].until) || lock.is_doubtful) {
+			char iso[CLOCK_ISO_BYTES];
+
+			fail_msg("case %zu: %s", i, clock_format_iso(lock.until_s * US_PER_S, iso));
+		}
+	}
+	/* Later the host's clock may be right, and is not asked. */
+	terms.at_birth = false;
+	terms.ahead_s = 600;
+	assert_int_equal(lock_of(&cases[0].rules, "2026-12-01T02:00:00Z", ALL, &terms).until_s,
+	                 at("2026-12-07T23:00:00Z"));
+}
+
+/* What was promised is promised by the host's clock. */
+static void a_promise_by_a_clock_that_is_behind(void **state)
+{
+	const struct retention_rules rules = {.daily = 1};
+	struct retention_lock_terms terms = terms_at("2026-12-01T03:00:00Z");
+	const struct retention_backup b = {.at_s = at("2026-12-01T02:00:00Z"),
+	                                   .keep_until_s = at("2027-01-01T02:00:00Z")};
+	struct retention_lock lock;
+
+	terms.ahead_s = 300;
+	retention_lock_of(&rules, zone, &b, &terms, &lock);
+	assert_int_equal(lock.until_s, b.keep_until_s + 600);
+}
+
 static void a_longer_policy_extends_and_a_shorter_one_does_not(void **state)
 {
 	const struct retention_rules week = {.daily = 7}, month = {.daily = 30};
@@ -227,6 +284,8 @@ int main(void)
 	        cmocka_unit_test(for_ever_is_two_years_again_and_again),
 	        cmocka_unit_test(never_longer_than_lock_max),
 	        cmocka_unit_test(a_wrong_clock_locks_for_the_least_time),
+	        cmocka_unit_test(clocks_that_differ),
+	        cmocka_unit_test(a_promise_by_a_clock_that_is_behind),
 	        cmocka_unit_test(a_longer_policy_extends_and_a_shorter_one_does_not),
 	        cmocka_unit_test(what_was_promised_is_locked),
 	        cmocka_unit_test(what_is_locked_stays_and_says_so),

@@ -16,6 +16,8 @@
 int64_t clock_now_us(void);
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
+/** clock_boot_us() - as clock_mono_us(), and goes on while the host sleeps: what passes elsewhere, too. */
+int64_t clock_boot_us(void);
 
 /** clock_format_name() - ISO 8601 basic, as in file names; returns @buf. */
 char *clock_format_name(int64_t at_us, char buf[static CLOCK_NAME_BYTES]);

@@ -9,7 +9,7 @@
 
 struct catalog;
 
-/** CATALOG_PROBE_OBJECT_LOCK - the check of that name: health judges it by itself, whatever has run since. */
+/** CATALOG_PROBE_OBJECT_LOCK - the check of that name, and of those of a further store, "object lock [store NAME]": health judges it by itself, whatever has run since. */
 #define CATALOG_PROBE_OBJECT_LOCK "object lock"
 
 struct catalog_probe {

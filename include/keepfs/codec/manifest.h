@@ -189,8 +189,12 @@ char *manifest_index_key(const char *path);
 bool manifest_is_beside(const char *key, const char *path);
 /** manifest_is_beside_any() - the same of some manifest, by how it ends. */
 bool manifest_is_beside_any(const char *key);
-/** manifest_beside_key() - heap: the key of each object that can be beside the manifest of @path, by numbers from 0; NULL: there are no more. */
-char *manifest_beside_key(const char *path, unsigned number);
+/** manifest_key_generation() - how often the object under that key was written: 1, and one more whenever it was rewrapped ("T.dump.age", "T.dump.r2.age"). */
+unsigned manifest_key_generation(const char *key);
+/** manifest_key_of_generation() - heap: the key of that object as of @generation, in place of the one that it has. */
+char *manifest_key_of_generation(const char *key, unsigned generation);
+/** manifest_key_marked_again() - heap: the same, behind the mark that it may have: two keys that differ stay two. */
+char *manifest_key_marked_again(const char *key, unsigned generation);
 
 /** manifest_seal_extents() - the stored form of the tables of all objects, which must be loaded, on the heap. Sets
  * the counts and @m->extents_sha256 to it. */

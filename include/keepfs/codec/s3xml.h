@@ -63,6 +63,8 @@ char *s3xml_parse_upload_id(const char *xml, size_t len, struct error *err);
  * none (Ceph 16 does not); NULL when it is no success.
  */
 char *s3xml_parse_complete_etag(const char *xml, size_t len);
+/** s3xml_parse_copied_etag() - heap: <ETag> of UploadPartCopy's success; NULL when it is none. */
+char *s3xml_parse_copied_etag(const char *xml, size_t len);
 struct s3xml_credentials { /* all heap; NULL when absent */
 	char *access_key, *secret_key, *session_token;
 	char *expiration; /* as it stands there */

@@ -24,6 +24,7 @@ struct backup {
 	struct manifest m;  /* what it says of the whole; no files, no objects */
 	uint8_t *was_read;  /* a bit for each file, by its place */
 	size_t files;
+	struct repository *opened_in; /* where backup_finish() has something to end; NULL: nowhere */
 	bool as_stored;  /* what is encrypted is only checked, and not decrypted: nobody is given its bytes */
 	bool is_unsound; /* the last failure was not of its bytes, but of what they are */
 	struct error

@@ -89,6 +89,8 @@ struct retention_lock_terms {
 	int64_t min_s, max_s; /* for how long at least, and from now on at most */
 	bool forever;         /* nothing ever takes its place, whatever the rules say */
 	bool at_birth; /* it was made just now: min_s counts from now on, and one that began long ago is doubtful, too */
+	/* By how much that clock is ahead of this host's, by which the backup is dated; 0: nobody knows. Of one at birth only: later the host's may be another. */
+	int64_t ahead_s;
 };
 /** struct retention_lock - for how long a backup is to be locked. */
 struct retention_lock {
@@ -105,6 +107,9 @@ struct retention_lock {
  * Until the first moment at which the rules could let it go: the end of the last of so many periods of each tier as are kept, when each
  * has a backup; `within` from its own time on; what was promised. What depends on how many others come (last, min_keep) says no date. Where
  * everything is kept it is two years. Whatever is said, it is known for ever: later backups change nothing about it.
+ *
+ * Where the two clocks differ it is locked for as long as the rules keep it by either of them: a host that is behind dates it too early, and takes it for younger than it is for as long as that
+ * lasts. By a date that cannot be right nothing is locked, so one clock that is decades off locks nothing for decades.
  */
 void retention_lock_of(const struct retention_rules *rules, const struct zone *z,
                        const struct retention_backup *b, const struct retention_lock_terms *terms,

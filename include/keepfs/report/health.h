@@ -20,7 +20,7 @@
  * registry: each job that finds its databases out (catalog/members.h). Most of them are suddenly not named any more, or they could
  * never be read: CRIT. The last reading failed: WARN. A database is gone, for a day; a class has no section: WARN.
  * uncovered: databases of the jobs' servers that no job backs up (report/uncovered.h): WARN.
- * clock: of a job's backups the one with the latest date is dated in the future, or later than one that was made after it:
+ * clock: the store's clock and this host's differ by more than a minute; or of a job's backups the one with the latest date is dated in the future, or later than one that was made after it:
  * WARN. The newest is what was made last all the same.
  * unlisted: the store holds a backup that could not be listed (catalog/compare.h): WARN.
  * encryption: backups are encrypted, and this host can read them, or not: both are OK.
@@ -39,8 +39,8 @@
  * space: less than 64 MiB or 5 percent is free for the catalog, or for the backups of a store dir: WARN. 90 percent of
  * [store] capacity are used: WARN; 98: CRIT. As it grew in the last 30 days the store is full within 14: WARN.
  * versions: [store] delete_versions is set, and of what was deleted since the start a version could not be: WARN.
- * object_lock: the bucket does not keep the locks that [store] object_lock asks for, as the last `keepfs check` found out: CRIT, whatever has run
- * since. Backups could not be locked, or for as long as they are to be: WARN.
+ * object_lock: the bucket of a store does not keep the locks that its object_lock asks for, as the last `keepfs check` found out: CRIT, whatever has run
+ * since. Backups, or what proves something about them, could not be locked, or for as long as they are to be: WARN.
  * catalog_copy: copies of the catalog are to be made, and the newest one in the store was current for the last time more
  * than two days ago (or there is none since then): WARN.
  * notices: a receiver of notices could not be told twice in a row, or has refused some for good: WARN.
@@ -56,6 +56,7 @@
  */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/spool.h>
+#include <keepfs/base/str.h>
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -110,6 +111,8 @@ struct health {
  * @from. Blocks on the local disk; any thread. It cannot fail: what cannot be found out is an item. */
 void health_gather(const struct report_sources *from, struct health *ret);
 void health_finish(struct health *h);
+/** clocks_differ_text() - append a sentence when the clock of @store is by @ahead_us (store_clock_ahead_us()) another than this host's, which is worth a word (STORE_CLOCKS_DIFFER_US); false: it is not. */
+bool clocks_differ_text(int64_t ahead_us, const char *store, struct str *out);
 /** health_check_name() - the words of all checks, by number from 0 on: static; NULL behind the last. */
 const char *health_check_name(size_t number);
 /** health_worst() - the greatest level of those that are not acknowledged; REPORT_OK of an empty list. */

@@ -10,7 +10,7 @@ struct report_sources;
 
 /**
  * report_keys() - a line for each recipient ("age1…", "passphrase"): how many backups it opens, their bytes in the store, since when, and the last one;
- * likewise of what is not encrypted; and for whom the next ones are
+ * likewise of what is not encrypted; for whom the next ones are; and what is being rewrapped, or still has objects for other recipients
  * Blocks on the local disk; any thread. Return: 0; negative errno of the catalog or the spool: the text is not whole then.
  */
 int report_keys(const struct report_sources *from, struct spool *out);

@@ -28,6 +28,26 @@ DEFINE_CLEANUP(erasures, struct erasures *, erasures_free)
 /** erasures_append() - for people: a line for each, oldest first: when, what kind, where, by whom. */
 void erasures_append(const struct erasures *e, struct str *out);
 
+/** struct erasures_asked - about a backup that is looked into; borrowed. */
+struct erasures_asked {
+	const struct conf *conf;
+	struct repository *
+	        repository; /* NULL: only the part of the register that this host has, so that nothing waits for the store */
+	struct cancel *cancel;
+	const struct manifest *m;
+};
+/**
+ * erasures_append_notice() - for people: what was registered as erased since that backup was begun, so that it still has it; a sentence without a line end
+ *
+ * A backup cannot be changed, and whoever looks into it sees what it has. Needs no key. Blocks on the local disk, and with a repository on the store. Return: was there
+ * something to say? A register that cannot be read is.
+ */
+bool erasures_append_notice(const struct erasures_asked *asked, struct str *out);
+/** erasures_any_here() - has this host any part of a register? Costs a look at a directory. */
+bool erasures_any_here(const struct conf *conf);
+/** erasures_stamp() - a number that changes when this host learns of another erasure. */
+uint64_t erasures_stamp(const struct conf *conf);
+
 /**
  * erasures_command() - "tenant acme", "public.users id=4711 database=shop": add an entry
  * @by: who

@@ -177,7 +177,7 @@ static int exchange(struct s3 *s, const struct store_call *call, int64_t deadlin
 }
 
 /* Locks end by the server's clock, and are computed from it. */
-static void note_clock(struct s3 *s, const struct net_response *answer)
+static void note_clock(struct s3 *s, const struct net_response *answer, int64_t began_us)
 {
 	char date[64];
 	int64_t at_us;
@@ -187,7 +187,8 @@ static void note_clock(struct s3 *s, const struct net_response *answer)
 		return;
 	pthread_mutex_lock(&s->lock);
 	s->clock_us = at_us;
-	s->clock_mono_us = clock_mono_us();
+	s->clock_boot_us = clock_boot_us();
+	s->clock_took_us = s->clock_boot_us - began_us;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -197,19 +198,21 @@ int s3_perform(struct s3 *s, const struct store_call *call, const struct s3_requ
 	int64_t deadline_ms = request_deadline_ms(s, call);
 	_cleanup(aws_credentials) const struct aws_credentials *credentials = NULL;
 	_cleanup(signing) struct signing g = {0};
+	int64_t began_us;
 	int r = aws_get(s->aws, call ? call->cancel : NULL, deadline_ms, &credentials, err);
 
 	*answer = (struct net_response){0};
 	if (r)
 		return r;
 	sign(s, request, credentials, &g);
+	began_us = clock_boot_us();
 	r = exchange(s, call, deadline_ms, request, &g, answer, err);
 	if (r) {
 		error_prefix(err, "%s %s%s%s", request->method, s->store.name, request->key ? "/" : "",
 		             request->key ? request->key : "");
 		return r;
 	}
-	note_clock(s, answer);
+	note_clock(s, answer, began_us);
 	if (answer->status >= 200 && answer->status < 300)
 		return 0;
 	return s3_fail(&(struct s3_failure){s, request, credentials, answer}, err);

@@ -16,14 +16,14 @@
 /* Requests at once that bring one stream to the speed of the line: what peers use too. */
 #define PARALLEL 8
 
-static int64_t server_clock_us(struct s3 *s)
+static void tell_server_clock(struct s3 *s, struct store_features *ret)
 {
-	int64_t us;
-
 	pthread_mutex_lock(&s->lock);
-	us = s->clock_us ? s->clock_us + clock_mono_us() - s->clock_mono_us : 0;
+	if (s->clock_us) {
+		ret->clock_us = s->clock_us + clock_boot_us() - s->clock_boot_us;
+		ret->clock_error_us = s->clock_took_us + US_PER_S;
+	}
 	pthread_mutex_unlock(&s->lock);
-	return us;
 }
 
 static int s3_features(struct store *store, struct store_features *ret, struct error *err)
@@ -48,8 +48,8 @@ static int s3_features(struct store *store, struct store_features *ret, struct e
 	        .lock_mode = (enum store_lock_mode)conf->object_lock,
 	        .lock_min_us = conf->lock_min_ms * 1000,
 	        .lock_max_us = conf->lock_max_ms * 1000,
-	        .clock_us = server_clock_us(s),
 	};
+	tell_server_clock(s, ret);
 	s3_describe_versions(s, ret);
 	return 0;
 }
@@ -78,6 +78,7 @@ static const struct store_ops s3_ops = {
         .upload_begin = s3_upload_begin,
         .upload_announce = s3_upload_announce,
         .upload_part = s3_upload_part,
+        .upload_copy = s3_upload_copy,
         .upload_complete = s3_upload_complete,
         .upload_id = s3_upload_id,
         .upload_free = s3_upload_free,

@@ -42,7 +42,8 @@ struct s3 {
 	atomic_bool keeps_versions;       /* a deletion was answered with a delete marker */
 	atomic_bool can_lock;             /* the server has said that the bucket has object lock */
 	int64_t clock_us;                 /* lock; the server's, of its last answer; 0: there was none */
-	int64_t clock_mono_us;            /* lock; when that came */
+	int64_t clock_boot_us;            /* lock; clock_boot_us() when that had come */
+	int64_t clock_took_us;            /* lock; how long that answer took */
 	unsigned long long versions_left; /* lock; deletions of which a version could not be deleted */
 	char versions_why[STORE_NOTE_BYTES / 2]; /* lock; of the last of them */
 };
@@ -165,6 +166,8 @@ int s3_upload_begin(struct store *store, const struct store_call *call, const ch
 void s3_upload_announce(struct store_upload *upload, unsigned number, uint64_t bytes);
 int s3_upload_part(struct store_upload *upload, const struct store_call *call, unsigned number,
                    const struct iovec *iov, int count, struct store_part *ret, struct error *err);
+int s3_upload_copy(struct store_upload *upload, const struct store_call *call, unsigned number,
+                   const struct store_range *from, struct store_part *ret, struct error *err);
 int s3_upload_complete(struct store_upload *upload, const struct store_call *call,
                        const struct store_part *parts, size_t count, struct error *err);
 const char *s3_upload_id(const struct store_upload *upload);

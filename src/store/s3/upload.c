@@ -88,6 +88,41 @@ int s3_upload_part(struct store_upload *upload, const struct store_call *call, u
 	return 0;
 }
 
+/* UploadPartCopy. As with a completion, a 200 may have an error in its body. */
+int s3_upload_copy(struct store_upload *upload, const struct store_call *call, unsigned number,
+                   const struct store_range *from, struct store_part *ret, struct error *err)
+{
+	struct s3 *s = (struct s3 *)upload->store;
+	struct s3_upload *up = (struct s3_upload *)upload;
+	_cleanup(net_response) struct net_response answer = {0};
+	_cleanup(free) char *whole = mem_printf("/%s/%s%s", s->place.bucket, s->place.prefix, from->key),
+	                    *etag = NULL;
+	_cleanup(str) struct str source = {0};
+	struct s3_request request = {.method = "PUT", .key = upload->key};
+	struct error spare = {0};
+	char range[64], number_text[16];
+	int r;
+
+	err = err ? err : &spare;
+	sigv4_uri_encode(whole, true, &source);
+	snprintf(number_text, sizeof(number_text), "%u", number);
+	snprintf(range, sizeof(range), "bytes=%llu-%llu", (unsigned long long)from->offset,
+	         (unsigned long long)(from->offset + from->bytes - 1));
+	s3_add_query(&request, "partNumber", number_text);
+	s3_add_query(&request, "uploadId", up->id);
+	s3_add_header(&request, "x-amz-copy-source", str_text(&source));
+	s3_add_header(&request, "x-amz-copy-source-range", range);
+	r = s3_perform(s, call, &request, &answer, err);
+	if (r)
+		return r;
+	etag = s3xml_parse_copied_etag(str_text(&answer.text), answer.text.len);
+	if (!etag)
+		return s3_fail_late(s, &request, &answer, err);
+	*ret = (struct store_part){.number = number, .bytes = from->bytes};
+	s3_etag(etag, ret->etag);
+	return 0;
+}
+
 static void write_complete(const struct store_part *parts, size_t count, struct str *out)
 {
 	_cleanup(free) struct s3xml_part *list = mem_array(count, sizeof(*list));

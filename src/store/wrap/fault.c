@@ -258,6 +258,23 @@ static int fault_upload_part(struct store_upload *base, const struct store_call 
 	return r;
 }
 
+static int fault_upload_copy(struct store_upload *base, const struct store_call *call, unsigned number,
+                             const struct store_range *from, struct store_part *ret, struct error *err)
+{
+	struct store_upload *inner = fault_upload_of(base)->inner;
+	struct store_part part;
+	enum fault_what what;
+	int r = before(base->store, STORE_CALL_PART, call, base->key, &what, err);
+
+	if (r < 0)
+		return r;
+	r = store_upload_copy(inner, call, number, from, &part, err);
+	r = after_call(what, STORE_CALL_PART, base->key, r, err);
+	if (r == 0)
+		*ret = part;
+	return r;
+}
+
 static int fault_upload_complete(struct store_upload *base, const struct store_call *call,
                                  const struct store_part *parts, size_t count, struct error *err)
 {
@@ -373,6 +390,7 @@ static const struct store_ops fault_ops = {
         .upload_begin = fault_upload_begin,
         .upload_announce = fault_upload_announce,
         .upload_part = fault_upload_part,
+        .upload_copy = fault_upload_copy,
         .upload_complete = fault_upload_complete,
         .upload_id = fault_upload_id,
         .upload_free = fault_upload_free,

@@ -194,6 +194,16 @@ static int fence_upload_part(struct store_upload *base, const struct store_call 
 	return r < 0 ? r : inner->ops->upload_part(inner, call, number, iov, count, ret, err);
 }
 
+static int fence_upload_copy(struct store_upload *base, const struct store_call *call, unsigned number,
+                             const struct store_range *from, struct store_part *ret, struct error *err)
+{
+	struct store_upload *inner = fence_upload_of(base)->inner;
+	int64_t left_ms;
+	int r = ask_fence(base->store, &left_ms, err);
+
+	return r < 0 ? r : store_upload_copy(inner, call, number, from, ret, err);
+}
+
 static int fence_upload_complete(struct store_upload *base, const struct store_call *call,
                                  const struct store_part *parts, size_t count, struct error *err)
 {
@@ -284,6 +294,7 @@ static const struct store_ops fence_ops = {
         .upload_begin = fence_upload_begin,
         .upload_announce = fence_upload_announce,
         .upload_part = fence_upload_part,
+        .upload_copy = fence_upload_copy,
         .upload_complete = fence_upload_complete,
         .upload_id = fence_upload_id,
         .upload_free = fence_upload_free,

@@ -120,6 +120,14 @@ static int handle_upload_part(struct store_upload *up, const struct store_call *
 	return told(up->store, inner->ops->upload_part(inner, call, number, iov, count, ret_part, err), err);
 }
 
+static int handle_upload_copy(struct store_upload *up, const struct store_call *call, unsigned number,
+                              const struct store_range *from, struct store_part *ret_part, struct error *err)
+{
+	struct store_upload *inner = handle_of_upload(up)->inner;
+
+	return told(up->store, store_upload_copy(inner, call, number, from, ret_part, err), err);
+}
+
 static int handle_upload_complete(struct store_upload *up, const struct store_call *call,
                                   const struct store_part *parts, size_t count, struct error *err)
 {
@@ -204,6 +212,7 @@ static const struct store_ops handle_ops = {
         .upload_begin = handle_upload_begin,
         .upload_announce = handle_upload_announce,
         .upload_part = handle_upload_part,
+        .upload_copy = handle_upload_copy,
         .upload_complete = handle_upload_complete,
         .upload_id = handle_upload_id,
         .upload_free = handle_upload_free,

@@ -190,6 +190,17 @@ static int meter_upload_part(struct store_upload *base, const struct store_call 
 	                iov_bytes(iov, count));
 }
 
+/* No byte of it was sent. */
+static int meter_upload_copy(struct store_upload *base, const struct store_call *call, unsigned number,
+                             const struct store_range *from, struct store_part *ret, struct error *err)
+{
+	struct store_upload *inner = meter_upload_of(base)->inner;
+	struct metered c;
+
+	err = begin_call(&c, base->store, STORE_CALL_PART, err);
+	return end_call(&c, store_upload_copy(inner, call, number, from, ret, err), 0);
+}
+
 static int meter_upload_complete(struct store_upload *base, const struct store_call *call,
                                  const struct store_part *parts, size_t count, struct error *err)
 {
@@ -278,6 +289,7 @@ static const struct store_ops meter_ops = {
         .upload_begin = meter_upload_begin,
         .upload_announce = meter_upload_announce,
         .upload_part = meter_upload_part,
+        .upload_copy = meter_upload_copy,
         .upload_complete = meter_upload_complete,
         .upload_id = meter_upload_id,
         .upload_free = meter_upload_free,

@@ -159,6 +159,16 @@ static int retry_upload_part(struct store_upload *base, const struct store_call 
 	        &t, TRY(&t, inner->ops->upload_part(inner, &t.call, number, iov, count, ret, &t.error)), err);
 }
 
+static int retry_upload_copy(struct store_upload *base, const struct store_call *call, unsigned number,
+                             const struct store_range *from, struct store_part *ret, struct error *err)
+{
+	struct store_upload *inner = retry_upload_of(base)->inner;
+	struct tries t;
+
+	tries_begin(&t, base->store, call);
+	return tries_end(&t, TRY(&t, store_upload_copy(inner, &t.call, number, from, ret, &t.error)), err);
+}
+
 /* Whether the object that is there has the length of @parts: then it is what a completion of ours made whose
  * answer was lost, since the upload is gone. */
 static bool was_completed(struct store *s, const struct store_call *call, const char *key,
@@ -272,6 +282,7 @@ static const struct store_ops retry_ops = {
         .upload_begin = retry_upload_begin,
         .upload_announce = retry_upload_announce,
         .upload_part = retry_upload_part,
+        .upload_copy = retry_upload_copy,
         .upload_complete = retry_upload_complete,
         .upload_id = retry_upload_id,
         .upload_free = retry_upload_free,
