@@ -60,13 +60,17 @@ int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, i
 	                        int_value(run_id)));
 }
 
-static bool is_what_it_names(sqlite3_stmt *row, const struct manifest *m, const char *manifest)
+static int weigh_named(sqlite3_stmt *row, const struct manifest *m, const char *manifest)
 {
 	const char *named = str_or_empty(column_borrowed(row, 3));
+	bool is_rewrapped = sqlite3_column_int64(row, 5);
 
-	return column_u64(row, 1) == m->size_bytes &&
-	       str_equal(column_borrowed(row, 2), str_or_empty(m->sha256)) &&
-	       (!named[0] || strcmp(named, manifest) == 0);
+	if (column_u64(row, 1) != m->size_bytes ||
+	    !str_equal(column_borrowed(row, 2), str_or_empty(m->sha256)))
+		return CATALOG_UNSIGNED_OTHER;
+	if (!named[0] || strcmp(named, manifest) == 0)
+		return CATALOG_UNSIGNED_NAMED;
+	return is_rewrapped ? CATALOG_UNSIGNED_REWRAPPED : CATALOG_UNSIGNED_OTHER;
 }
 
 /* Of several stores, that one knows it is enough: it may have been copied from the one into the other. */
@@ -76,13 +80,15 @@ static int weigh_row(sqlite3_stmt *row, const struct manifest *m, const char *ma
 
 	if (is_gone)
 		return is_run ? CATALOG_UNSIGNED_GONE : CATALOG_UNSIGNED_UNKNOWN;
-	return is_run && is_what_it_names(row, m, manifest) ? CATALOG_UNSIGNED_NAMED : CATALOG_UNSIGNED_OTHER;
+	return is_run ? weigh_named(row, m, manifest) : CATALOG_UNSIGNED_OTHER;
 }
 
 int catalog_unsigned_is(struct catalog *c, const struct manifest *m, const char *manifest)
 {
 	static const char sql[] =
-	        "SELECT run_id, size_bytes, sha256, manifest, is_gone FROM chain_unsigned WHERE ino = ?1 AND path = ?2";
+	        "SELECT run_id, size_bytes, sha256, manifest, is_gone,"
+	        " EXISTS (SELECT 1 FROM rewrap r WHERE r.ino = chain_unsigned.ino AND r.until_us = 0 AND r.why = '')"
+	        " FROM chain_unsigned WHERE ino = ?1 AND path = ?2";
 	_cleanup(query) struct query query =
 	        query_begin(c, sql, VALUES(ino_value(ino_of_artifact(m->path)), text_value(m->path)));
 	int state = CATALOG_UNSIGNED_UNKNOWN;

@@ -424,8 +424,10 @@ int chain_rewritten(struct chain *c, const struct chain_at *at, const struct man
 	struct rewriting w = {.making = {.keys = keys, .link = {.type = LINK_REWRITTEN}}, .m = m};
 	int r;
 
-	if (!keys || !keys->key || !m->chain.sequence)
+	if (!keys || !keys->key)
 		return 0;
+	if (!m->chain.sequence)
+		return chain_name_again(c, at, keys, m->path, err);
 	r = catalog_chain_links_of(c->catalog, at->id, m->path, see_hash, &w);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");

@@ -114,6 +114,30 @@ static int name_gathered(struct chain *c, const struct chain_at *at, const struc
 	return r;
 }
 
+int chain_name_again(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
+                     const char *path, struct error *err)
+{
+	_cleanup(making) struct making making = {.keys = keys, .link = {.type = LINK_UNSIGNED}};
+	_cleanup(free) char *key = manifest_key(path), *text = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	char hash[SHA256_HEX_BYTES];
+	size_t len = 0;
+	int r = store_get_all(at->store, at->call, key, MANIFEST_MAX_BYTES, &text, &len, err);
+
+	if (r == 0)
+		r = manifest_decode(key, text, len, &m, err);
+	if (r < 0 || m.chain.sequence)
+		return r;
+	sign_hash(text, len, hash);
+	r = catalog_unsigned_is(c->catalog, &m, hash);
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (r != CATALOG_UNSIGNED_REWRAPPED)
+		return 0;
+	name_one(&making.link, &m, text, len);
+	return name_gathered(c, at, keys, &making, err);
+}
+
 int chain_name_unsigned(struct chain *c, const struct chain_at *at, unsigned most, struct error *err)
 {
 	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;

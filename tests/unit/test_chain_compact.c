@@ -4,6 +4,8 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/rewraps.h>
+#include <keepfs/codec/name.h>
 
 static const struct chain_compaction always = {.before_us = INT64_MAX, .least = 1};
 
@@ -302,6 +304,29 @@ static void what_was_made_while_signing_was_off_is_named(void **state)
 	assert_int_equal(assert_proven(f, first_pem), 5);
 }
 
+static void one_that_is_rewrapped_is_named_again(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = path_of(1);
+	_cleanup(manifest) struct manifest m = {0};
+
+	list_unsigned(f, 1, 1000000);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	describe(&m, 1);
+	assert_int_equal(catalog_begin_rewrap(f->catalog, ino_of_artifact(path), path, 1, NULL), 0);
+	change_day(f, 1, 'h', 'i');
+	assert_int_equal(believe_day(f, 1, NULL), 0);
+	assert_int_equal(chain_rewritten(f->chain, &f->at, &m, NULL), 0);
+	assert_int_equal(chain_rewritten(f->chain, &f->at, &m, NULL), 0);
+	assert_int_equal(catalog_end_rewrap(f->catalog, ino_of_artifact(path), NULL), 0);
+	assert_int_equal(assert_proven(f, first_pem), 3);
+	assert_int_equal(believe_day(f, 1, NULL), 0);
+	/* And the one before is not any more. */
+	change_day(f, 1, 'i', 'h');
+	assert_int_equal(believe_day(f, 1, NULL), -EBADMSG);
+	assert_found(f, PROVE_CHANGED, "size, SHA-256 or manifest");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +338,7 @@ int main(void)
 	        CHAIN_TEST(a_lost_catalog_learns_a_range),
 	        CHAIN_TEST(an_older_catalog_learns_a_range),
 	        CHAIN_TEST(a_link_binds_what_is_from_before),
+	        CHAIN_TEST(one_that_is_rewrapped_is_named_again),
 	        CHAIN_TEST(what_was_made_while_signing_was_off_is_named),
 	};
 

@@ -108,9 +108,10 @@ int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, i
                           struct error *err);
 
 enum catalog_unsigned_state {
-	CATALOG_UNSIGNED_UNKNOWN, /* no link names one of that path */
-	CATALOG_UNSIGNED_NAMED,   /* it is what a link names */
-	CATALOG_UNSIGNED_OTHER,   /* a link names another one of that path */
+	CATALOG_UNSIGNED_UNKNOWN,   /* no link names one of that path */
+	CATALOG_UNSIGNED_NAMED,     /* it is what a link names */
+	CATALOG_UNSIGNED_OTHER,     /* a link names another one of that path */
+	CATALOG_UNSIGNED_REWRAPPED, /* and that gets other objects just now (keepfs/catalog/rewraps.h), so its manifest may be one that no link names yet */
 	CATALOG_UNSIGNED_GONE, /* a link names it, and a later one says that it is gone: somebody may have brought it back */
 };
 /** catalog_unsigned_is() - what links of whichever store say of @m, whose bytes have the SHA-256 @manifest: as above; negative errno. */
