@@ -336,6 +336,8 @@ static int compare_daily(struct lane *l, const struct replica_order *o, int64_t 
 		r = copy_lane_beside(l, o, true, err);
 	if (r == 0)
 		r = replica_clean(o, &removed, err);
+	/* What was found to be lost, and what was removed, it does not have. */
+	l->is_behind = true;
 	/* A doubtful clock keeps what is there. */
 	if (r < 0 && r != -EAGAIN)
 		return r;

@@ -436,7 +436,7 @@ def test_a_catalog_made_anew(with_copies, store, offsite):
 def test_buckets(with_copies, store, bucket, noise, second):
     """another server, another account; several parts"""
     other = bucket(second)
-    keepfs = with_copies(other, database=noise).mount()
+    keepfs = with_copies(other, database=noise, retry_deadline="60s").mount()
     name = keepfs.run_artifact(keepfs.backup()["run"])
     wait_whole(keepfs, name)
     assert_same(store, other)
