@@ -71,6 +71,13 @@ int chain_sign(struct chain *c, const struct chain_at *at, struct manifest *m, s
  * @run_id: of an artifact that may be from before the chain, and is not signed; 0: it is none. Can be repeated after a failure. */
 int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum link_type how,
               int64_t run_id, struct error *err);
+/**
+ * chain_returned() - the manifest @m, which the chain says is gone, is in the store again because somebody who may do that has brought it back: write the link that says so
+ *
+ * Nothing is written where nobody has said that it is gone, nor of a manifest of another chain. Can be repeated after a failure, and after a crash. Only what somebody has ordered may be told to
+ * this: what merely lies in the store again may be put there by whoever can write into it.
+ */
+int chain_returned(struct chain *c, const struct chain_at *at, const struct manifest *m, struct error *err);
 /** chain_has_key() - is there a key that signs? Of NULL: no. */
 bool chain_has_key(struct chain *c);
 /**

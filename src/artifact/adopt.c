@@ -12,6 +12,7 @@ int artifact_adopt(struct repository *repo, const struct manifest *m, struct can
 {
 	const struct store_call call = {.cancel = cancel};
 	struct store *store = repository_store(repo);
+	const struct chain_at at = {.store = store, .call = &call};
 	struct marks_lookup names = {
 	        .holds = {.store = store, .call = &call, .prefix = "holds/"},
 	        .trash = {.store = store, .call = &call, .prefix = "trash/"},
@@ -21,6 +22,8 @@ int artifact_adopt(struct repository *repo, const struct manifest *m, struct can
 
 	lookup_finish(&names.holds);
 	lookup_finish(&names.trash);
+	if (r == 0)
+		r = chain_returned(repo->chain, &at, m, err);
 	if (r == 0)
 		r = catalog_adopt_artifact(repo->catalog, m, &marks.known, err);
 	if (r != 0)

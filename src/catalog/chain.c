@@ -142,6 +142,8 @@ static int take_given(struct connection *c, uint64_t store, struct catalog_chain
 
 	if (r == 0 && given->rewritten)
 		r = note_rewritten(c, store, given->rewritten);
+	if (r == 0 && given->returned)
+		r = write_link(c, store, &given->returned->chain, given->returned->path, NULL);
 	if (r == 0)
 		r = write_link(c, store, &given->place, given->path, given->body);
 	if (r < 0)

@@ -60,6 +60,17 @@ int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, i
 	                        int_value(run_id)));
 }
 
+int catalog_unsigned_returned(struct catalog *c, uint64_t store, const char *path, int64_t run_id,
+                              struct error *err)
+{
+	static const char sql[] =
+	        "UPDATE chain_unsigned SET is_gone = 0 WHERE ino = ?2 AND store = ?1 AND path = ?3 AND run_id = ?4";
+
+	return write_run(c, err, sql,
+	                 VALUES(ino_value(store), ino_value(ino_of_artifact(path)), text_value(path),
+	                        int_value(run_id)));
+}
+
 static int weigh_named(sqlite3_stmt *row, const struct manifest *m, const char *manifest)
 {
 	const char *named = str_or_empty(column_borrowed(row, 3));

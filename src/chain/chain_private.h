@@ -47,6 +47,26 @@ int chain_note_unsigned(struct chain *c, const struct chain_at *at, const struct
 int chain_name_again(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
                      const char *path, struct error *err);
 
+/** struct chain_returns - what links say was brought back; in order, each once. Begin with {0}. */
+struct chain_returns {
+	struct chain_return {
+		int64_t sequence; /* 0: of one that is not signed, */
+		int64_t run_id;   /* which this has made */
+		int64_t by;       /* the number of the newest link that says so */
+		char *path;       /* heap */
+	} * items;                /* heap */
+	size_t count;
+};
+void chain_returns_finish(struct chain_returns *returns);
+static inline void cleanup_chain_returns(struct chain_returns *r)
+{
+	chain_returns_finish(r);
+}
+/** chain_returns_add() - all that @l, a link LINK_RETURNED, names. */
+void chain_returns_add(struct chain_returns *returns, const struct link *l);
+/** chain_returns_have() - was what @e names brought back by a link with a higher number than @after? */
+bool chain_returns_have(const struct chain_returns *returns, const struct link_entry *e, int64_t after);
+
 /** struct chain_links - numbers of links that the store has, in order. Begin with {0}. */
 struct chain_links {
 	int64_t *sequences; /* heap */

@@ -37,7 +37,8 @@ struct compacting {
 	size_t stay_count;
 	uint8_t *gone;    /* a bit for each number of the range: a link of the range says that it is gone */
 	struct link bare; /* its entries: those from before the chain that are gone */
-	int64_t *remove;  /* links that are needed no more */
+	struct chain_returns returns;
+	int64_t *remove; /* links that are needed no more */
 	size_t remove_count;
 };
 
@@ -49,6 +50,7 @@ static void cleanup_compacting(struct compacting *x)
 	free(x->gone);
 	free(x->remove);
 	free(x->links.sequences);
+	chain_returns_finish(&x->returns);
 	link_finish(&x->bare);
 	link_finish(&x->newest);
 }
@@ -68,6 +70,12 @@ static void mark_number_gone(struct compacting *x, int64_t sequence)
 {
 	if (sequence >= 1 && sequence <= x->to)
 		x->gone[sequence / 8] |= (uint8_t)(1 << sequence % 8);
+}
+
+static void mark_number_back(struct compacting *x, int64_t sequence)
+{
+	if (sequence >= 1 && sequence <= x->to)
+		x->gone[sequence / 8] &= (uint8_t) ~(1 << sequence % 8);
 }
 
 static bool is_marked_gone(const struct compacting *x, int64_t sequence)
@@ -267,18 +275,52 @@ static void take_ended(struct compacting *x, const struct link *l)
 	}
 }
 
-/* What it does not keep is gone; what it keeps is told of by others, too. */
+/* What it does not keep is gone, unless it was brought back behind its end; what it keeps is told of by others, too. */
 static void take_earlier_range(struct compacting *x, const struct link *l)
 {
 	size_t at = 0;
 
 	for (; at < l->count && !l->entries[at].sequence; at++)
-		link_add(&x->bare, l->entries[at].path)->run_id = l->entries[at].run_id;
+		if (!chain_returns_have(&x->returns, &l->entries[at], l->to))
+			link_add(&x->bare, l->entries[at].path)->run_id = l->entries[at].run_id;
 	for (int64_t n = 1; n <= l->to; n++) {
+		const struct link_entry it = {.sequence = n};
+
 		if (at < l->count && l->entries[at].sequence == n)
 			at++;
-		else
+		else if (!chain_returns_have(&x->returns, &it, l->to))
 			mark_number_gone(x, n);
+	}
+}
+
+static void forget_bare(struct link *bare, const struct link_entry *e)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < bare->count; i++) {
+		struct link_entry *b = &bare->entries[i];
+
+		if (b->run_id == e->run_id && strcmp(b->path, e->path) == 0)
+			free(b->path);
+		else
+			bare->entries[kept++] = *b;
+	}
+	bare->count = kept;
+}
+
+/* Of the range or behind it: it is to be there, and a link of the range that says that it is gone says nothing any more. */
+static void take_returned(struct compacting *x, const struct link *l)
+{
+	chain_returns_add(&x->returns, l);
+	for (size_t i = 0; i < l->count; i++) {
+		const struct link_entry *e = &l->entries[i];
+
+		if (!e->sequence)
+			forget_bare(&x->bare, e);
+		else if (e->sequence <= x->to) {
+			mark_number_back(x, e->sequence);
+			add_stay(x, e->sequence, e->hash, e->path);
+		}
 	}
 }
 
@@ -314,6 +356,8 @@ static int read_links_from(struct compacting *x, size_t first, struct error *err
 			return r;
 		if (l.type == LINK_REMOVED || l.type == LINK_VOID)
 			take_ended(x, &l);
+		else if (l.type == LINK_RETURNED)
+			take_returned(x, &l);
 		else if (l.type == LINK_COMPACTED)
 			take_earlier_range(x, &l);
 		if (l.place.sequence <= x->to)

@@ -105,6 +105,9 @@ struct learning {
 	const struct chain_at *at;
 	const struct signing_keys *keys;
 	uint64_t problems;
+	/* The newest come first: what is said to be gone by one that is older than these is there. */
+	struct chain_returns returns;
+	struct link range; /* the newest that tells of one; its place.sequence 0: there is none */
 };
 
 static int learn_gone(struct learning *l, const struct link *link, struct error *err)
@@ -115,6 +118,8 @@ static int learn_gone(struct learning *l, const struct link *link, struct error 
 	for (size_t i = 0; r == 0 && i < link->count; i++) {
 		const struct link_entry *e = &link->entries[i];
 
+		if (chain_returns_have(&l->returns, e, link->place.sequence))
+			continue;
 		if (e->sequence)
 			r = catalog_chain_learn_gone(catalog, l->at->id, e->sequence, err);
 		else
@@ -123,21 +128,36 @@ static int learn_gone(struct learning *l, const struct link *link, struct error 
 	return r;
 }
 
-/* Its entries that have a number are what is kept; the others are gone. */
-static int learn_range(struct learning *l, const struct link *link, struct error *err)
+static int compare_numbers(const void *a, const void *b)
 {
-	_cleanup(free) int64_t *kept = mem_array(link->count ? link->count : 1, sizeof(*kept));
+	const int64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Its entries that have a number are what is kept, and what was brought back behind its end is there, too; the others are gone. */
+static int learn_range(struct learning *l, struct error *err)
+{
+	const struct link *link = &l->range;
+	_cleanup(free) int64_t *kept = mem_array(link->count + l->returns.count + 1, sizeof(*kept));
 	size_t count = 0;
 	int r = 0;
 
+	for (size_t i = 0; i < l->returns.count; i++) {
+		const struct chain_return *back = &l->returns.items[i];
+
+		if (back->sequence && back->sequence <= link->to && back->by > link->to)
+			kept[count++] = back->sequence;
+	}
 	for (size_t i = 0; r == 0 && i < link->count; i++) {
 		const struct link_entry *e = &link->entries[i];
 
 		if (e->sequence)
 			kept[count++] = e->sequence;
-		else
+		else if (!chain_returns_have(&l->returns, e, link->to))
 			r = catalog_unsigned_gone(l->c->catalog, l->at->id, e->path, e->run_id, err);
 	}
+	qsort(kept, count, sizeof(*kept), compare_numbers);
 	return r < 0 ? r
 	             : catalog_chain_learn_compacted(l->c->catalog, l->at->id, link->place.sequence, link->to,
 	                                             kept, count, err);
@@ -149,6 +169,8 @@ static int take_learnt(struct learning *l, const struct link *link, struct error
 		return catalog_chain_add_key(l->c->catalog, &link->old, err);
 	if (link->type == LINK_REMOVED || link->type == LINK_VOID)
 		return learn_gone(l, link, err);
+	if (link->type == LINK_RETURNED)
+		chain_returns_add(&l->returns, link);
 	return link_names_unsigned(link) ? chain_note_unsigned(l->c, l->at, link, false, err) : 0;
 }
 
@@ -181,8 +203,12 @@ static int learn_link(struct learning *l, int64_t sequence, struct error *err)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = take_learnt(l, &link, err) ?: take_place(l, &link, err);
-	/* Behind its place, which makes the chain known where it is not yet. */
-	return r == 0 && link.type == LINK_COMPACTED ? learn_range(l, &link, err) : r;
+	/* Each tells of all numbers from the first one on, so the newest says everything. */
+	if (r == 0 && link.type == LINK_COMPACTED && !l->range.place.sequence) {
+		l->range = link;
+		link = (struct link){0};
+	}
+	return r;
 }
 
 int chain_learn(struct chain *c, const struct chain_at *at, uint64_t *ret_problems, struct error *err)
@@ -201,6 +227,11 @@ int chain_learn(struct chain *c, const struct chain_at *at, uint64_t *ret_proble
 	r = chain_list_links(at, known.sequence, &links, err);
 	for (size_t i = links.count; r == 0 && i > 0; i--)
 		r = learn_link(&l, links.sequences[i - 1], err);
+	/* Last: what was brought back behind its end may be told by a link with a lower number than its own. */
+	if (r == 0 && l.range.place.sequence)
+		r = learn_range(&l, err);
+	link_finish(&l.range);
+	chain_returns_finish(&l.returns);
 	if (ret_problems)
 		*ret_problems += l.problems + links.strange;
 	return r;

@@ -24,15 +24,13 @@ int proof_by_sequence(const void *a, const void *b)
 	return order_numbers(x->sequence, y->sequence) ?: strcmp(seen_key(x), seen_key(y));
 }
 
-/* Of one number: that it is gone comes last, and of its contents the newest. */
+/* Of one number: as it was told. */
 int proof_by_told(const void *a, const void *b)
 {
 	const struct told *x = a, *y = b;
 
 	if (x->sequence != y->sequence)
 		return order_numbers(x->sequence, y->sequence);
-	if (x->is_rewritten != y->is_rewritten)
-		return x->is_rewritten ? -1 : 1;
 	return order_numbers(x->by, y->by);
 }
 
@@ -56,7 +54,8 @@ struct judging {
 	const struct told *next_told;
 	bool told_ended;
 	/* What links say of the number that is being judged. */
-	struct told first, last;
+	struct told first, last; /* last: what is so by all of them */
+	int64_t back_by;         /* the newest that says that it was brought back; 0: none does */
 	bool has_told;
 	size_t next_kept;
 	/* Of the checkpoint's number. */
@@ -91,19 +90,34 @@ static void advance_told(struct judging *j)
 	j->next_told = j->told_ended ? NULL : record;
 }
 
+static bool is_told_gone(const struct told *t)
+{
+	return !t->is_rewritten && !t->is_returned;
+}
+
+static void take_teller(struct judging *j, const struct told *t)
+{
+	if (!j->has_told)
+		j->first = *t;
+	if (t->is_returned)
+		j->back_by = t->by;
+	/* That it was written anew may be told late: what is gone does not come back by that. */
+	if (!j->has_told || !is_told_gone(&j->last) || !t->is_rewritten)
+		j->last = *t;
+	j->has_told = true;
+}
+
 /* Numbers are asked for in their order. */
 static void take_told(struct judging *j, int64_t sequence)
 {
 	j->has_told = false;
+	j->back_by = 0;
 	if (!j->next_told && !j->told_ended)
 		advance_told(j);
 	while (j->next_told && j->next_told->sequence < sequence)
 		advance_told(j);
 	while (j->next_told && j->next_told->sequence == sequence) {
-		j->last = *j->next_told;
-		if (!j->has_told)
-			j->first = j->last;
-		j->has_told = true;
+		take_teller(j, j->next_told);
 		advance_told(j);
 	}
 }
@@ -150,9 +164,12 @@ static void tell_missing_number(struct proof *p, int64_t sequence, const struct 
 	        sequence, from, until);
 }
 
-static bool is_in_range(const struct proof *p, int64_t sequence)
+/* By the range it is gone, unless it was brought back behind it. */
+static bool is_ended_by_range(const struct judging *j, int64_t sequence, const struct kept *kept)
 {
-	return sequence <= p->range.to;
+	const struct prove_range *range = &j->p->range;
+
+	return sequence <= range->to && !kept && j->back_by <= range->to;
 }
 
 static void hold_range_end(struct proof *p, int64_t sequence, const struct seen *after)
@@ -172,12 +189,12 @@ static void judge_absent(struct judging *j, int64_t sequence, const struct seen 
 	const struct kept *kept = take_kept(j, sequence);
 
 	take_told(j, sequence);
-	if (is_in_range(p, sequence) && !kept) {
+	if (is_ended_by_range(j, sequence, kept)) {
 		p->result.gone++;
 		hold_range_end(p, sequence, after);
 		return;
 	}
-	if (!j->has_told || j->last.is_rewritten) {
+	if (!j->has_told || !is_told_gone(&j->last)) {
 		if (copied_lacks(&p->copied, sequence))
 			p->result.elsewhere++;
 		else
@@ -187,7 +204,7 @@ static void judge_absent(struct judging *j, int64_t sequence, const struct seen 
 	}
 	p->result.gone++;
 	note_expected(j, sequence, j->first.hash);
-	if (kept && !j->first.is_rewritten && !is_same_hash(kept->hash, j->first.hash))
+	if (kept && is_told_gone(&j->first) && j->back_by == 0 && !is_same_hash(kept->hash, j->first.hash))
 		proof_find(p, PROVE_CHANGED,
 		           "number %" PRId64 ": link %" PRId64
 		           " says that it is gone, but had another content than link %" PRId64 " knows of",
@@ -244,6 +261,10 @@ static void judge_older(struct proof *p, const struct judging *j, const struct s
 {
 	if (copied_lacks(&p->copied, s->seen.sequence))
 		p->result.elsewhere++;
+	else if (j->last.is_returned)
+		proof_find(p, PROVE_REPLAYED,
+		           "%s: it was brought back, as link %" PRId64 " says, and is another version",
+		           s->key, j->last.by);
 	else
 		proof_find(p, PROVE_REPLAYED,
 		           "%s: it was written anew, as link %" PRId64 " says, and is an older version",
@@ -256,12 +277,12 @@ static void judge_present(struct judging *j, const struct standing *s, const str
 	struct proof *p = j->p;
 
 	take_told(j, s->seen.sequence);
-	if (is_in_range(p, s->seen.sequence) && !kept)
+	if (is_ended_by_range(j, s->seen.sequence, kept))
 		judge_superseded(p, s);
-	else if (j->has_told && !j->last.is_rewritten && is_kept_copy(j, s)) {
+	else if (j->has_told && is_told_gone(&j->last) && is_kept_copy(j, s)) {
 		p->result.kept++;
 		judge_content(j, s, kept, next);
-	} else if (j->has_told && !j->last.is_rewritten)
+	} else if (j->has_told && is_told_gone(&j->last))
 		proof_find(p, PROVE_REPLAYED,
 		           "%s: number %" PRId64 " %s, as link %" PRId64 " says, and is there again", s->key,
 		           s->seen.sequence, j->last.is_void ? "was never used" : "was removed", j->last.by);
@@ -332,6 +353,21 @@ static const struct bare *find_bare(const struct bare_group *g, enum bare_kind k
 	return found;
 }
 
+static int64_t newest_bare(const struct bare_group *g, enum bare_kind kind, int64_t run_id)
+{
+	int64_t by = 0;
+
+	for (size_t i = 0; i < g->count; i++)
+		if (g->items[i].kind == kind && g->items[i].run_id == run_id && g->items[i].by > by)
+			by = g->items[i].by;
+	return by;
+}
+
+static bool is_bare_gone(const struct bare_group *g, int64_t run_id)
+{
+	return newest_bare(g, BARE_GONE, run_id) > newest_bare(g, BARE_BACK, run_id);
+}
+
 static bool is_what_is_named(const struct bare *named, const struct bare *found)
 {
 	return named->size_bytes == found->size_bytes && strcmp(named->sha256, found->sha256) == 0 &&
@@ -352,9 +388,9 @@ static void judge_found(struct proof *p, const struct bare_group *g, const struc
 	p->result.before++;
 	if (named && !named->manifest[0])
 		p->result.loose++;
-	if (named && find_bare(g, BARE_GONE, found->run_id) && p->copied.sequence > 0)
+	if (named && is_bare_gone(g, found->run_id) && p->copied.sequence > 0)
 		p->result.kept++;
-	else if (named && find_bare(g, BARE_GONE, found->run_id))
+	else if (named && is_bare_gone(g, found->run_id))
 		proof_find(p, PROVE_REPLAYED,
 		           "%s: it was removed, as a link of the chain says, and is there again", g->path);
 	else if (!named || !is_what_is_named(named, found))
@@ -369,8 +405,7 @@ static void judge_named(struct proof *p, const struct bare_group *g)
 	for (size_t i = 0; i < g->count; i++) {
 		const struct bare *b = &g->items[i];
 
-		if (b->kind != BARE_NAMED || find_bare(g, BARE_FOUND, 0) ||
-		    find_bare(g, BARE_GONE, b->run_id))
+		if (b->kind != BARE_NAMED || find_bare(g, BARE_FOUND, 0) || is_bare_gone(g, b->run_id))
 			continue;
 		if (copied_lacks_before(&p->copied, g->path))
 			p->result.elsewhere++;

@@ -16,17 +16,24 @@ static void note_told_entry(struct proof *p, const struct link *l, const struct 
 	struct told t = {.sequence = e->sequence,
 	                 .by = l->place.sequence,
 	                 .is_rewritten = l->type == LINK_REWRITTEN,
+	                 .is_returned = l->type == LINK_RETURNED,
 	                 .is_void = l->type == LINK_VOID};
 
 	proof_hash(e->hash, t.hash);
-	proof_hash(e->now, t.now);
+	proof_hash(l->type == LINK_RETURNED ? e->hash : e->now, t.now);
 	proof_note_told(p, &t);
 }
 
+static enum bare_kind bare_kind_of(const struct link *l)
+{
+	return link_names_unsigned(l) ? BARE_NAMED : l->type == LINK_RETURNED ? BARE_BACK : BARE_GONE;
+}
+
+/* A range tells of what was so at its end: behind that, it may have been brought back. */
 static void note_bare_entry(struct proof *p, const struct link *l, const struct link_entry *e)
 {
-	struct bare b = {.kind = link_names_unsigned(l) ? BARE_NAMED : BARE_GONE,
-	                 .by = l->place.sequence,
+	struct bare b = {.kind = bare_kind_of(l),
+	                 .by = l->type == LINK_COMPACTED ? l->to : l->place.sequence,
 	                 .run_id = e->run_id,
 	                 .size_bytes = e->size_bytes};
 

@@ -29,19 +29,21 @@ struct told {
 	int64_t sequence;
 	int64_t by;
 	uint8_t hash[SHA256_BYTES], now[SHA256_BYTES];
-	bool is_rewritten; /* it is there, with another content; else it is gone */
+	bool is_rewritten; /* it is there, with another content; */
+	bool is_returned;  /* it was gone, and is there again; else it is gone */
 	bool is_void;
 };
 
 enum bare_kind {
 	BARE_NAMED, /* a link says that it is there, and is not signed */
 	BARE_GONE,  /* and one that it is not any more */
+	BARE_BACK,  /* and one that it was brought back */
 	BARE_FOUND, /* it is there */
 };
 /* A manifest without a signature; its path follows, with its end. */
 struct bare {
 	enum bare_kind kind;
-	int64_t by; /* the number of the link; of one that was found: 0 */
+	int64_t by; /* the number of the link, or up to which a range tells; of one that was found: 0 */
 	int64_t run_id;
 	uint64_t size_bytes;
 	char sha256[SHA256_HEX_BYTES];

@@ -13,7 +13,7 @@
 #define DIGITS 12
 
 static const char *const type_names[LINK_TYPES] = {"begun",   "removed",  "void",     "rewritten",
-                                                   "rotated", "unsigned", "compacted"};
+                                                   "rotated", "unsigned", "returned", "compacted"};
 
 const char *link_type_name(enum link_type type)
 {
@@ -178,6 +178,11 @@ static bool is_in_order(const struct link *l)
 	return last > before || (last == 0 && before == 0);
 }
 
+static bool may_name_by_run(enum link_type type)
+{
+	return type == LINK_REMOVED || type == LINK_RETURNED || type == LINK_COMPACTED;
+}
+
 static void take_link_entry(struct reading *d, const struct json *j, struct link *l)
 {
 	const char *path = json_get_string(j, "path");
@@ -190,8 +195,7 @@ static void take_link_entry(struct reading *d, const struct json *j, struct link
 		if (l->type == LINK_UNSIGNED)
 			take_hash(d, j, "manifest", e->now);
 	} else if (!json_get(j, "sequence")) {
-		if ((l->type != LINK_REMOVED && l->type != LINK_COMPACTED) ||
-		    !json_get_int(j, "run", &e->run_id))
+		if (!may_name_by_run(l->type) || !json_get_int(j, "run", &e->run_id))
 			refuse_link(d, "an artifact in it has neither a sequence nor a run");
 		if (l->type == LINK_COMPACTED && !is_in_order(l))
 			refuse_link(d, "its artifacts are not in the order of their sequences");

@@ -82,6 +82,44 @@ def test_a_copy_is_proven_by_itself(signed, offsite, key):
     assert "give its url, or the name of one" in keepfs.run("verify", "--key", public, "--store", "nowhere", check=False).stderr
 
 
+def link_types(store):
+    return [json.loads(store.get(key))["type"] for key in sorted(store.all_keys()) if key.startswith("chain/")]
+
+
+def test_what_is_brought_back_is_proven(signed, offsite, key):
+    """a backup that was removed is copied back from the further store: a link says so, for both stores, for a catalog that is made anew, and when it is removed once more"""
+    keepfs, public = signed.mount(), key[1]
+    names = [keepfs.run_artifact(keepfs.backup("full")["run"]) for _ in range(2)]
+    wait_copied(keepfs, *names)
+    expected = keepfs.path("backups", "full", names[0]).read_bytes()
+    manifest = f"manifests/backups/full/{names[0]}.json"
+    text = keepfs.store.get(manifest)
+    os.unlink(keepfs.path("backups", "full", names[0]))
+    wait_until(lambda: states(keepfs)[names[0]] == "removed", lambda: keepfs.text("status", "replicas"))
+    assert manifest not in keepfs.store.all_keys()
+    # Whoever only puts it there again has not brought it back.
+    keepfs.store.put(manifest, text)
+    assert signing.kinds(signing.prove(keepfs.store, public, check=1)) == ["replayed"]
+    keepfs.store.remove(manifest)
+    keepfs.run("replicate", f"full/{names[0]}", "from=offsite", "--wait")
+    assert keepfs.path("backups", "full", names[0]).read_bytes() == expected
+    assert link_types(keepfs.store) == ["begun", "removed", "returned"]
+    assert signing.prove(keepfs.store, public, check=0)["manifests"] == 2
+    wait_beside(keepfs, offsite)
+    wait_proven(keepfs, offsite, public)
+    keepfs.unmount()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert sorted(keepfs.artifacts()) == sorted(names)
+    signing.prove(keepfs.store, public, check=0)
+    os.unlink(keepfs.path("backups", "full", names[0]))
+    wait_until(lambda: link_types(keepfs.store)[-1] == "removed", lambda: link_types(keepfs.store))
+    said = signing.prove(keepfs.store, public, check=0)
+    assert (said["manifests"], said["gone"]) == (1, 1)
+    wait_beside(keepfs, offsite)
+    wait_proven(keepfs, offsite, public)
+
+
 def test_what_is_taken_from_a_copy_is_missed(signed, offsite, key):
     keepfs, public = signed.mount(), key[1]
     names = [keepfs.run_artifact(keepfs.backup("full")["run"]) for _ in range(2)]

@@ -29,7 +29,8 @@ int artifact_abort_uploads(struct store *store, const struct store_call *call, c
  * one of another path before @path itself; 0; negative errno. */
 int artifact_find_published(struct store *store, const struct store_call *call, const char *path,
                             char **ret_path, struct error *err);
-/** artifact_adopt() - the store that the catalog belongs to has the artifact @m, whole: list it, with what the store knows of it beside its manifest, and tell that. 0,
+/** artifact_adopt() - the store that the catalog belongs to has the artifact @m, whole: list it, with what the store knows of it beside its manifest, and tell that; and, where it was removed once,
+ * have the chain say that it is there again (chain_returned()). 0,
  * also when it was listed already; -EEXIST: another one has its place. */
 int artifact_adopt(struct repository *repo, const struct manifest *m, struct cancel *cancel,
                    struct error *err);

@@ -42,6 +42,8 @@ struct catalog_chain_given {
 	        ends; /* the path of the artifact whose links are said to be gone by this: borrowed; NULL: none's */
 	/* The manifest with this number has another content, and this hash now: borrowed; NULL: none has. */
 	const struct chain_place *rewritten;
+	/* This manifest is in the store again, as a link of its own number: borrowed; NULL: none is. */
+	const struct manifest *returned;
 };
 /** CATALOG_CHAIN_NOT_NEEDED - what @make returns when there is nothing to be given out. */
 #define CATALOG_CHAIN_NOT_NEEDED 1
@@ -106,6 +108,10 @@ int catalog_unsigned_note(struct catalog *c, uint64_t store, const struct catalo
 /** catalog_unsigned_gone() - a link says that the one of @path that the run @run_id has made is gone. */
 int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, int64_t run_id,
                           struct error *err);
+
+/** catalog_unsigned_returned() - a link says that the one of @path that the run @run_id has made is there again. */
+int catalog_unsigned_returned(struct catalog *c, uint64_t store, const char *path, int64_t run_id,
+                              struct error *err);
 
 enum catalog_unsigned_state {
 	CATALOG_UNSIGNED_UNKNOWN,   /* no link names one of that path */

@@ -22,6 +22,7 @@ enum link_type {
 	LINK_REWRITTEN, /* manifests that have another content now, under their number */
 	LINK_ROTATED,   /* another key signs from here on */
 	LINK_UNSIGNED, /* manifests that are not signed and were there before the chain, or were made while signing was off: that these, and no others, are there */
+	LINK_RETURNED, /* manifests that were gone, and are there again, by the order of whoever may */
 	LINK_COMPACTED, /* of all numbers up to one, those whose manifest or link is still to be there: the others are gone */
 	LINK_TYPES
 };
