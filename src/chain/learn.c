@@ -128,7 +128,7 @@ static int learn_gone(struct learning *l, const struct link *link, struct error 
 	return r;
 }
 
-static int compare_numbers(const void *a, const void *b)
+static int order_kept_numbers(const void *a, const void *b)
 {
 	const int64_t *x = a, *y = b;
 
@@ -157,7 +157,7 @@ static int learn_range(struct learning *l, struct error *err)
 		else if (!chain_returns_have(&l->returns, e, link->to))
 			r = catalog_unsigned_gone(l->c->catalog, l->at->id, e->path, e->run_id, err);
 	}
-	qsort(kept, count, sizeof(*kept), compare_numbers);
+	qsort(kept, count, sizeof(*kept), order_kept_numbers);
 	return r < 0 ? r
 	             : catalog_chain_learn_compacted(l->c->catalog, l->at->id, link->place.sequence, link->to,
 	                                             kept, count, err);
