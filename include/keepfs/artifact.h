@@ -158,6 +158,11 @@ int artifact_lock_of(struct store *store, enum artifact_lock_role role, int64_t 
  * manifest next, with the same lock. */
 int artifact_lock_objects(struct store *store, const struct store_call *call, const struct manifest *m,
                           const struct store_lock *lock, struct error *err);
+/** artifact_lock_whole() - all objects of @m in @store, with what lies beside its manifest, and that last: lock them, or, without @lock, set or end a legal hold. A request for each, several at once. */
+int artifact_lock_whole(struct store *store, const struct store_call *call, const struct manifest *m,
+                        const struct store_lock *lock, bool hold, struct error *err);
+/** artifact_is_forbidden() - has the store forbidden it? Not when it cannot be reached: that passes. */
+bool artifact_is_forbidden(int r, const struct error *why);
 /** artifact_lock_terms() - what bounds locks in @store, for retention_lock_of(). Return: 1; 0: nothing is locked there. */
 int artifact_lock_terms(struct store *store, struct retention_lock_terms *ret, struct error *err);
 /** struct artifact_lock_order - by what it is decided how long; borrowed. */

@@ -107,7 +107,14 @@ int replica_bring_back(const struct replica_order *order, const char *path, bool
 /** replica_compare() - hold the names in the further store against the catalog: what is lost there, what is there that nobody knew of. One request for each thousand
  * manifests, and three for each that was not known. */
 int replica_compare(const struct replica_order *order, struct error *err);
-/** replica_clean() - remove from the further store what its rules do not keep any more, of what the store of the catalog does not have. @ret: how many. */
+/**
+ * replica_lock_all() - have every copy in the further store locked for as long as its rules are sure to keep it, and those held that somebody holds
+ *
+ * Where the store locks (object_lock). A request is made for what is due alone. What one copy refuses is noted, and holds up no other. @ret_failed: how many did. Return: 0; what the catalog, or all of the
+ * store, failed with.
+ */
+int replica_lock_all(const struct replica_order *order, uint64_t *ret_failed, struct error *err);
+/** replica_clean() - remove from the further store what its rules do not keep any more, of what the store of the catalog does not have; what is locked there stays until its time is over, and is noted (keepfs/catalog/replica_locks.h). @ret: how many. */
 int replica_clean(const struct replica_order *order, uint64_t *ret, struct error *err);
 
 struct replicas;

@@ -169,8 +169,6 @@ int artifact_check_unlocked(struct repository *repo, struct store *store, const 
  * is noted in the catalog. */
 int artifact_delete_all(struct repository *repo, const struct store_call *call, uint64_t ino,
                         const char *path, struct error *err);
-/** artifact_is_forbidden() - has the store forbidden it? Not when it cannot be reached: that passes. */
-bool artifact_is_forbidden(int r, const struct error *why);
 /** artifact_list_again() - the tomb @ino is no longer one, in the trash or not, and that is told; -ENOENT: there is none, or
  * its deletion has come to its end. */
 int artifact_list_again(struct repository *repo, uint64_t ino, struct error *err);

@@ -147,8 +147,8 @@ int artifact_hold_objects(struct store *store, const struct store_call *call, co
 }
 
 /* With what lies beside the manifest, and at last that. */
-static int lock_or_hold_all(struct store *store, const struct store_call *call, const struct manifest *m,
-                            const struct store_lock *lock, bool hold, struct error *err)
+int artifact_lock_whole(struct store *store, const struct store_call *call, const struct manifest *m,
+                        const struct store_lock *lock, bool hold, struct error *err)
 {
 	_cleanup(free) char *manifest = manifest_key(m->path);
 	int r = lock_or_hold_objects(store, call, m, lock, hold, err);
@@ -335,14 +335,14 @@ static int do_what_is_due(struct lock_look *l, struct error *err)
 	if (r != 0)
 		return r < 0 ? r : -EBADMSG;
 	if (wanted.until_us > l->there.until_us) {
-		r = lock_or_hold_all(l->store, l->call, &m, &wanted, false, err);
+		r = artifact_lock_whole(l->store, l->call, &m, &wanted, false, err);
 		if (r == 0) {
 			l->there.mode = wanted.mode;
 			l->there.until_us = wanted.until_us;
 		}
 	}
 	if (r == 0 && held != l->there.hold) {
-		r = lock_or_hold_all(l->store, l->call, &m, NULL, held, err);
+		r = artifact_lock_whole(l->store, l->call, &m, NULL, held, err);
 		if (r == 0)
 			l->there.hold = held;
 	}
@@ -497,7 +497,7 @@ static int end_legal_hold(struct lock_look *l, struct error *err)
 	int r = artifact_fetch(l->repo, l->store, l->call, l->path, &m, err);
 
 	if (r == 0)
-		r = lock_or_hold_all(l->store, l->call, &m, NULL, false, err);
+		r = artifact_lock_whole(l->store, l->call, &m, NULL, false, err);
 	if (r == 0)
 		l->there.hold = false;
 	return r > 0 ? -EBADMSG : r;

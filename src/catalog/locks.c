@@ -182,8 +182,9 @@ int catalog_failing_proof_locks(struct catalog *c, uint64_t *ret_count, uint64_t
 int catalog_locked_until(struct catalog *c, uint64_t store, int64_t *ret_us)
 {
 	static const char sql[] =
-	        "SELECT locked_until_us FROM artifact WHERE locked_until_us > 0 AND tomb = 0 AND store = ?1"
-	        " ORDER BY locked_until_us DESC LIMIT 1";
+	        "SELECT max(coalesce((SELECT locked_until_us FROM artifact WHERE locked_until_us > 0 AND tomb = 0 AND store = ?1"
+	        " ORDER BY locked_until_us DESC LIMIT 1), 0),"
+	        " coalesce((SELECT max(until_us) FROM replica_lock WHERE store = ?1), 0))";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(store)));
 	int r = query_one(&query);
 

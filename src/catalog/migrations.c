@@ -986,5 +986,24 @@ const char *const migrations[] = {
         " one INTEGER PRIMARY KEY CHECK (one = 1),"
         " fence INTEGER NOT NULL"
         ") STRICT;",
+
+        /* How copies are locked in their store: keepfs/catalog/replica_locks.h. What is made again is locked again. */
+        "CREATE TABLE replica_lock ("
+        " path TEXT NOT NULL,"
+        " store INTEGER NOT NULL,"
+        " mode INTEGER NOT NULL,"
+        " until_us INTEGER NOT NULL,"
+        " tiers INTEGER NOT NULL,"
+        " is_held INTEGER NOT NULL,"
+        " is_put_off INTEGER NOT NULL," /* its lock alone keeps it */
+        " failed_us INTEGER NOT NULL,"  /* 0: it is locked as it is to be */
+        " why TEXT NOT NULL,"
+        " PRIMARY KEY (path, store)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE INDEX replica_lock_until ON replica_lock (store, until_us);"
+        "CREATE TRIGGER replica_lock_dropped AFTER DELETE ON replica BEGIN"
+        " DELETE FROM replica_lock WHERE store = OLD.store AND path = OLD.path; END;"
+        "CREATE TRIGGER replica_lock_changed AFTER UPDATE OF state ON replica WHEN NEW.state = 0 BEGIN"
+        " DELETE FROM replica_lock WHERE store = OLD.store AND path = OLD.path; END;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -119,8 +119,6 @@ static char *copy_wrong(const struct conf *c, const char *word)
 		return NULL;
 	if (!s)
 		return mem_printf("there is no section [store %s]", word);
-	if (!whose && s->store.object_lock)
-		whose = "copies are not locked yet, so its object_lock would promise what is not kept";
 	return whose ? mem_printf("[store %s] cannot have copies of backups: %s", s->name, whose) : NULL;
 }
 

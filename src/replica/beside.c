@@ -13,6 +13,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/pool.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/replicas.h>
 #include <keepfs/chain.h>
 #include <keepfs/codec/checkpoint.h>
@@ -48,6 +49,7 @@ struct besides {
 	struct store *from, *to;
 	bool to_failed;
 	uint64_t copied, wrong; /* @wrong: that were known before */
+	int64_t until_us;       /* what proves something outlives the copies that are locked there */
 };
 
 static int of_further_store(struct besides *b, int r)
@@ -127,7 +129,7 @@ static int put_small(struct besides *b, const char *key, size_t bytes, bool is_p
 		r = error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 	if (r < 0)
 		return r;
-	proof = (struct store_proof){.key = key, .data = data, .len = len};
+	proof = (struct store_proof){.key = key, .data = data, .len = len, .until_us = b->until_us};
 	r = is_proof ? store_put_proof(b->to, &b->call, &proof, err)
 	             : store_put_bytes(b->to, &b->call, key, data, len, &options, err);
 	return r == STORE_EXISTS ? 0 : of_further_store(b, r);
@@ -175,7 +177,7 @@ static int lock_beside(struct besides *b, const char *key, struct error *err)
 {
 	const struct store_lock unlocked = {0};
 	struct store_lock lock;
-	int r = store_lock_proof(b->to, 0, &lock, err);
+	int r = store_lock_proof(b->to, b->until_us, &lock, err);
 
 	if (r > 0)
 		r = store_lock_extend(b->to, &b->call, key, &unlocked, &lock, err);
@@ -394,6 +396,8 @@ static int copy_besides(struct besides *b, bool all, struct error *err)
 	b->to = copy.store = to;
 	if (r == 0)
 		r = catalog_count_beside(o->repository->catalog, o->store, &b->wrong, err);
+	if (r == 0 && catalog_locked_until(o->repository->catalog, o->store, &b->until_us) < 0)
+		r = error_system(err, EIO, "the catalog cannot be read");
 	for (size_t i = 0; r == 0 && i < REPLICA_BESIDE_KINDS; i++)
 		r = copy_kind(b, i, all, err);
 	if (r == 0)

@@ -13,6 +13,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/base/zone.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/replica_locks.h>
 #include <keepfs/policy/retention.h>
 
 #include <errno.h>
@@ -65,7 +66,7 @@ static void audit_removal(const struct replica_order *o, const char *path, int r
 
 	str_cut(entry.object, sizeof(entry.object), path);
 	str_copy(entry.result, sizeof(entry.result), r < 0 ? "failed" : "ok");
-	snprintf(entry.detail, sizeof(entry.detail), "from %s: %s", o->named->name, why);
+	snprintf(entry.detail, sizeof(entry.detail), "from %.60s: %.400s", o->named->name, why);
 	(void)catalog_add_audit(o->repository->catalog, &entry, NULL);
 }
 
@@ -76,6 +77,10 @@ static int remove_kept_copy(struct keeping *k, const char *path, struct error *e
 	int r = k->store ? 0 : repository_open_store(o->repository, o->store, &k->store, err);
 
 	if (r == 0)
+		r = replica_check_unlocked(o, k->store, path, err);
+	if (r == REPLICA_LOCKED)
+		return 0;
+	if (r == 0)
 		r = artifact_delete(k->store, &call, path, err);
 	audit_removal(o, path, r, r < 0 && err ? err->message : "no rule of its store keeps it any more");
 	if (r == 0) {
@@ -85,6 +90,27 @@ static int remove_kept_copy(struct keeping *k, const char *path, struct error *e
 		r = catalog_forget_replica(o->repository->catalog, path, o->store, err);
 	}
 	return r;
+}
+
+/* What its lock alone keeps is put off, and told. */
+static int carry_out_copy(struct keeping *k, const struct kept_copy *copy, unsigned reasons,
+                          struct error *err)
+{
+	struct catalog *catalog = k->order->repository->catalog;
+	struct catalog_replica_lock lock;
+	int r;
+
+	if (!copy->is_removed)
+		return 0;
+	if (reasons == 0)
+		return remove_kept_copy(k, copy->path, err);
+	r = catalog_replica_lock(catalog, copy->path, k->order->store, &lock);
+	if (r == -ENOENT || (r == 0 && lock.is_put_off == (reasons == RETENTION_LOCKED)))
+		return 0;
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	lock.is_put_off = reasons == RETENTION_LOCKED;
+	return catalog_set_replica_lock(catalog, copy->path, k->order->store, &lock, err);
 }
 
 static bool are_compared(const struct kept_copy *a, const struct kept_copy *b)
@@ -117,8 +143,8 @@ static int plan_copies(struct keeping *k, const struct kept_copy *first, struct 
 	for (size_t i = 0, at = 0; r == 0 && i < k->count; i++) {
 		const struct kept_copy *copy = &k->copies[i];
 
-		if (are_compared(first, copy) && backups[at++].reasons == 0 && copy->is_removed)
-			r = remove_kept_copy(k, copy->path, err);
+		if (are_compared(first, copy))
+			r = carry_out_copy(k, copy, backups[at++].reasons, err);
 	}
 	return r;
 }
@@ -151,6 +177,7 @@ static int take_copy(void *arg, const struct catalog_replica *row, struct error 
 	struct keeping *k = arg;
 	const char *name = strrchr(row->path, '/') + 1;
 	_cleanup(free) char *directory = mem_printf("%.*s", (int)(name - row->path), row->path);
+	struct catalog_replica_lock lock = {0};
 	int r = 0;
 
 	if (row->state != REPLICA_WHOLE && row->state != REPLICA_REMOVED)
@@ -159,6 +186,7 @@ static int take_copy(void *arg, const struct catalog_replica *row, struct error 
 		r = plan_directory(k, err);
 		k->directory = take_ptr(&directory);
 	}
+	(void)catalog_replica_lock(k->order->repository->catalog, row->path, row->store, &lock);
 	k->copies = mem_resize(k->copies, k->count + 1, sizeof(*k->copies));
 	k->copies[k->count++] = (struct kept_copy){
 	        .path = mem_strdup(row->path),
@@ -166,7 +194,8 @@ static int take_copy(void *arg, const struct catalog_replica *row, struct error 
 	        .job = mem_strdup(row->job),
 	        .class = mem_strdup(row->class),
 	        .backup = {.at_s = row->started_at_us / US_PER_S,
-	                   .keep_until_s = row->keep_until_us / US_PER_S},
+	                   .keep_until_s = row->keep_until_us / US_PER_S,
+	                   .locked_until_s = (lock.until_us + US_PER_S - 1) / US_PER_S},
 	        .started_us = row->started_at_us,
 	        .is_partial = row->partial,
 	        .is_removed = row->state == REPLICA_REMOVED && !row->is_listed,

@@ -253,8 +253,17 @@ static int remove_replaced(const struct replica_order *o, struct store *to, cons
                            struct error *err)
 {
 	const struct store_call call = {.cancel = o->cancel};
+	struct error why = {0};
+	int r = artifact_remove_old_objects(to, &call, m, &why);
 
-	return artifact_remove_old_objects(to, &call, m, err);
+	if (r < 0 && artifact_is_forbidden(r, &why)) {
+		log_info("%s: what the copy of %s had before stays as long as the copy: %s", o->named->name,
+		         m->path, why.message);
+		return 0;
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r;
 }
 
 static int copy_to_store(struct making *m, struct store *to, bool *target_failed, struct error *err)
@@ -282,6 +291,8 @@ static int copy_to_store(struct making *m, struct store *to, bool *target_failed
 	}
 	*target_failed = copy.to_failed;
 	judge_copy(&m->row, &copy, r, &why);
+	if (r == 0)
+		replica_lock(o, to, &m->row, &copy.manifest, copy.copied_bytes > 0);
 	if (r == 0)
 		replica_show(o, &copy.manifest, copy.copied_bytes > 0);
 	if (r == 0 && copy.copied_bytes > 0)

@@ -11,5 +11,14 @@ void replica_end_claim(const char *path, uint64_t store);
 void replica_describe(const struct manifest *m, struct catalog_replica *row);
 /** replica_note() - write @row; what prevents that is logged. Returns 0, or what did. */
 int replica_note(const struct replica_order *order, const struct catalog_replica *row, struct error *err);
+/** replica_lock() - lock the copy of @row, whose manifest is @m and which is whole in @store, and note that; what prevents it is logged, noted and tried again. Nothing is done where nothing is locked.
+ * @anew: some of its objects were put just now, so all are locked, whatever its manifest is. */
+void replica_lock(const struct replica_order *order, struct store *store, const struct catalog_replica *row,
+                  const struct manifest *m, bool anew);
+/** REPLICA_LOCKED - the store lets nobody delete it yet: that is noted. */
+#define REPLICA_LOCKED 2
+/** replica_check_unlocked() - may the copy of @path, which no rule keeps any more, be removed now? A legal hold of ours is taken off. Return: 0; REPLICA_LOCKED; negative errno. */
+int replica_check_unlocked(const struct replica_order *order, struct store *store, const char *path,
+                           struct error *err);
 /** replica_show() - that store has all of @m: copies/ shows it; what prevents that is logged. @anew: also when it is shown already. */
 void replica_show(const struct replica_order *order, const struct manifest *m, bool anew);

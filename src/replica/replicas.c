@@ -47,14 +47,17 @@ struct lane {
 	size_t listed_count;              /* all->lock */
 	bool look_at_all; /* all->lock: at a start, after a reload, when too many were listed */
 	bool settle;      /* all->lock: something was removed */
+	bool is_marked;   /* all->lock: who holds something has changed */
 	/* Of its thread: */
 	int64_t pause_ms; /* after the next failure of the store */
 	int64_t paused_until_us;
 	int64_t rate_bytes; /* what @rate is of */
 	struct rate *rate;
 	struct replica_beside beside;
-	bool beside_due; /* something was listed or removed since */
-	bool is_behind;  /* what the further store says of itself does not tell of all that was copied */
+	bool beside_due;     /* something was listed or removed since */
+	bool locks_due;      /* it is time to look which copies are to be locked for longer, or held */
+	int64_t locks_at_us; /* or it will be then: some could not be; 0: not so */
+	bool is_behind;      /* what the further store says of itself does not tell of all that was copied */
 	struct blackout *window; /* of the configuration that it works by; NULL: any time */
 	struct zone *zone;
 	struct lane *next;
@@ -94,6 +97,18 @@ static void note_removed(void *arg, const struct artifact_removed *what)
 	pthread_mutex_lock(&r->lock);
 	for (struct lane *l = r->lanes; l; l = l->next) {
 		l->settle = true;
+		alarm_wake(&l->alarm);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void note_marked(void *arg, const char *path)
+{
+	struct replicas *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	for (struct lane *l = r->lanes; l; l = l->next) {
+		l->is_marked = true;
 		alarm_wake(&l->alarm);
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -139,7 +154,8 @@ static int take_news(struct lane *l, const struct conf *conf, uint64_t store, st
 	l->listed_count = 0;
 	all = l->look_at_all;
 	settle = l->settle || all || count > 0;
-	l->look_at_all = l->settle = false;
+	l->locks_due = l->locks_due || l->is_marked || all;
+	l->look_at_all = l->settle = l->is_marked = false;
 	pthread_mutex_unlock(&l->all->lock);
 	l->beside_due = l->beside_due || settle;
 	if (all)
@@ -297,6 +313,7 @@ static int drop_abandoned(const struct replica_order *o, struct error *err)
 	_cleanup(store) struct store *store = NULL;
 	_cleanup(free) char *published = NULL;
 	struct catalog_replica row;
+	struct error why = {0};
 	int r = catalog_abandoned_replica(catalog, o->store, &row);
 
 	if (r == -ENOENT)
@@ -312,7 +329,15 @@ static int drop_abandoned(const struct replica_order *o, struct error *err)
 	if (r == 0)
 		r = artifact_abort_uploads(store, &call, row.path, err);
 	if (r == 0)
-		r = artifact_delete(store, &call, row.path, err);
+		r = artifact_delete(store, &call, row.path, &why);
+	/* It was whole and locked once: nobody sees what is left without its manifest. */
+	if (r < 0 && artifact_is_forbidden(r, &why)) {
+		log_warning("%s: what is left of the copy of %s cannot be removed: %s", o->named->name,
+		            row.path, why.message);
+		r = 0;
+	}
+	if (r < 0 && err && why.message[0])
+		*err = why;
 	return r < 0 ? r : catalog_forget_replica(catalog, row.path, o->store, err);
 }
 
@@ -337,13 +362,32 @@ static int compare_daily(struct lane *l, const struct replica_order *o, int64_t 
 	if (r == 0)
 		r = replica_clean(o, &removed, err);
 	/* What was found to be lost, and what was removed, it does not have. */
-	l->is_behind = true;
+	l->is_behind = l->locks_due = true;
 	/* A doubtful clock keeps what is there. */
 	if (r < 0 && r != -EAGAIN)
 		return r;
 	state.compared_at_us = now_us;
 	*ret_next_us = now_us + COMPARE_US;
 	return catalog_set_replica_store(catalog, o->store, &state, err);
+}
+
+/* Locks are made longer as time passes, or the rules keep more; a hold is followed at once. */
+static int lock_when_due(struct lane *l, const struct replica_order *o, int64_t *ret_next_us,
+                         struct error *err)
+{
+	uint64_t failed = 0;
+	int r;
+
+	*ret_next_us = l->locks_at_us ? l->locks_at_us : ALARM_NEVER;
+	if (!l->locks_due && *ret_next_us > clock_now_us())
+		return 0;
+	r = replica_lock_all(o, &failed, err);
+	if (r < 0)
+		return r;
+	l->locks_due = false;
+	l->locks_at_us = failed > 0 ? clock_now_us() + PAUSE_MAX_MS * 1000 : 0;
+	*ret_next_us = failed > 0 ? l->locks_at_us : ALARM_NEVER;
+	return 0;
 }
 
 /* The one that was read longest ago, when four fifths of its time are over. */
@@ -379,7 +423,7 @@ static int64_t earliest_us(int64_t a_us, int64_t b_us)
 /* Everything that is due. Returns when to look again. */
 static int64_t work_lane(struct lane *l, struct replica_order *o)
 {
-	int64_t compare_us = 0, try_us = 0, read_us = 0;
+	int64_t compare_us = 0, try_us = 0, read_us = 0, lock_us = 0;
 	struct catalog_replica row;
 	struct error err = {0};
 	int r = compare_daily(l, o, &compare_us, &err);
@@ -388,6 +432,8 @@ static int64_t work_lane(struct lane *l, struct replica_order *o)
 		r = drop_abandoned(o, &err);
 	if (r == 0)
 		r = copy_lane_beside(l, o, false, &err);
+	if (r == 0)
+		r = lock_when_due(l, o, &lock_us, &err);
 	if (r == 0 && l->paused_until_us > clock_now_us())
 		return l->paused_until_us;
 	if (r == 0) {
@@ -403,6 +449,10 @@ static int64_t work_lane(struct lane *l, struct replica_order *o)
 		l->beside_due = true;
 		r = copy_lane_beside(l, o, false, &err);
 		l->is_behind = r < 0;
+		/* What could not be locked when it was made has its next attempt. */
+		l->locks_due = true;
+		if (r == 0)
+			r = lock_when_due(l, o, &lock_us, &err);
 	}
 	if (r == 0)
 		r = read_again_slowly(l, o, &read_us, &err);
@@ -412,7 +462,7 @@ static int64_t work_lane(struct lane *l, struct replica_order *o)
 		return 0;
 	}
 	end_pause(l, o->store);
-	return earliest_us(earliest_us(compare_us, try_us), read_us);
+	return earliest_us(earliest_us(compare_us, try_us), earliest_us(lock_us, read_us));
 }
 
 static int64_t look_at_lane(struct lane *l, const struct conf *conf)
@@ -538,8 +588,11 @@ int replicas_new(struct repository *repository, struct conf_live *live, struct r
 	r->repository = repository;
 	r->live = live;
 	pthread_mutex_init(&r->lock, NULL);
-	r->events = (struct artifact_events){
-	        .listed = note_listed, .removed = note_removed, .rewrapped = note_listed, .arg = r};
+	r->events = (struct artifact_events){.listed = note_listed,
+	                                     .removed = note_removed,
+	                                     .marked = note_marked,
+	                                     .rewrapped = note_listed,
+	                                     .arg = r};
 	repository_listen(repository, &r->events);
 	result = add_lanes(r, err);
 	if (result < 0) {

@@ -7,6 +7,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/probes.h>
+#include <keepfs/catalog/replica_locks.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/store.h>
 #include <keepfs/stores.h>
@@ -111,6 +112,56 @@ static bool tell_failing_proofs(struct checking *c)
 	return true;
 }
 
+static bool are_copies_locked(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->store_count; i++)
+		if (conf->stores[i].store.object_lock != STORE_LOCK_NONE &&
+		    conf_is_for_copies(conf, conf->stores[i].name))
+			return true;
+	return false;
+}
+
+static void tell_failing_copies(struct checking *c, const struct catalog_replica_lock_state *state)
+{
+	_cleanup(catalog_store) struct catalog_store at = {0};
+	struct health_item *item =
+	        checking_add(c, REPORT_WARN, mem_strdup("object lock of copies"), state->path);
+	char since[32];
+
+	catalog_get_store(c->from->catalog, state->store, &at);
+	item->since_us = state->since_us;
+	item->text = mem_printf(
+	        "%llu copies are not locked in their store as they are to be; %s in %s since %s: %s",
+	        (unsigned long long)state->failing, state->path, str_or_empty(at.name),
+	        line_time(state->since_us, "-", since), state->why);
+	item->what_to_do = mem_strdup(
+	        "it is tried again by itself; give the key the right that is missing, if it is that");
+}
+
+/* Beside the first store's, of which this says nothing. */
+static void check_copies_lock(struct checking *c)
+{
+	struct catalog_replica_lock_state state = {0};
+	struct health_item *item;
+	int r;
+
+	if (!are_copies_locked(c->from->conf))
+		return;
+	r = catalog_replica_lock_state(c->from->catalog, c->from->now_us, &state);
+	if (r < 0) {
+		checking_catalog_failed(c, r);
+		return;
+	}
+	if (state.failing > 0) {
+		tell_failing_copies(c, &state);
+		return;
+	}
+	item = checking_add(c, REPORT_OK, mem_strdup("object lock of copies"), "");
+	item->text = mem_printf(
+	        "%llu copies are locked in their store; the removal of %llu is put off until their locks end",
+	        (unsigned long long)state.locked, (unsigned long long)state.put_off);
+}
+
 void check_object_lock(struct checking *c)
 {
 	struct catalog_lock_state state = {0};
@@ -119,6 +170,7 @@ void check_object_lock(struct checking *c)
 
 	if (tell_failed_canaries(c))
 		return;
+	check_copies_lock(c);
 	r = catalog_lock_state(c->from->catalog, c->from->now_us, &state);
 	if (r < 0) {
 		checking_catalog_failed(c, r);

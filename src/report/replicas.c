@@ -4,9 +4,11 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/replica_locks.h>
 #include <keepfs/catalog/replicas.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/report/status.h>
+#include <keepfs/store.h>
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -39,10 +41,18 @@ int report_replica_percent(const struct catalog_replica *replica)
 	               : (int)((double)replica->done_bytes * 100 / (double)replica->stored_bytes);
 }
 
+static void find_copy_lock(struct replica_lines *l, const struct catalog_replica *replica,
+                           struct catalog_replica_lock *ret)
+{
+	/* Zeroed where nothing is locked. */
+	(void)catalog_replica_lock(l->catalog, replica->path, replica->store, ret);
+}
+
 static int write_replica_line(void *arg, const struct catalog_replica *replica, struct error *err)
 {
 	struct replica_lines *l = arg;
 	struct json *j = json_object_new();
+	struct catalog_replica_lock lock;
 
 	json_set_string(j, "path", replica->path);
 	json_set_string(j, "store", name_of_store(l, replica->store));
@@ -55,6 +65,13 @@ static int write_replica_line(void *arg, const struct catalog_replica *replica, 
 	json_set_int(j, "stored_bytes", (int64_t)replica->stored_bytes);
 	json_set_int(j, "done_bytes", (int64_t)replica->done_bytes);
 	json_set_time(j, "next_try", replica->next_try_us);
+	find_copy_lock(l, replica, &lock);
+	json_set_time(j, "locked_until", lock.until_us);
+	json_set_string(j, "lock_mode",
+	                lock.until_us ? store_lock_mode_name((enum store_lock_mode)lock.mode) : NULL);
+	json_set_bool(j, "held", lock.is_held);
+	json_set_bool(j, "put_off", lock.is_put_off);
+	json_set_string(j, "lock_error", lock.failed_us ? lock.why : NULL);
 	json_set_string(j, "error", replica->error[0] ? replica->error : NULL);
 	line_json(l->out, j);
 	return spool_error(l->out);
@@ -78,6 +95,7 @@ static int write_replica_row(void *arg, const struct catalog_replica *replica, s
 {
 	struct replica_lines *l = arg;
 	_cleanup(str) struct str line = {0};
+	struct catalog_replica_lock lock;
 	char at[32], size[16];
 
 	str_appendf(&line, "%-12s %-8s", name_of_store(l, replica->store),
@@ -91,6 +109,14 @@ static int write_replica_row(void *arg, const struct catalog_replica *replica, s
 	str_append_visible(&line, replica->path);
 	if (!replica->is_listed)
 		str_append(&line, "  (removed here)");
+	find_copy_lock(l, replica, &lock);
+	if (lock.until_us)
+		str_appendf(&line, "  (%slocked until %s%s)", lock.is_put_off ? "put off: " : "",
+		            line_time(lock.until_us, "-", at), lock.is_held ? ", and held" : "");
+	if (lock.failed_us) {
+		str_append(&line, "  not locked as it is to be: ");
+		str_append_visible(&line, lock.why);
+	}
 	if (replica->error[0]) {
 		str_append(&line, "  ");
 		str_append_visible(&line, replica->error);

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+/* How copies are locked: by the rules of their store, never for a shorter time, and what is locked is not removed. The fixture's own store stands for the further one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "artifact_fixture.h"
+
+#include <keepfs/catalog/holds.h>
+#include <keepfs/catalog/locks.h>
+#include <keepfs/catalog/replica_locks.h>
+#include <keepfs/catalog/replicas.h>
+#include <keepfs/conf.h>
+#include <keepfs/replica.h>
+
+#include "lock_server.h"
+
+#define NIGHT "backups/full/20261119T020000Z.dump"
+
+struct copied {
+	struct fixture *f;
+	struct conf conf;
+	struct conf_job job;
+	struct conf_named_store further;
+	struct replica_order order;
+	char *path; /* heap: of the one backup */
+};
+
+static void note_row(struct copied *c, const char *path, enum replica_state state)
+{
+	struct catalog_replica row = {.state = state,
+	                              .started_at_us = str_equal(path, NIGHT) ? AT_US - DAY_US : AT_US,
+	                              .finished_at_us = AT_US + 1,
+	                              .verified_at_us = 1,
+	                              .ino = ino_of_artifact(path)};
+
+	str_copy(row.path, sizeof(row.path), path);
+	str_copy(row.job, sizeof(row.job), "full");
+	assert_int_equal(catalog_set_replica(c->f->catalog, &row, NULL), 0);
+}
+
+static void begin_copied(struct copied *c, struct fixture *f)
+{
+	int r;
+
+	*c = (struct copied){.f = f};
+	use_locks(f);
+	server.mode = STORE_LOCK_NONE;
+	c->path = make_locked(f, 7, AT_US, &r);
+	server.mode = STORE_LOCK_GOVERNANCE;
+	c->conf.timezone = "UTC";
+	c->conf.stores = &c->further;
+	c->conf.store_count = 1;
+	c->conf.jobs = &c->job;
+	c->conf.job_count = 1;
+	c->job.name = "full";
+	c->further.name = "further";
+	c->further.keeping.keep_daily = 5;
+	c->further.keeping.keep_within_ms = -1;
+	c->order = (struct replica_order){.repository = &f->repo, .conf = &c->conf, .named = &c->further};
+	note_row(c, c->path, REPLICA_WHOLE);
+}
+
+static void end_copied(struct copied *c)
+{
+	free(c->path);
+}
+
+static uint64_t lock_all(struct copied *c)
+{
+	struct error err = {0};
+	uint64_t failed = 99;
+
+	if (replica_lock_all(&c->order, &failed, &err) != 0)
+		fail_msg("%s", err.message);
+	return failed;
+}
+
+static struct catalog_replica_lock lock_known(struct copied *c)
+{
+	struct catalog_replica_lock lock;
+
+	assert_int_equal(catalog_replica_lock(c->f->catalog, c->path, 0, &lock), 0);
+	return lock;
+}
+
+static int64_t locked_days(struct copied *c)
+{
+	_cleanup(free) char *key = manifest_key(c->path);
+	const struct store_lock *bytes = lock_slot(c->path), *manifest = lock_slot(key);
+
+	assert_int_equal(bytes->until_us, manifest->until_us);
+	assert_int_equal(lock_known(c).until_us, manifest->until_us);
+	return (manifest->until_us - AT_US / DAY_US * DAY_US) / DAY_US;
+}
+
+static void by_the_rules_of_their_store(void **state)
+{
+	struct copied c;
+	unsigned gets;
+
+	begin_copied(&c, *state);
+	assert_int_equal(lock_all(&c), 0);
+	assert_int_equal(locked_days(&c), 5);
+	assert_int_equal(lock_known(&c).mode, STORE_LOCK_GOVERNANCE);
+	/* Nothing is due, so nothing is asked. */
+	gets = server.gets;
+	assert_int_equal(lock_all(&c), 0);
+	assert_int_equal(server.gets, gets);
+	c.further.keeping.keep_daily = 9;
+	lock_all(&c);
+	assert_int_equal(locked_days(&c), 9);
+	c.further.keeping.keep_daily = 2;
+	lock_all(&c);
+	assert_int_equal(locked_days(&c), 9);
+	end_copied(&c);
+}
+
+static void what_proves_something_outlives_them(void **state)
+{
+	struct copied c;
+	int64_t until_us = 0;
+
+	begin_copied(&c, *state);
+	assert_int_equal(catalog_locked_until(c.f->catalog, 0, &until_us), 0);
+	assert_int_equal(until_us, 0);
+	lock_all(&c);
+	assert_int_equal(catalog_locked_until(c.f->catalog, 0, &until_us), 0);
+	assert_int_equal(until_us, lock_known(&c).until_us);
+	end_copied(&c);
+}
+
+static void what_cannot_be_locked_is_told_and_tried_again(void **state)
+{
+	struct catalog_replica_lock_state sum;
+	struct copied c;
+
+	begin_copied(&c, *state);
+	server.only = "nothing";
+	assert_int_equal(lock_all(&c), 1);
+	assert_true(lock_known(&c).failed_us > 0);
+	assert_non_null(strstr(lock_known(&c).why, "no right to lock"));
+	assert_int_equal(catalog_replica_lock_state(c.f->catalog, server.now_us, &sum), 0);
+	assert_int_equal(sum.failing, 1);
+	assert_string_equal(sum.path, c.path);
+	server.only = NULL;
+	/* It takes them, and keeps none. */
+	server.forgets = true;
+	assert_int_equal(lock_all(&c), 1);
+	assert_non_null(strstr(lock_known(&c).why, "does not keep them"));
+	server.forgets = false;
+	assert_int_equal(lock_all(&c), 0);
+	assert_int_equal(lock_known(&c).failed_us, 0);
+	assert_int_equal(locked_days(&c), 5);
+	assert_int_equal(catalog_replica_lock_state(c.f->catalog, server.now_us, &sum), 0);
+	assert_int_equal(sum.failing, 0);
+	assert_int_equal(sum.locked, 1);
+	end_copied(&c);
+}
+
+/* A store that does not answer ends the round: nothing is said of its copies. */
+static void a_store_that_is_away(void **state)
+{
+	struct copied c;
+	struct error err = {0};
+	uint64_t failed;
+
+	begin_copied(&c, *state);
+	server.is_down = true;
+	assert_int_equal(replica_lock_all(&c.order, &failed, &err), -EIO);
+	assert_true(err.retry);
+	server.is_down = false;
+	assert_int_equal(lock_all(&c), 0);
+	assert_int_equal(locked_days(&c), 5);
+	end_copied(&c);
+}
+
+/* Nobody says how long what no job makes any more is to be kept; and where nothing is locked nothing is asked. */
+static void without_rules_or_locks(void **state)
+{
+	struct copied c;
+	struct catalog_replica_lock lock;
+
+	begin_copied(&c, *state);
+	server.mode = STORE_LOCK_NONE;
+	lock_all(&c);
+	assert_int_equal(catalog_replica_lock(c.f->catalog, c.path, 0, &lock), -ENOENT);
+	server.mode = STORE_LOCK_GOVERNANCE;
+	c.job.name = "another";
+	assert_int_equal(lock_all(&c), 0);
+	assert_int_equal(lock_known(&c).until_us, 0);
+	end_copied(&c);
+}
+
+static void a_row_goes_with_its_copy(void **state)
+{
+	struct copied c;
+	struct catalog_replica_lock lock;
+
+	begin_copied(&c, *state);
+	lock_all(&c);
+	note_row(&c, c.path, REPLICA_COPYING);
+	assert_true(lock_known(&c).until_us > 0);
+	note_row(&c, c.path, REPLICA_WANTED);
+	assert_int_equal(catalog_replica_lock(c.f->catalog, c.path, 0, &lock), -ENOENT);
+	note_row(&c, c.path, REPLICA_WHOLE);
+	lock_all(&c);
+	assert_int_equal(locked_days(&c), 5);
+	assert_int_equal(catalog_forget_replica(c.f->catalog, c.path, 0, NULL), 0);
+	assert_int_equal(catalog_replica_lock(c.f->catalog, c.path, 0, &lock), -ENOENT);
+	end_copied(&c);
+}
+
+/* The hold of the backup: here the artifact is the copy, so its own is taken off first. */
+static void a_hold_is_followed(void **state)
+{
+	const struct catalog_hold audit = {.name = "audit", .reason = "r", .by = "b", .at_us = AT_US};
+	struct copied c;
+	_cleanup(free) char *key = NULL;
+	uint64_t ino;
+
+	begin_copied(&c, *state);
+	key = manifest_key(c.path);
+	ino = ino_of_artifact(c.path);
+	lock_all(&c);
+	assert_false(lock_known(&c).is_held);
+	assert_int_equal(artifact_hold(&c.f->repo, ino, &audit, NULL), 0);
+	lock_slot(c.path)->hold = lock_slot(key)->hold = false;
+	lock_all(&c);
+	assert_true(lock_slot(c.path)->hold && lock_slot(key)->hold && lock_known(&c).is_held);
+	assert_int_equal(artifact_end_hold(&c.f->repo, ino, "audit", NULL), 0);
+	lock_slot(c.path)->hold = lock_slot(key)->hold = true;
+	lock_all(&c);
+	assert_false(lock_slot(c.path)->hold || lock_slot(key)->hold || lock_known(&c).is_held);
+	/* One that somebody else has set stays. */
+	lock_slot(key)->hold = true;
+	c.further.keeping.keep_daily = 9;
+	lock_all(&c);
+	assert_true(lock_slot(key)->hold);
+	assert_false(lock_known(&c).is_held);
+	end_copied(&c);
+}
+
+static int find_lock_row(struct copied *c, struct catalog_replica_lock *ret)
+{
+	return catalog_replica_lock(c->f->catalog, NIGHT, 0, ret);
+}
+
+/* One that nobody lists, behind which there is a newer one: by the rules it goes, and its lock keeps it. */
+static void the_removal_of_a_locked_one_is_put_off(void **state)
+{
+	struct copied c;
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *key = manifest_key(NIGHT);
+	struct catalog_replica_lock lock;
+	uint64_t removed = 9;
+
+	begin_copied(&c, *state);
+	describe_dump(&m, NIGHT, 6);
+	put_object_of(c.f, &m);
+	put_manifest_of(c.f, &m);
+	note_row(&c, NIGHT, REPLICA_REMOVED);
+	c.further.keeping.keep_daily = 0;
+	c.further.keeping.keep_last = 1;
+	/* The store's word counts, of which the catalog knows nothing yet. */
+	server.now_us = clock_now_us();
+	lock_slot(key)->mode = STORE_LOCK_GOVERNANCE;
+	lock_slot(key)->until_us = server.now_us + 3 * DAY_US;
+	assert_int_equal(replica_clean(&c.order, &removed, NULL), 0);
+	assert_int_equal(removed, 0);
+	assert_true(is_stored(c.f, key) && is_stored(c.f, NIGHT));
+	assert_int_equal(find_lock_row(&c, &lock), 0);
+	assert_true(lock.is_put_off);
+	assert_int_equal(lock.until_us, lock_slot(key)->until_us);
+	/* Now the catalog knows, and nobody is asked. */
+	server.gets = 0;
+	assert_int_equal(replica_clean(&c.order, &removed, NULL), 0);
+	assert_int_equal(removed, 0);
+	assert_int_equal(server.gets, 0);
+	/* A rule keeps it again. */
+	c.further.keeping.keep_last = 2;
+	assert_int_equal(replica_clean(&c.order, &removed, NULL), 0);
+	assert_int_equal(find_lock_row(&c, &lock), 0);
+	assert_false(lock.is_put_off);
+	c.further.keeping.keep_last = 1;
+	/* Its time is over. */
+	lock_slot(key)->until_us = lock.until_us = 1;
+	assert_int_equal(catalog_set_replica_lock(c.f->catalog, NIGHT, 0, &lock, NULL), 0);
+	assert_int_equal(replica_clean(&c.order, &removed, NULL), 0);
+	assert_int_equal(removed, 1);
+	assert_false(is_stored(c.f, key) || is_stored(c.f, NIGHT));
+	end_copied(&c);
+}
+
+#define LOCK_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        LOCK_TEST(by_the_rules_of_their_store),
+	        LOCK_TEST(what_proves_something_outlives_them),
+	        LOCK_TEST(what_cannot_be_locked_is_told_and_tried_again),
+	        LOCK_TEST(a_store_that_is_away),
+	        LOCK_TEST(without_rules_or_locks),
+	        LOCK_TEST(a_row_goes_with_its_copy),
+	        LOCK_TEST(a_hold_is_followed),
+	        LOCK_TEST(the_removal_of_a_locked_one_is_put_off),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
