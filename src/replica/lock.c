@@ -110,9 +110,10 @@ static int see_that_copy_is_locked(struct copy_locks *l, const char *key, int64_
 
 	if (r < 0 || (there.mode != STORE_LOCK_NONE && there.until_us >= until_us))
 		return r;
-	return error_set(err, ERROR_CONFLICT, EIO,
-	                 "%s took a lock of %s, and does not say that it has one: it accepts locks and does not keep them",
-	                 l->store->name, key);
+	return error_set(
+	        err, ERROR_CONFLICT, EIO,
+	        "%s took a lock of %s, and does not say that it has one: it accepts locks and does not keep them",
+	        l->store->name, key);
 }
 
 /* Of several versions the last one is what has to be locked: for as long as the one before was, at least. */
@@ -268,8 +269,9 @@ void replica_lock(const struct replica_order *o, struct store *store, const stru
 		r = settle_copy_lock(&l, &c, &why);
 	copy_locks_finish(&l);
 	if (r < 0 && r != -ECANCELED)
-		log_warning("the copy of %s in %s is whole, and could not be locked there, which is tried again: %s",
-		            row->path, o->named->name, why.message);
+		log_warning(
+		        "the copy of %s in %s is whole, and could not be locked there, which is tried again: %s",
+		        row->path, o->named->name, why.message);
 }
 
 static int lock_known_copy(void *arg, const struct catalog_replica *row, struct error *err)
@@ -286,8 +288,9 @@ static int lock_known_copy(void *arg, const struct catalog_replica *row, struct 
 	/* That one may not be locked says nothing about others; that a store does not answer does. */
 	if (r != -ECANCELED && !why.retry && c.known.failed_us > 0) {
 		if (l->failed == 1)
-			log_warning("the copy of %s in %s could not be locked there, which is tried again: %s",
-			            row->path, l->order->named->name, why.message);
+			log_warning(
+			        "the copy of %s in %s could not be locked there, which is tried again: %s",
+			        row->path, l->order->named->name, why.message);
 		return 0;
 	}
 	if (err)
@@ -315,7 +318,7 @@ int replica_lock_all(const struct replica_order *o, uint64_t *ret_failed, struct
 /* Before it is removed. */
 
 static int put_off_copy(const struct replica_order *o, const char *path, struct catalog_replica_lock *known,
-                   const struct store_lock *there, struct error *err)
+                        const struct store_lock *there, struct error *err)
 {
 	char until[CLOCK_ISO_BYTES];
 	int r;

@@ -14,12 +14,12 @@ struct catalog;
 
 /** struct catalog_replica_lock - of one copy. */
 struct catalog_replica_lock {
-	int mode;           /* enum store_lock_mode */
-	int64_t until_us;   /* 0: it is not locked */
-	int tiers;          /* RETENTION_TIERS: of which periods the backup is the first good one, as at its birth; less than 0: nobody has looked */
-	bool is_held;       /* it has a legal hold, which keepfs has set */
-	bool is_put_off;    /* no rule of its store keeps it any more: its lock does */
-	int64_t failed_us;  /* since when it cannot be locked as it is to be; 0: it can */
+	int mode;         /* enum store_lock_mode */
+	int64_t until_us; /* 0: it is not locked */
+	int tiers; /* RETENTION_TIERS: of which periods the backup is the first good one, as at its birth; less than 0: nobody has looked */
+	bool is_held;      /* it has a legal hold, which keepfs has set */
+	bool is_put_off;   /* no rule of its store keeps it any more: its lock does */
+	int64_t failed_us; /* since when it cannot be locked as it is to be; 0: it can */
 	char why[REPLICA_LOCK_WHY_BYTES];
 };
 /** catalog_replica_lock() - of the copy of @path in the store @store; -ENOENT: it was never looked at. */
