@@ -21,8 +21,6 @@ static void test_contradictions(void **state)
 	         ":5: [files f] copies: there is no section [store p]"},
 	        {"[store o]\nurl = dir:/o\n[backup full]\ncopies = o, primary, o\n",
 	         ":4: [backup full] copies = o, primary, o: names o twice"},
-	        {"[store o]\nurl = s3://offsite\naccess_key = a\nsecret_key = b\nobject_lock = governance\n[backup full]\ncopies = primary, o\n",
-	         ":7: [backup full] copies: [store o] cannot have copies of backups: copies are not locked yet"},
 	        {"[store o]\nurl = dir:/o\ntenants = *\n[backup full]\ncopies = primary, o\n",
 	         ":5: [backup full] copies: [store o] cannot have copies of backups: its key tenants says"},
 	        {"[store primary]\nurl = dir:/o\n",
