@@ -93,7 +93,7 @@ def measure_listing(directory, server, servers):
     def mounted(name, copies):
         where = directory / name
         where.mkdir()
-        keepfs = daemon.Keepfs(where, new_store("dir", directory, servers), {"full": {"database": server.uri("sample"), **copies}})
+        keepfs = daemon.Keepfs(where, new_store("dir", directory, servers), {"full": {"database": server.uri("sample"), **copies}}, lease="1m" if copies else "none")
         keepfs.sections = {"store offsite": new_store("dir", directory, servers).settings}
         keepfs.write_conf()
         return keepfs.mount()
@@ -105,14 +105,14 @@ def measure_listing(directory, server, servers):
 
     alone, both = mounted("alone", {}), mounted("both", {"copies": "primary, offsite"})
     try:
-        found = bench_common.measured({"without copies": once_of(alone), "with copies": once_of(both)})
+        found = bench_common.measured({"without copies and lease": once_of(alone), "with copies and a lease": once_of(both)})
     finally:
         for one in (alone, both):
             one.close()
             one.store.clear()
     bench_common.print_table("from a trigger until the backup is listed", ["", "ms"], [[name, f"{1000 * s.median('seconds'):.0f}"] for name, s in found.items()])
-    more = 1000 * (found["with copies"].median("seconds") - found["without copies"].median("seconds"))
-    bench_common.goal(f"less than {GOAL_MS} ms more with copies: {more:.0f}", more < GOAL_MS)
+    more = 1000 * (found["with copies and a lease"].median("seconds") - found["without copies and lease"].median("seconds"))
+    bench_common.goal(f"less than {GOAL_MS} ms more with copies and a lease: {more:.0f}", more < GOAL_MS)
 
 
 def main():
