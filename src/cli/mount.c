@@ -163,11 +163,28 @@ static void tell_beside(struct daemon *d, struct replicas *replicas)
 	pthread_mutex_unlock(&d->beside_lock);
 }
 
-static int start_daemon(struct daemon *d, const char *mountpoint, const char *mount_options,
-                        struct error *err)
+/* What goes into the store beside backups, by threads of its own. */
+static int start_keeping(struct daemon *d, struct error *err)
+{
+	struct records_context records = engine_records(&d->engine);
+	struct checkpoint_context checkpoints = engine_checkpoints(&d->engine);
+	struct copies_context copies = engine_copies(&d->engine);
+	int r;
+
+	records.live = copies.live = d->live;
+	records.put = checkpoints.put = copies.put = on_put_beside;
+	records.put_arg = checkpoints.put_arg = copies.put_arg = d;
+	chain_listen(d->engine.repository.chain, on_put_beside, d);
+	r = records_new(&records, &d->engine.records, err);
+	if (r == 0)
+		r = checkpoints_new(&checkpoints, &d->engine.checkpoints, err);
+	return r < 0 ? r : copies_new(&copies, &d->engine.copies, err);
+}
+
+static int start_reading(struct daemon *d, struct error *err)
 {
 	const struct conf *conf = d->engine.conf;
-	struct reader_options reader_options = {
+	struct reader_options options = {
 	        .store = d->engine.store,
 	        .pool = d->engine.pool,
 	        .buffers = pool_buffers(d->engine.pool) / 2,
@@ -175,42 +192,16 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .ahead_bytes = conf->read.ahead_bytes,
 	        .metrics = &d->reader_metrics,
 	};
-	struct records_context records_context = engine_records(&d->engine);
-	struct checkpoint_context checkpoint_context = engine_checkpoints(&d->engine);
-	struct copies_context copies_context = engine_copies(&d->engine);
-	const bool is_reader = conf->role == CONF_READER;
-	struct fs_context context;
-	int r;
 
-	stores_follow(d->engine.stores, d->live);
-	records_context.live = d->live;
-	copies_context.live = d->live;
-	records_context.put = checkpoint_context.put = copies_context.put = on_put_beside;
-	records_context.put_arg = checkpoint_context.put_arg = copies_context.put_arg = d;
-	chain_listen(d->engine.repository.chain, on_put_beside, d);
-	d->troubles = report_troubles_new();
-	report_watch_lease(d->troubles, d->engine.lease);
-	d->admins = export_admins_new();
-	d->engine.make.admins = d->admins;
 	open_cache(d);
-	reader_options.cache = d->cache;
-	r = reader_new(&reader_options, &d->reader, err);
-	if (r == 0 && !is_reader)
-		r = records_new(&records_context, &d->engine.records, err);
-	if (r == 0 && !is_reader)
-		r = checkpoints_new(&checkpoint_context, &d->engine.checkpoints, err);
-	if (r == 0 && !is_reader)
-		r = copies_new(&copies_context, &d->engine.copies, err);
-	if (r == 0)
-		r = start_notices(d, err);
-	if (r == 0)
-		r = inside_new(&(struct inside_options){.ctx = &d->engine.make, .reader = d->reader},
-		               &d->inside, err);
-	if (r < 0)
-		return r;
-	inside_tidy(d->inside);
-	context = (struct fs_context){
-	        .conf = conf,
+	options.cache = d->cache;
+	return reader_new(&options, &d->reader, err);
+}
+
+static int make_tree(struct daemon *d, const char *mount_options, struct error *err)
+{
+	const struct fs_context context = {
+	        .conf = d->engine.conf,
 	        .live = d->live,
 	        .repository = &d->engine.repository,
 	        .reader = d->reader,
@@ -225,18 +216,52 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .reader_metrics = &d->reader_metrics,
 	        .mount_options = mount_options,
 	};
-	r = fs_new(&context, &d->fs, err);
-	if (r == 0 && !is_reader)
-		r = replicas_new(&d->engine.repository, d->live, &d->replicas, err);
-	if (r == 0 && !is_reader)
+
+	return fs_new(&context, &d->fs, err);
+}
+
+/* What looks after the backups that are there. */
+static int start_tending(struct daemon *d, struct error *err)
+{
+	int r = replicas_new(&d->engine.repository, d->live, &d->replicas, err);
+
+	if (r == 0) {
 		tell_beside(d, d->replicas);
-	d->engine.repository.daily = look_at_rules;
-	d->engine.repository.daily_arg = d;
-	if (r == 0 && !is_reader)
+		d->engine.repository.daily = look_at_rules;
+		d->engine.repository.daily_arg = d;
 		r = artifact_tidier_new(&d->engine.repository, &d->engine.tidier, err);
+	}
+	if (r == 0)
+		engine_tag_backups(&d->engine, d->engine.conf);
+	return r;
+}
+
+static int start_daemon(struct daemon *d, const char *mountpoint, const char *mount_options,
+                        struct error *err)
+{
+	const bool is_reader = d->engine.conf->role == CONF_READER;
+	int r;
+
+	stores_follow(d->engine.stores, d->live);
+	d->troubles = report_troubles_new();
+	report_watch_lease(d->troubles, d->engine.lease);
+	d->admins = export_admins_new();
+	d->engine.make.admins = d->admins;
+	r = start_reading(d, err);
+	if (r == 0 && !is_reader)
+		r = start_keeping(d, err);
+	if (r == 0)
+		r = start_notices(d, err);
+	if (r == 0)
+		r = inside_new(&(struct inside_options){.ctx = &d->engine.make, .reader = d->reader},
+		               &d->inside, err);
+	if (r < 0)
+		return r;
+	inside_tidy(d->inside);
+	r = make_tree(d, mount_options, err);
+	if (r == 0 && !is_reader)
+		r = start_tending(d, err);
 	d->engine.make.live = d->live;
-	if (!is_reader)
-		engine_tag_backups(&d->engine, conf);
 	if (r == 0)
 		r = jobs_new(&d->engine.make, fs_events(d->fs), &d->jobs, err);
 	if (r < 0)

@@ -19,8 +19,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define PAGE_ENTRIES 32
-
 struct rewrap_work {
 	const struct make_context *ctx;
 	const struct make_order *order;
@@ -58,19 +56,6 @@ static int take_rewrap_words(const struct command_line *line, bool *ret_plans, b
 	return r < 0 ? r : take_rewrap_yes(line, "again", ret_again, err);
 }
 
-static int rewrap_targets(const struct make_context *ctx, const struct conf_job *job,
-                          const struct make_wanted *wanted, struct make_targets *ret, struct error *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < wanted->line->word_count; i++) {
-		_cleanup(free) char *path = words_path(wanted->line->words[i]);
-
-		r = words_add_targets(ctx->repository->catalog, path, ret, err);
-	}
-	return r;
-}
-
 /* To plan it nothing has to be decrypted. */
 static int check_identity(const struct make_context *ctx, bool plans, struct error *err)
 {
@@ -91,7 +76,7 @@ static int rewrap_accepts(const struct make_context *ctx, const struct conf_job 
 
 	if (r == 0)
 		r = check_identity(ctx, plans, err);
-	return r < 0 ? r : rewrap_targets(ctx, job, wanted, &targets, err);
+	return r < 0 ? r : words_targets(ctx, job, wanted, &targets, err);
 }
 
 /* One backup. */
@@ -218,38 +203,13 @@ static void rewrap_backup(struct rewrap_work *w, uint64_t ino)
 		note_rewrap_failure(w, m.path ? m.path : "a backup", r, &why);
 }
 
-/* All of a target. */
-
-static int rewrap_directory(struct rewrap_work *w, const char *directory, struct error *err)
+static bool rewrap_one(void *arg, uint64_t ino)
 {
-	_cleanup(free) struct catalog_entry *entries = mem_array(PAGE_ENTRIES, sizeof(*entries));
-	uint64_t ino = ino_of_directory(directory);
-	int64_t after = -1;
-	ssize_t count;
+	struct rewrap_work *w = arg;
 
-	while ((count = catalog_entries(w->ctx->repository->catalog, ino, CATALOG_ARTIFACT, after, entries,
-	                                PAGE_ENTRIES)) > 0) {
-		for (ssize_t i = 0; i < count && !cancel_is_set(w->order->cancel); i++)
-			rewrap_backup(w, entries[i].ino);
-		if (cancel_is_set(w->order->cancel))
-			return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
-		after = entries[count - 1].sequence;
-	}
-	return count < 0 ? error_system(err, (int)-count, "the catalog cannot be read") : 0;
-}
-
-static int rewrap_target(struct rewrap_work *w, struct error *err)
-{
-	const char *name = w->order->target->name;
-	struct catalog_entry entry;
-	int r = words_find_backup(w->ctx->repository->catalog, name, &entry);
-
-	if (r == -ENOENT)
-		return rewrap_directory(w, name, err);
-	if (r < 0)
-		return error_system(err, -r, "the catalog cannot be read");
-	rewrap_backup(w, entry.ino);
-	return cancel_is_set(w->order->cancel) ? error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled") : 0;
+	if (!cancel_is_set(w->order->cancel))
+		rewrap_backup(w, ino);
+	return !cancel_is_set(w->order->cancel);
 }
 
 static void tell_rewrap_sums(const struct rewrap_work *w)
@@ -273,7 +233,7 @@ static int rewrap_make(const struct make_context *ctx, const struct make_order *
 	if (r == 0)
 		r = check_identity(ctx, w.plans, err);
 	if (r == 0)
-		r = rewrap_target(&w, err);
+		r = words_each_backup(ctx->repository->catalog, order->target->name, rewrap_one, &w, err);
 	make_conf_unref(ctx, conf);
 	if (r < 0)
 		return r;
@@ -296,6 +256,6 @@ const struct make_kind use_rewrap = {
         .targets_name = "places",
         .lane = rewrap_lane,
         .accepts = rewrap_accepts,
-        .targets = rewrap_targets,
+        .targets = words_targets,
         .make = rewrap_make,
 };

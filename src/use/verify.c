@@ -13,8 +13,6 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#define PAGE_ENTRIES 32
-
 /* The words. */
 
 static int take_level(const char *text, enum proof_level *ret, struct error *err)
@@ -54,19 +52,6 @@ static int take_words(const struct command_line *line, enum proof_level *ret_lev
 	return r < 0 ? r : take_rate(words_pair(line, "rate"), ret_rate, err);
 }
 
-static int verify_targets(const struct make_context *ctx, const struct conf_job *job,
-                          const struct make_wanted *wanted, struct make_targets *ret, struct error *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < wanted->line->word_count; i++) {
-		_cleanup(free) char *path = words_path(wanted->line->words[i]);
-
-		r = words_add_targets(ctx->repository->catalog, path, ret, err);
-	}
-	return r;
-}
-
 static int verify_accepts(const struct make_context *ctx, const struct conf_job *job,
                           const struct make_wanted *wanted, struct error *err)
 {
@@ -75,36 +60,12 @@ static int verify_accepts(const struct make_context *ctx, const struct conf_job 
 	uint64_t rate;
 	int r = take_words(wanted->line, &level, &rate, err);
 
-	return r < 0 ? r : verify_targets(ctx, job, wanted, &targets, err);
+	return r < 0 ? r : words_targets(ctx, job, wanted, &targets, err);
 }
 
-static int verify_directory(struct proving *p, const char *path, struct error *err)
+static bool verify_one(void *arg, uint64_t ino)
 {
-	_cleanup(free) struct catalog_entry *entries = mem_array(PAGE_ENTRIES, sizeof(*entries));
-	uint64_t ino = ino_of_directory(path);
-	int64_t after = -1;
-	ssize_t count;
-
-	while ((count = catalog_entries(p->ctx->repository->catalog, ino, CATALOG_ARTIFACT, after, entries,
-	                                PAGE_ENTRIES)) > 0) {
-		for (ssize_t i = 0; i < count; i++)
-			if (!proving_backup(p, entries[i].ino))
-				return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
-		after = entries[count - 1].sequence;
-	}
-	return count < 0 ? error_system(err, (int)-count, "the catalog cannot be read") : 0;
-}
-
-static int verify_target(struct proving *p, const char *path, struct error *err)
-{
-	struct catalog_entry entry;
-	int r = words_find_backup(p->ctx->repository->catalog, path, &entry);
-
-	if (r == -ENOENT)
-		return verify_directory(p, path, err);
-	if (r < 0)
-		return error_system(err, -r, "the catalog cannot be read");
-	return proving_backup(p, entry.ino) ? 0 : error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+	return proving_backup(arg, ino);
 }
 
 static int tell_result(const struct proving *p, struct error *err)
@@ -143,7 +104,7 @@ static int verify_make(const struct make_context *ctx, const struct make_order *
 	if (!own.pool)
 		return error_system(err, ENOMEM, "there is no memory for reading backups");
 	p.rate = rate ? rate_new(rate) : NULL;
-	r = verify_target(&p, order->target->name, err);
+	r = words_each_backup(ctx->repository->catalog, order->target->name, verify_one, &p, err);
 	rate_free(p.rate);
 	pool_free(own.pool);
 	return r < 0 ? r : tell_result(&p, err);
@@ -159,6 +120,6 @@ const struct make_kind use_verify = {
         .targets_name = "places",
         .lane = verify_lane,
         .accepts = verify_accepts,
-        .targets = verify_targets,
+        .targets = words_targets,
         .make = verify_make,
 };

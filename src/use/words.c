@@ -12,7 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define COPIES_WORD "copies/" /* in the mount, before the name of a store */
+#define PAGE_ENTRIES 32
+#define COPIES_WORD  "copies/" /* in the mount, before the name of a store */
 
 char *words_path(const char *word)
 {
@@ -172,6 +173,49 @@ int words_add_targets(struct catalog *c, const char *path, struct make_targets *
 	        err, ERROR_USAGE, EINVAL,
 	        "%.200s is neither a backup nor a directory that has any: write one as the mount shows it (backups/full/20261120T020000Z.dump, backups/full/latest.dump), a job (full), a database of one (tenants/acme), or: all",
 	        path);
+}
+
+int words_targets(const struct make_context *ctx, const struct conf_job *job,
+                  const struct make_wanted *wanted, struct make_targets *ret, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < wanted->line->word_count; i++) {
+		_cleanup(free) char *path = words_path(wanted->line->words[i]);
+
+		r = words_add_targets(ctx->repository->catalog, path, ret, err);
+	}
+	return r;
+}
+
+static int each_in_directory(struct catalog *c, const char *directory, bool (*each)(void *arg, uint64_t ino),
+                             void *arg, struct error *err)
+{
+	_cleanup(free) struct catalog_entry *entries = mem_array(PAGE_ENTRIES, sizeof(*entries));
+	uint64_t ino = ino_of_directory(directory);
+	int64_t after = -1;
+	ssize_t count;
+
+	while ((count = catalog_entries(c, ino, CATALOG_ARTIFACT, after, entries, PAGE_ENTRIES)) > 0) {
+		for (ssize_t i = 0; i < count; i++)
+			if (!each(arg, entries[i].ino))
+				return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+		after = entries[count - 1].sequence;
+	}
+	return count < 0 ? error_system(err, (int)-count, "the catalog cannot be read") : 0;
+}
+
+int words_each_backup(struct catalog *c, const char *path, bool (*each)(void *arg, uint64_t ino), void *arg,
+                      struct error *err)
+{
+	struct catalog_entry entry;
+	int r = words_find_backup(c, path, &entry);
+
+	if (r == -ENOENT)
+		return each_in_directory(c, path, each, arg, err);
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	return each(arg, entry.ino) ? 0 : error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 }
 
 const char *words_pair(const struct command_line *line, const char *key)

@@ -20,6 +20,12 @@ const char *words_server(const struct conf *conf, const char *given, const char 
 /** words_add_targets() - the backup, or each directory with backups at and below @path ("": all). -EINVAL: there is none; @err says how
  * they are written. */
 int words_add_targets(struct catalog *c, const char *path, struct make_targets *ret, struct error *err);
+/** words_targets() - the same of each word of the line: the `targets` of kinds of work on backups that are there. */
+int words_targets(const struct make_context *ctx, const struct conf_job *job,
+                  const struct make_wanted *wanted, struct make_targets *ret, struct error *err);
+/** words_each_backup() - call @each for the backup @path, or for each in the directory @path. -ECANCELED: it returned false. What is not there is none. */
+int words_each_backup(struct catalog *c, const char *path, bool (*each)(void *arg, uint64_t ino), void *arg,
+                      struct error *err);
 /** words_pair() - the value of a pair; NULL: it was not given. */
 const char *words_pair(const struct command_line *line, const char *key);
 /** words_check_pairs() - -EINVAL when there is one that is not in @allowed (NULL-terminated). */
