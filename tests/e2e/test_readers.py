@@ -24,12 +24,15 @@ def new_reader(new_keepfs, tmp_path, store):
 
 
 def tree(keepfs):
-    """all that is below backups/, with numbers, sizes, times, modes"""
-    done = subprocess.run(["find", str(keepfs.path("backups")), "-printf", "%P %y %i %s %m %l\n"], capture_output=True, text=True, check=True)
+    """all that is below backups/, with numbers, sizes, times, modes; what went away during the walk makes it a tree that is like no other"""
+    found = []
     # After a removal SHA256SUMS has the time at which each of them has heard of it.
-    times = subprocess.run(["find", str(keepfs.path("backups")), "-type", "f", "!", "-name", "SHA256SUMS", "-printf", "%P %T@\n"],
-                           capture_output=True, text=True, check=True)
-    return sorted(done.stdout.splitlines()) + sorted(times.stdout.splitlines())
+    for what in (["-printf", "%P %y %i %s %m %l\n"], ["-type", "f", "!", "-name", "SHA256SUMS", "-printf", "%P %T@\n"]):
+        done = subprocess.run(["find", str(keepfs.path("backups")), *what], capture_output=True, text=True, check=False)
+        complaints = done.stderr.splitlines()
+        assert all(line.endswith(": No such file or directory") for line in complaints), done.stderr
+        found += sorted(done.stdout.splitlines()) + [f"{keepfs.mountpoint} {line}" for line in complaints]
+    return found
 
 
 def follow(writer, reader):
