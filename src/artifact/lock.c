@@ -263,6 +263,7 @@ struct lock_look { /* at one artifact */
 	struct store_features features;
 	struct catalog_lock known;
 	struct store_lock there; /* as the store says */
+	bool is_ours; /* its legal hold, if it has one: else somebody else has set that, and it stays */
 };
 
 static bool was_ever_locked(const struct lock_look *l)
@@ -275,6 +276,7 @@ static int look_at_lock(struct lock_look *l, struct error *err)
 	_cleanup(free) char *manifest = manifest_key(l->path);
 	int r = store_features(l->store, &l->features, err);
 
+	l->is_ours = catalog_was_held(l->repo->catalog, l->ino);
 	if (r < 0 || !was_ever_locked(l))
 		return r;
 	r = store_lock_get(l->store, l->call, manifest, &l->there, err);
@@ -304,7 +306,7 @@ static int note_lock(const struct lock_look *l, int64_t wanted_us, struct error 
 	const struct catalog_lock lock = {.mode = (int)l->there.mode,
 	                                  .until_us = l->there.until_us,
 	                                  .wanted_us = wanted_us,
-	                                  .is_held = l->there.hold};
+	                                  .is_held = l->there.hold && l->is_ours};
 
 	return catalog_set_lock(l->repo->catalog, l->ino, &lock, err);
 }
@@ -320,16 +322,33 @@ static void wanted_lock(const struct lock_look *l, struct store_lock *ret)
 	};
 }
 
+/* A legal hold that was broken off is on some objects only, and not on the manifest. */
+static bool is_hold_to_end(const struct lock_look *l, bool held)
+{
+	return !held && (l->there.hold ? l->is_ours : l->known.is_held);
+}
+
+static int follow_legal_hold(struct lock_look *l, const struct manifest *m, bool held, struct error *err)
+{
+	int r = held ? catalog_begin_hold(l->repo->catalog, l->ino, err) : 0;
+
+	if (r == 0)
+		r = artifact_lock_whole(l->store, l->call, m, NULL, held, err);
+	if (r == 0)
+		l->there.hold = held;
+	return r;
+}
+
 static int do_what_is_due(struct lock_look *l, struct error *err)
 {
 	bool held = catalog_is_held(l->repo->catalog, l->ino, clock_now_us());
+	bool changes = is_hold_to_end(l, held) || (held && !l->there.hold);
 	_cleanup(manifest) struct manifest m = {0};
 	struct store_lock wanted;
 	int r = 0;
 
 	wanted_lock(l, &wanted);
-	if (l->features.lock_mode == STORE_LOCK_NONE ||
-	    (wanted.until_us <= l->there.until_us && held == l->there.hold))
+	if (l->features.lock_mode == STORE_LOCK_NONE || (wanted.until_us <= l->there.until_us && !changes))
 		return 0;
 	r = artifact_fetch(l->repo, l->store, l->call, l->path, &m, err);
 	if (r != 0)
@@ -341,12 +360,7 @@ static int do_what_is_due(struct lock_look *l, struct error *err)
 			l->there.until_us = wanted.until_us;
 		}
 	}
-	if (r == 0 && held != l->there.hold) {
-		r = artifact_lock_whole(l->store, l->call, &m, NULL, held, err);
-		if (r == 0)
-			l->there.hold = held;
-	}
-	return r;
+	return r == 0 && changes ? follow_legal_hold(l, &m, held, err) : r;
 }
 
 static int settle_lock(struct repository *repo, const struct store_call *call, uint64_t ino, const char *path,
@@ -483,7 +497,7 @@ static int refuse_removal(const struct lock_look *l, struct error *err)
 	if (l->there.hold)
 		return error_set(
 		        err, ERROR_DENIED, EPERM,
-		        "%s has a legal hold in the store, which could not be taken off: nobody can delete it",
+		        "%s has a legal hold in the store that keepfs has not set: whoever has set it ends it there, with the store's own tools",
 		        l->path);
 	return error_set(err, ERROR_DENIED, EPERM,
 	                 "%s is locked in the store until %s: nobody can delete it before, try again then",
@@ -497,9 +511,7 @@ static int end_legal_hold(struct lock_look *l, struct error *err)
 	int r = artifact_fetch(l->repo, l->store, l->call, l->path, &m, err);
 
 	if (r == 0)
-		r = artifact_lock_whole(l->store, l->call, &m, NULL, false, err);
-	if (r == 0)
-		l->there.hold = false;
+		r = follow_legal_hold(l, &m, false, err);
 	return r > 0 ? -EBADMSG : r;
 }
 
@@ -514,7 +526,7 @@ int artifact_check_unlocked(struct repository *repo, struct store *store, const 
 	r = look_at_lock(&l, &why);
 	if (r == -ENOENT) /* there is nothing left to lock */
 		return 0;
-	if (r == 0 && l.there.hold && !catalog_is_held(repo->catalog, ino, clock_now_us()))
+	if (r == 0 && is_hold_to_end(&l, catalog_is_held(repo->catalog, ino, clock_now_us())))
 		r = end_legal_hold(&l, &why);
 	if (r < 0) {
 		error_prefix(&why, "%s stays, since it cannot be found out whether it is locked", path);

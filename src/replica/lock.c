@@ -147,15 +147,20 @@ static int lock_copy(struct copy_locks *l, struct copy_lock *c, const char *key,
 	return r;
 }
 
-/* One that somebody else has set stays. */
+/* One that somebody else has set stays. What is noted first is what a crash leaves on some objects. */
 static int hold_copy(struct copy_locks *l, struct copy_lock *c, struct store_lock *there, struct error *err)
 {
-	bool sets = c->held && (!there->hold || c->anew), ends = !c->held && there->hold && c->known.is_held;
+	bool sets = c->held && (!there->hold || c->anew), ends = !c->held && c->known.is_held;
 	int r;
 
 	if (!sets && !ends)
 		return 0;
-	r = artifact_lock_whole(l->store, &l->call, c->m, NULL, c->held, err);
+	c->known.is_held = true;
+	r = sets && !there->hold ? catalog_set_replica_lock(l->order->repository->catalog, c->row->path,
+	                                                    l->order->store, &c->known, err)
+	                         : 0;
+	if (r == 0)
+		r = artifact_lock_whole(l->store, &l->call, c->m, NULL, c->held, err);
 	if (r == 0)
 		there->hold = c->held;
 	return r;
@@ -358,7 +363,7 @@ int replica_check_unlocked(const struct replica_order *o, struct store *store, c
 	/* There is nothing left to lock; or the store has no locks any more. */
 	if (r == -ENOENT || r == -ENOTSUP)
 		return 0;
-	if (r == 0 && there.hold && known.is_held) {
+	if (r == 0 && known.is_held) {
 		struct copy_lock c = {.m = &m, .known = known};
 
 		r = artifact_fetch(o->repository, store, &call, path, &m, err);

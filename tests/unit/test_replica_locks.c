@@ -245,6 +245,32 @@ static void a_hold_is_followed(void **state)
 	end_copied(&c);
 }
 
+/* Some of its objects have the hold, and its manifest has not: nothing there says so. */
+static void a_hold_that_was_broken_off_is_taken_off(void **state)
+{
+	const struct catalog_hold audit = {.name = "audit", .reason = "r", .by = "b", .at_us = AT_US};
+	struct copied c;
+	_cleanup(free) char *key = NULL;
+	uint64_t ino;
+
+	begin_copied(&c, *state);
+	key = manifest_key(c.path);
+	ino = ino_of_artifact(c.path);
+	lock_all(&c);
+	assert_int_equal(artifact_hold(&c.f->repo, ino, &audit, NULL), 0);
+	lock_slot(c.path)->hold = lock_slot(key)->hold = false;
+	server.fails_after = 1;
+	server.sets = 0;
+	assert_int_equal(lock_all(&c), 1);
+	assert_true(lock_slot(c.path)->hold && !lock_slot(key)->hold);
+	server.fails_after = 0;
+	assert_int_equal(artifact_end_hold(&c.f->repo, ino, "audit", NULL), 0);
+	lock_slot(c.path)->hold = true;
+	lock_all(&c);
+	assert_false(lock_slot(c.path)->hold || lock_known(&c).is_held);
+	end_copied(&c);
+}
+
 static int find_lock_row(struct copied *c, struct catalog_replica_lock *ret)
 {
 	return catalog_replica_lock(c->f->catalog, NIGHT, 0, ret);
@@ -308,6 +334,7 @@ int main(void)
 	        LOCK_TEST(without_rules_or_locks),
 	        LOCK_TEST(a_row_goes_with_its_copy),
 	        LOCK_TEST(a_hold_is_followed),
+	        LOCK_TEST(a_hold_that_was_broken_off_is_taken_off),
 	        LOCK_TEST(the_removal_of_a_locked_one_is_put_off),
 	};
 
