@@ -31,7 +31,10 @@ struct replica_copy {
 	struct rate *rate; /* of what is written; NULL: no limit */
 	/* Called now and then with how much of it is in @to; what it returns, if negative, ends the copy. It may wait. NULL: nobody looks. */
 	int (*progress)(void *arg, uint64_t done_bytes, uint64_t stored_bytes, struct error *err);
-	void *arg;
+	/* Of what is not ours yet: nothing lies there under its names that is somebody else's, and the first object is about to be put, so that from now on it is ours. What it returns, if negative,
+	 * ends the copy. NULL: nobody wants to know. */
+	int (*begin)(void *arg, struct error *err);
+	void *arg; /* of both */
 	struct cancel *cancel;
 	bool is_ours; /* what lies in @to below this name was made by us: objects that are not right are replaced */
 	bool had_manifest; /* likewise: a manifest was there, and ours, so that one that is damaged is replaced */

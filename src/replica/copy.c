@@ -26,6 +26,7 @@ struct copying {
 	uint64_t done_bytes;          /* of all objects, that are in the target, or on their way */
 	uint64_t stored_bytes;
 	uint64_t part_bytes;
+	bool *is_right; /* heap, NULL allowed: of each object, whether it was found there, and right */
 };
 
 /* Returns @r. */
@@ -148,9 +149,10 @@ static int look_at_object(struct copying *w, const struct manifest_object *objec
 	return of_target(w->c, r);
 }
 
-static int copy_object(struct copying *w, const struct manifest_object *object, struct error *err)
+static int copy_object(struct copying *w, size_t number, struct error *err)
 {
-	int r = look_at_object(w, object, err);
+	const struct manifest_object *object = &w->c->manifest.objects[number];
+	int r = w->is_right && w->is_right[number] ? 0 : look_at_object(w, object, err);
 
 	if (r == 0)
 		return tell_copied(w, object->stored_bytes, err);
@@ -201,6 +203,48 @@ static int copy_extents(struct copying *w, struct error *err)
 		return 0;
 	r = store_get_all(w->c->from, &w->call, key, EXTENTS_MAX_BYTES, &data, &len, err);
 	return r < 0 ? r : put_copy_whole(w, key, data, len, w->c->is_ours, NULL, err);
+}
+
+/* Before anything is put. */
+
+static int look_at_extents(struct copying *w, struct error *err)
+{
+	const char *key = w->c->manifest.extents_key;
+	_cleanup(free) char *data = NULL;
+	struct store_object there;
+	struct error why = {0};
+	size_t len;
+	int r = key ? store_head(w->c->to, &w->call, key, &there, &why) : -ENOENT;
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0) {
+		if (err)
+			*err = why;
+		return of_target(w->c, r);
+	}
+	r = store_get_all(w->c->from, &w->call, key, EXTENTS_MAX_BYTES, &data, &len, err);
+	return r < 0 ? r : compare_whole(w, key, data, len, false, NULL, err);
+}
+
+/* What was begun is ours from then on, and what is not right of it is replaced: so all of it is looked at first, and nothing of it may be somebody else's. */
+static int look_before_beginning(struct copying *w, struct error *err)
+{
+	struct replica_copy *c = w->c;
+	const struct manifest *m = &c->manifest;
+	int r = 0;
+
+	if (c->is_ours)
+		return 0;
+	w->is_right = mem_array(m->object_count + 1, sizeof(*w->is_right));
+	for (size_t i = 0; r == 0 && i < m->object_count; i++) {
+		r = look_at_object(w, &m->objects[i], err);
+		w->is_right[i] = r == 0;
+		r = r == COPY_NEEDED ? 0 : r;
+	}
+	if (r == 0)
+		r = look_at_extents(w, err);
+	return r == 0 && c->begin ? c->begin(c->arg, err) : r;
 }
 
 /* The beginning. */
@@ -302,8 +346,9 @@ static int copy_objects(struct copying *w, struct error *err)
 	w->pool = pool_new(4 * w->part_bytes + READ_AHEAD_BUFFERS * POOL_BUFFER_BYTES);
 	if (!w->pool)
 		return error_system(err, ENOMEM, "there is no memory for copying %s", w->c->path);
+	r = look_before_beginning(w, err);
 	for (size_t i = 0; r == 0 && i < m->object_count; i++)
-		r = copy_object(w, &m->objects[i], err);
+		r = copy_object(w, i, err);
 	w->pool = pool_free(w->pool);
 	return r;
 }
@@ -326,6 +371,7 @@ int replica_copy(struct replica_copy *c, struct error *err)
 		r = of_target(c, artifact_abort_uploads(c->to, &w.call, c->path, err));
 	if (r == 0)
 		r = copy_objects(&w, err);
+	free(w.is_right);
 	if (r == 0)
 		r = copy_extents(&w, err);
 	return r != 0 ? r : put_copy_whole(&w, key, text, len, is_there, "application/json", err);

@@ -266,6 +266,16 @@ static int remove_replaced(const struct replica_order *o, struct store *to, cons
 	return r;
 }
 
+/* What was whole once, or was begun, is ours: so it is noted as begun not before it is known that nobody else has anything there. */
+static int begin_copy(void *arg, struct error *err)
+{
+	struct making *m = arg;
+
+	change_state(&m->row, REPLICA_COPYING);
+	m->row.done_bytes = 0;
+	return replica_note(m->order, &m->row, err);
+}
+
 static int copy_to_store(struct making *m, struct store *to, bool *target_failed, struct error *err)
 {
 	const struct replica_order *o = m->order;
@@ -273,15 +283,13 @@ static int copy_to_store(struct making *m, struct store *to, bool *target_failed
 	struct error why = {0};
 	int r;
 
-	/* What was whole once, or was begun, is ours. */
 	copy.is_ours = m->row.manifest_sha256[0] || m->row.state == REPLICA_COPYING;
 	copy.had_manifest = m->row.manifest_sha256[0] != '\0';
 	copy.manifest_sha256 = m->row.manifest_sha256;
 	copy.progress = follow_copy;
+	copy.begin = begin_copy;
 	copy.arg = m;
-	change_state(&m->row, REPLICA_COPYING);
-	m->row.done_bytes = 0;
-	r = replica_note(o, &m->row, err);
+	r = copy.is_ours ? begin_copy(m, err) : 0;
 	if (r < 0)
 		return r;
 	r = replica_copy(&copy, &why);

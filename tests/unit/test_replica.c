@@ -171,6 +171,28 @@ static void another_thing_is_never_touched(void **state)
 	}
 }
 
+/* An attempt that failed before it had put anything makes nothing of what is there ours. */
+static void what_failed_at_once_was_not_begun(void **state)
+{
+	_cleanup(free) char *key = manifest_key(PATH), *text = NULL, *left = NULL;
+	struct two t;
+	size_t len;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(store_get_all(t.f->store, NULL, key, 1 << 20, &text, &len, NULL), 0);
+	assert_int_equal(store_remove(t.f->store, NULL, key, NULL), 0);
+	put_there(&t, PATH, "54321");
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), -ENOENT);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WANTED);
+	assert_int_equal(row_of(&t, PATH).attempts, 1);
+	put_text(t.f, key, text);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), REPLICA_CONFLICT);
+	left = get_there(&t, PATH);
+	assert_string_equal(left, "54321");
+	two_finish(&t);
+}
+
 static void what_was_ours_is_made_again(void **state)
 {
 	struct two t;
@@ -608,6 +630,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(another_object_beside_is_told, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(the_same_keys_and_bytes, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(another_thing_is_never_touched, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_failed_at_once_was_not_begun, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_was_ours_is_made_again, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(damage_is_not_copied, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_removed_stays_there_and_comes_back, set_up,
