@@ -119,6 +119,9 @@ int replica_compare(const struct replica_order *order, struct error *err);
 int replica_lock_all(const struct replica_order *order, uint64_t *ret_failed, struct error *err);
 /** replica_clean() - remove from the further store what its rules do not keep any more, of what the store of the catalog does not have; what is locked there stays until its time is over, and is noted (keepfs/catalog/replica_locks.h). @ret: how many. */
 int replica_clean(const struct replica_order *order, uint64_t *ret, struct error *err);
+/** replica_drop_abandoned() - remove from the further store what was begun there, or whose removal was, and whose artifact is not listed any more; what is whole there stays until the rules let it
+ * go. One that somebody is just at is left for the next time, with those behind it. */
+int replica_drop_abandoned(const struct replica_order *order, struct error *err);
 
 struct replicas;
 

@@ -83,6 +83,24 @@ int replica_claim(const char *path, uint64_t store, struct cancel *cancel, struc
 	return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 }
 
+bool replica_try_claim(const char *path, uint64_t store)
+{
+	struct claim *own = mem_alloc(sizeof(*own));
+	bool is_free;
+
+	*own = (struct claim){.path = path, .store = store};
+	pthread_mutex_lock(&claim_lock);
+	is_free = !*find_copy_claim(path, store);
+	if (is_free) {
+		own->next = claims;
+		claims = own;
+	}
+	pthread_mutex_unlock(&claim_lock);
+	if (!is_free)
+		free(own);
+	return is_free;
+}
+
 void replica_end_claim(const char *path, uint64_t store)
 {
 	struct claim **at, *ended;

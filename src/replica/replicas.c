@@ -305,42 +305,6 @@ static int copy_lane_beside(struct lane *l, const struct replica_order *o, bool 
 	return pause_for_source(l, &why);
 }
 
-/* Begun, and then its artifact was removed. What is whole there stays until the rules let it go. */
-static int drop_abandoned(const struct replica_order *o, struct error *err)
-{
-	const struct store_call call = {.cancel = o->cancel};
-	struct catalog *catalog = o->repository->catalog;
-	_cleanup(store) struct store *store = NULL;
-	_cleanup(free) char *published = NULL;
-	struct catalog_replica row;
-	struct error why = {0};
-	int r = catalog_abandoned_replica(catalog, o->store, &row);
-
-	if (r == -ENOENT)
-		return 0;
-	if (r == 0)
-		r = repository_open_store(o->repository, o->store, &store, err);
-	if (r == 0)
-		r = artifact_find_published(store, &call, row.path, &published, err);
-	if (r > 0) {
-		row.state = REPLICA_REMOVED;
-		return replica_note(o, &row, err);
-	}
-	if (r == 0)
-		r = artifact_abort_uploads(store, &call, row.path, err);
-	if (r == 0)
-		r = artifact_delete(store, &call, row.path, &why);
-	/* It was whole and locked once: nobody sees what is left without its manifest. */
-	if (r < 0 && artifact_is_forbidden(r, &why)) {
-		log_warning("%s: what is left of the copy of %s cannot be removed: %s", o->named->name,
-		            row.path, why.message);
-		r = 0;
-	}
-	if (r < 0 && err && why.message[0])
-		*err = why;
-	return r < 0 ? r : catalog_forget_replica(catalog, row.path, o->store, err);
-}
-
 static int compare_daily(struct lane *l, const struct replica_order *o, int64_t *ret_next_us,
                          struct error *err)
 {
@@ -429,7 +393,7 @@ static int64_t work_lane(struct lane *l, struct replica_order *o)
 	int r = compare_daily(l, o, &compare_us, &err);
 
 	if (r == 0)
-		r = drop_abandoned(o, &err);
+		r = replica_drop_abandoned(o, &err);
 	if (r == 0)
 		r = copy_lane_beside(l, o, false, &err);
 	if (r == 0)
