@@ -31,10 +31,13 @@ struct replica_copy {
 	struct rate *rate; /* of what is written; NULL: no limit */
 	/* Called now and then with how much of it is in @to; what it returns, if negative, ends the copy. It may wait. NULL: nobody looks. */
 	int (*progress)(void *arg, uint64_t done_bytes, uint64_t stored_bytes, struct error *err);
-	/* Of what is not ours yet: nothing lies there under its names that is somebody else's, and the first object is about to be put, so that from now on it is ours. What it returns, if negative,
-	 * ends the copy. NULL: nobody wants to know. */
+	/* The first of it is about to be put into @to; of what is not ours yet it is known that nothing lies there under its names that is somebody else's, so that from now on it is ours. Not called
+	 * when all of it is there, and right. What it returns, if negative, ends the copy. NULL: nobody wants to know. */
 	int (*begin)(void *arg, struct error *err);
-	void *arg; /* of both */
+	/* What @from has of it was read: is it what was to be copied? What it returns, if negative, ends the copy before anything is done. NULL: whatever is there is. */
+	int (*check)(void *arg, const struct manifest *manifest, struct error *err);
+	const char *from_sha256; /* of the manifest's text that @from has to have; "" or NULL: not known */
+	void *arg;               /* of these */
 	struct cancel *cancel;
 	bool is_ours; /* what lies in @to below this name was made by us: objects that are not right are replaced */
 	bool had_manifest; /* likewise: a manifest was there, and ours, so that one that is damaged is replaced */
@@ -44,6 +47,7 @@ struct replica_copy {
 	struct manifest manifest;      /* as @from has it; the caller's manifest_finish(), on failure, too */
 	char sha256[SHA256_HEX_BYTES]; /* of the manifest's text */
 	uint64_t copied_bytes;         /* that were written now; the rest was there */
+	bool has_put;                  /* something was put into @to */
 	bool to_failed;                /* it was @to that failed, and not @from */
 };
 

@@ -389,6 +389,47 @@ static int settle_lock(struct repository *repo, const struct store_call *call, u
 	return r < 0 ? r : note_lock(&l, 0, err);
 }
 
+static int lock_as_known(const struct lock_look *l, const struct manifest *m, struct error *err)
+{
+	const struct store_lock lock = {
+	        .mode = l->known.mode != STORE_LOCK_NONE ? (enum store_lock_mode)l->known.mode
+	                                                 : l->features.lock_mode,
+	        .until_us = l->known.until_us,
+	};
+	int r = lock.until_us > clock_of(&l->features)
+	                ? artifact_lock_whole(l->store, l->call, m, &lock, false, err)
+	                : 0;
+
+	if (r == 0 && catalog_is_held(l->repo->catalog, l->ino, clock_now_us()))
+		r = artifact_lock_whole(l->store, l->call, m, NULL, true, err);
+	return r;
+}
+
+int artifact_lock_again(struct repository *repo, const struct manifest *m, struct cancel *cancel,
+                        struct error *err)
+{
+	const struct store_call call = {.cancel = cancel};
+	_cleanup(store) struct store *store = NULL;
+	struct lock_look l = {.repo = repo, .call = &call, .ino = ino_of_artifact(m->path), .path = m->path};
+	int r = catalog_lock_of(repo->catalog, l.ino, &l.known);
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	r = repository_store_of(repo, m->path, &store, err);
+	l.store = store;
+	if (r == 0)
+		r = store_features(store, &l.features, err);
+	if (r < 0 || l.features.lock_mode == STORE_LOCK_NONE)
+		return r;
+	r = lock_as_known(&l, m, err);
+	if (r < 0)
+		error_prefix(
+		        err,
+		        "%s is right again, but not all of it could be locked again, so order that once more",
+		        m->path);
+	return r;
+}
+
 static void note_failed_lock(struct repository *repo, uint64_t ino, const char *path, const struct error *why,
                              bool is_told)
 {

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define NOTE_EVERY_MS  5000
 #define AGAIN_FIRST_US (INT64_C(60) * US_PER_S)
@@ -189,6 +190,38 @@ static void want_again_if_rewrapped(const struct replica_order *o, struct catalo
 	(void)replica_note(o, row, NULL);
 }
 
+static bool is_same_object(const struct manifest_object *a, const struct manifest_object *b)
+{
+	return str_equal(a->key, b->key) && a->stored_bytes == b->stored_bytes &&
+	       str_equal(a->stored_sha256, b->stored_sha256) && a->extents.count == b->extents.count &&
+	       (a->extents.count == 0 || memcmp(a->extents.items, b->extents.items,
+	                                        a->extents.count * sizeof(*a->extents.items)) == 0);
+}
+
+/* Manifests need not be signed: so one counts only as long as it says what was listed here. Else whoever may write in one of the stores would have his bytes put into the others, in the place of
+ * the right ones. */
+static int check_as_listed(const struct replica_order *o, const struct manifest *m, struct error *err)
+{
+	for (size_t i = 0; i < m->file_count; i++) {
+		_cleanup(manifest_object) struct manifest_object known = {0};
+		_cleanup(free) char *path = NULL;
+		int r;
+
+		if (m->files[i].object == MANIFEST_NO_OBJECT)
+			continue;
+		path = manifest_file_path(m, &m->files[i]);
+		r = catalog_object(o->repository->catalog, ino_of_artifact(path), &known);
+		if (r < 0 && r != -ENOENT)
+			return error_system(err, -r, "the catalog cannot be read");
+		if (r < 0 || !is_same_object(&known, &m->objects[m->files[i].object]))
+			return error_set(
+			        err, ERROR_CORRUPT, EBADMSG,
+			        "the manifest of %s says something else of %s than what was listed here: find out who has written it; nothing of it is copied",
+			        m->path, path);
+	}
+	return 0;
+}
+
 /* Making. */
 
 struct making {
@@ -227,6 +260,10 @@ static int64_t again_at_us(unsigned attempts)
 static void judge_copy(struct catalog_replica *row, const struct replica_copy *copy, int r,
                        const struct error *why)
 {
+	if (r < 0 && row->state == REPLICA_WHOLE) {
+		row->done_bytes = row->stored_bytes;
+		return;
+	}
 	if (copy->manifest.path)
 		replica_describe(&copy->manifest, row);
 	if (r == 0) {
@@ -284,7 +321,8 @@ static int remove_replaced(const struct replica_order *o, struct store *to, cons
 	return r;
 }
 
-/* What was whole once, or was begun, is ours: so it is noted as begun not before it is known that nobody else has anything there. */
+/* What was whole once, or was begun, is ours: so it is noted as begun not before it is known that nobody else has anything there. And one that is whole stays so until some of it is
+ * replaced: it may be the only one that is right. */
 static int begin_copy(void *arg, struct error *err)
 {
 	struct making *m = arg;
@@ -294,33 +332,39 @@ static int begin_copy(void *arg, struct error *err)
 	return replica_note(m->order, &m->row, err);
 }
 
+static int check_made(void *arg, const struct manifest *manifest, struct error *err)
+{
+	const struct making *m = arg;
+
+	return check_as_listed(m->order, manifest, err);
+}
+
 static int copy_to_store(struct making *m, struct store *to, bool *target_failed, struct error *err)
 {
 	const struct replica_order *o = m->order;
 	struct replica_copy copy = copy_of(o, repository_store(o->repository), to, m->row.path);
+	bool was_begun = m->row.manifest_sha256[0] || m->row.state == REPLICA_COPYING;
 	struct error why = {0};
 	int r;
 
-	copy.is_ours = m->row.manifest_sha256[0] || m->row.state == REPLICA_COPYING;
+	copy.is_ours = was_begun;
 	copy.had_manifest = m->row.manifest_sha256[0] != '\0';
 	copy.manifest_sha256 = m->row.manifest_sha256;
 	copy.progress = follow_copy;
 	copy.begin = begin_copy;
+	copy.check = check_made;
 	copy.arg = m;
-	r = copy.is_ours ? begin_copy(m, err) : 0;
-	if (r < 0)
-		return r;
 	r = replica_copy(&copy, &why);
-	if (r == 0 && m->row.manifest_sha256[0] && !str_equal(m->row.manifest_sha256, copy.sha256)) {
+	if (r == 0 && was_begun && !str_equal(m->row.manifest_sha256, copy.sha256)) {
 		r = remove_replaced(o, to, &copy.manifest, &why);
 		copy.to_failed = r < 0;
 	}
 	*target_failed = copy.to_failed;
 	judge_copy(&m->row, &copy, r, &why);
 	if (r == 0)
-		replica_lock(o, to, &m->row, &copy.manifest, copy.copied_bytes > 0);
+		replica_lock(o, to, &m->row, &copy.manifest, copy.has_put);
 	if (r == 0)
-		replica_show(o, &copy.manifest, copy.copied_bytes > 0);
+		replica_show(o, &copy.manifest, copy.has_put);
 	if (r == 0 && copy.copied_bytes > 0)
 		log_info("%s is copied to %s, whole and read back: %llu bytes", m->row.path, o->named->name,
 		         (unsigned long long)copy.copied_bytes);
@@ -531,6 +575,11 @@ static int follow_back(void *arg, uint64_t done_bytes, uint64_t stored_bytes, st
 	return o->wait ? o->wait(o->arg, err) : 0;
 }
 
+static int check_repaired(void *arg, const struct manifest *manifest, struct error *err)
+{
+	return check_as_listed(arg, manifest, err);
+}
+
 static int check_way_back(const struct replica_order *o, const char *path, bool repair,
                           struct catalog_replica *row, struct error *err)
 {
@@ -568,12 +617,15 @@ static int bring_back_there(const struct replica_order *o, const char *path, boo
 		return r;
 	copy = copy_of(o, from, repository_store(o->repository), path);
 	copy.is_ours = copy.had_manifest = repair;
+	copy.from_sha256 = row->manifest_sha256;
+	copy.check = repair ? check_repaired : NULL;
 	/* What the store of the catalog has under that name is the artifact that is listed, if it is the same one. */
 	copy.progress = follow_back;
 	copy.arg = (void *)o;
 	r = replica_copy(&copy, err);
-	if (r == 0 && !repair)
-		r = artifact_adopt(o->repository, &copy.manifest, o->cancel, err);
+	if (r == 0)
+		r = repair ? artifact_lock_again(o->repository, &copy.manifest, o->cancel, err)
+		           : artifact_adopt(o->repository, &copy.manifest, o->cancel, err);
 	if (r == 0) {
 		change_state(row, REPLICA_WHOLE);
 		str_copy(row->manifest_sha256, sizeof(row->manifest_sha256), copy.sha256);

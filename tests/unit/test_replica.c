@@ -12,11 +12,14 @@
 
 #include <keepfs/artifact/stored.h>
 #include <keepfs/catalog/copy_tree.h>
+#include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/replicas.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
 #include <keepfs/replica.h>
 #include <keepfs/stores.h>
+
+#include "lock_server.h"
 
 #define PATH  "backups/full/20261120T020000Z.dump"
 #define LATER "backups/full/20261121T020000Z.dump"
@@ -70,10 +73,10 @@ static void two_finish(struct two *t)
 	free(t->offsite.store.url);
 }
 
-/* An artifact with the right checksums: of the fixture's bytes. */
-static void publish(struct fixture *f, const char *path, int64_t run_id, const char *bytes)
+/* Bytes, and a manifest that has their checksums. */
+static void put_artifact(struct fixture *f, const char *path, int64_t run_id, const char *bytes,
+                         struct manifest *ret)
 {
-	_cleanup(manifest) struct manifest m = {0};
 	struct sha256 *h = sha256_new();
 	uint8_t digest[SHA256_BYTES];
 	char hex[SHA256_HEX_BYTES];
@@ -82,14 +85,22 @@ static void publish(struct fixture *f, const char *path, int64_t run_id, const c
 	sha256_final(h, digest);
 	sha256_free(h);
 	hex_encode(digest, sizeof(digest), hex);
-	manifest_describe(&m, path, run_id, "primary");
-	m.started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S;
-	m.finished_at_us = m.started_at_us + US_PER_S;
-	manifest_put_own(&m, strlen(bytes), 1, hex);
-	m.objects[0].extents.items[0].crc32c = crc32c(0, bytes, strlen(bytes));
-	manifest_seal(&m);
+	manifest_describe(ret, path, run_id, "primary");
+	ret->started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S;
+	ret->finished_at_us = ret->started_at_us + US_PER_S;
+	manifest_put_own(ret, strlen(bytes), 1, hex);
+	ret->objects[0].extents.items[0].crc32c = crc32c(0, bytes, strlen(bytes));
+	manifest_seal(ret);
 	put_text(f, path, bytes);
-	put_manifest_of(f, &m);
+	put_manifest_of(f, ret);
+}
+
+/* An artifact with the right checksums: of the fixture's bytes. */
+static void publish(struct fixture *f, const char *path, int64_t run_id, const char *bytes)
+{
+	_cleanup(manifest) struct manifest m = {0};
+
+	put_artifact(f, path, run_id, bytes, &m);
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
 }
 
@@ -311,6 +322,129 @@ static void repair(void **state)
 	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), 0);
 	assert_int_equal(store_get_all(t.f->store, NULL, PATH, 100, &bytes, &len, NULL), 0);
 	assert_string_equal(bytes, BYTES);
+	two_finish(&t);
+}
+
+/* What takes the place of an object has its lock not: that lies on the version below. */
+static void what_is_repaired_is_locked_again(void **state)
+{
+	const struct catalog_lock lock = {.mode = STORE_LOCK_GOVERNANCE, .until_us = AT_US + 20 * DAY_US};
+	_cleanup(free) char *key = manifest_key(PATH);
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	use_locks(t.f);
+	assert_int_equal(catalog_set_lock(t.f->catalog, ino_of_artifact(PATH), &lock, NULL), 0);
+	*lock_slot(key) = (struct store_lock){.mode = STORE_LOCK_GOVERNANCE, .until_us = lock.until_us};
+	put_text(t.f, PATH, "12045");
+	server.only = "nothing";
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), -EACCES);
+	server.only = NULL;
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), 0);
+	assert_int_equal(lock_slot(PATH)->until_us, lock.until_us);
+	two_finish(&t);
+}
+
+/* Somebody who may write in a store, and has nothing signed to fear, changes bytes and manifest so that they fit. */
+static void forge(struct fixture *f, const char *path, int64_t run_id)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *key = manifest_key(path);
+
+	assert_int_equal(store_remove(f->store, NULL, key, NULL), 0);
+	put_artifact(f, path, run_id, "54321", &m);
+}
+
+static void what_was_forged_here_takes_no_copys_place(void **state)
+{
+	struct two t;
+	struct error err = {0};
+	_cleanup(free) char *there = NULL;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	forge(t.f, PATH, 7);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "than what was listed here"));
+	there = get_there(&t, PATH);
+	assert_string_equal(there, BYTES);
+	/* It is still what it was, and a repair brings that back. */
+	assert_int_equal(replica_verify(&t.order, PATH, NULL), 0);
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), 0);
+	assert_same_there(&t, PATH);
+	two_finish(&t);
+}
+
+/* Somebody has it copied once more, of what is damaged here: it stays what it is, and can be taken back. */
+static void a_copy_of_what_is_lost_here_stays_whole(void **state)
+{
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(artifact_delete(t.f->store, NULL, PATH, NULL), 0);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), -ENOENT);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WHOLE);
+	assert_int_equal(row_of(&t, PATH).done_bytes, row_of(&t, PATH).stored_bytes);
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), 0);
+	assert_same_there(&t, PATH);
+	two_finish(&t);
+}
+
+/* The first copy was whole, with its manifest, and a crash came before that was known; then it got other objects here. */
+static void what_was_cut_and_rewrapped_is_no_conflict(void **state)
+{
+	struct two t;
+	struct catalog_replica row;
+	_cleanup(free) char *key = manifest_key(PATH), *text = NULL;
+	size_t len;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	row = row_of(&t, PATH);
+	row.state = REPLICA_COPYING;
+	row.manifest_sha256[0] = '\0';
+	assert_int_equal(catalog_set_replica(t.f->catalog, &row, NULL), 0);
+	assert_int_equal(store_get_all(t.f->store, NULL, key, 1 << 20, &text, &len, NULL), 0);
+	*strstr(text, "note") = 'x';
+	put_there(&t, key, text);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_same_there(&t, PATH);
+	two_finish(&t);
+}
+
+static void forge_there(struct two *t)
+{
+	_cleanup(free) char *key = manifest_key(PATH), *text = NULL;
+	size_t len;
+
+	forge(t->f, PATH, 7);
+	assert_int_equal(store_get_all(t->f->store, NULL, key, 1 << 20, &text, &len, NULL), 0);
+	put_there(t, key, text);
+	put_there(t, PATH, "54321");
+}
+
+static void what_was_forged_there_does_not_come_back(void **state)
+{
+	struct two t;
+	struct error err = {0};
+	_cleanup(free) char *key = manifest_key(PATH);
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	forge_there(&t);
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "is not the manifest any more that keepfs has put there"));
+	publish(t.f, LATER, 8, BYTES);
+	remove_here(&t, PATH);
+	assert_int_equal(replica_bring_back(&t.order, PATH, false, &err), -EBADMSG);
+	assert_false(is_listed(t.f, PATH));
 	two_finish(&t);
 }
 
@@ -637,6 +771,11 @@ int main(void)
 	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_there_is_learned, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(repair, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_repaired_is_locked_again, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_was_forged_here_takes_no_copys_place, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_was_forged_there_does_not_come_back, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_was_cut_and_rewrapped_is_no_conflict, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(a_copy_of_what_is_lost_here_stays_whole, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(a_read_goes_on_from_the_copy, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_wanted, set_up, tear_down),
 	};
