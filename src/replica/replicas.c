@@ -160,6 +160,9 @@ static int take_news(struct lane *l, const struct conf *conf, uint64_t store, st
 	l->beside_due = l->beside_due || settle;
 	if (all)
 		l->beside = (struct replica_beside){0};
+	/* First what was removed: another artifact may have got its name meanwhile, and is wanted by that. */
+	if (settle)
+		r = catalog_settle_replicas(l->all->repository->catalog, store, clock_now_us(), err);
 	for (size_t i = 0; i < count; i++) {
 		if (r == 0)
 			r = want_listed(l, conf, store, &listed[i], err);
@@ -172,8 +175,6 @@ static int take_news(struct lane *l, const struct conf *conf, uint64_t store, st
 		r = want_all(l, conf, store, err);
 	if (r == 0 && all)
 		r = catalog_retry_replicas(l->all->repository->catalog, store, err);
-	if (r == 0 && settle)
-		r = catalog_settle_replicas(l->all->repository->catalog, store, clock_now_us(), err);
 	if (r == 0 && settle)
 		r = catalog_sweep_copy_tree(l->all->repository->catalog, err);
 	if (r < 0) {

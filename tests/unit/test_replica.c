@@ -347,6 +347,63 @@ static void what_is_repaired_is_locked_again(void **state)
 	two_finish(&t);
 }
 
+/* A name that is free again is another backup's: it has no copy, whatever lies there. */
+static void another_of_the_same_name_has_no_copy(void **state)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, LATER, 8, BYTES);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(artifact_remove(&t.f->repo, ino_of_artifact(PATH), NULL, NULL), 0);
+	put_artifact(t.f, PATH, 9, BYTES, &m);
+	m.started_at_us += 5 * US_PER_S;
+	assert_int_equal(catalog_add_artifact(t.f->catalog, &m, NULL), 0);
+	/* Nobody had looked in between. */
+	assert_int_equal(catalog_settle_replicas(t.f->catalog, t.order.store, clock_now_us(), NULL), 0);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_REMOVED);
+	assert_int_equal(catalog_want_replica(t.f->catalog, ino_of_artifact(PATH), t.order.store, 1, NULL),
+	                 0);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WANTED);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), REPLICA_CONFLICT);
+	two_finish(&t);
+}
+
+/* The only one there is, and it could not be read right on a bad day. */
+static void what_was_wrong_once_is_read_again(void **state)
+{
+	struct two t;
+	struct catalog_replica row;
+
+	two_init(&t, *state);
+	publish(t.f, LATER, 8, BYTES);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	remove_here(&t, PATH);
+	replica_found_wrong(&t.f->repo, PATH, t.order.store, "a bad day");
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WRONG);
+	assert_int_equal(catalog_settle_replicas(t.f->catalog, t.order.store, clock_now_us(), NULL), 0);
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WRONG);
+	row = row_of(&t, PATH);
+	row.since_us -= 8 * DAY_US;
+	assert_int_equal(catalog_set_replica(t.f->catalog, &row, NULL), 0);
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(catalog_least_verified_replica(t.f->catalog, t.order.store, 0, &row), 0);
+	assert_string_equal(row.path, PATH);
+	assert_int_equal(replica_verify(&t.order, PATH, NULL), 0);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_REMOVED);
+	assert_string_equal(row_of(&t, PATH).error, "");
+	/* Somebody has taken it away there. */
+	replica_found_wrong(&t.f->repo, PATH, t.order.store, "a bad day");
+	assert_int_equal(artifact_delete(t.there, NULL, PATH, NULL), 0);
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(catalog_replica(t.f->catalog, PATH, t.order.store, &row), -ENOENT);
+	two_finish(&t);
+}
+
 /* Somebody who may write in a store, and has nothing signed to fear, changes bytes and manifest so that they fit. */
 static void forge(struct fixture *f, const char *path, int64_t run_id)
 {
@@ -771,6 +828,8 @@ int main(void)
 	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_there_is_learned, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(repair, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(another_of_the_same_name_has_no_copy, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_was_wrong_once_is_read_again, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_repaired_is_locked_again, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_was_forged_here_takes_no_copys_place, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_was_forged_there_does_not_come_back, set_up, tear_down),
