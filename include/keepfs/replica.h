@@ -99,6 +99,10 @@ int replica_make(const struct replica_order *order, const char *path, bool *targ
 /** replica_verify() - read what the further store has of @path, and note what is found: one that is not right is REPLICA_LOST, and is made again. Return: 0; -EBADMSG: it is not right;
  * another negative errno. */
 int replica_verify(const struct replica_order *order, const char *path, struct error *err);
+/** replica_fetch() - the manifest of the copy of @path in @store, which is the further store of the number @id, as artifact_fetch(). Of a copy that keepfs has made it is the one that was put there, or
+ * it is ARTIFACT_UNUSABLE. */
+int replica_fetch(const struct repository *repository, struct store *store, uint64_t id,
+                  const struct store_call *call, const char *path, struct manifest *ret, struct error *err);
 /** replica_found_wrong() - somebody has read what the store @store has of @path, and it was not right, or not there: the copy is REPLICA_LOST, and is made again, or, where there is
  * nothing to make it of, REPLICA_WRONG. What prevents noting that is logged. */
 void replica_found_wrong(const struct repository *repository, const char *path, uint64_t store,

@@ -479,6 +479,32 @@ static int verify_manifest(const struct replica_order *o, struct store *store,
 	                 "%s: %s is not the manifest any more that keepfs has put there", store->name, key);
 }
 
+int replica_fetch(const struct repository *repository, struct store *store, uint64_t id,
+                  const struct store_call *call, const char *path, struct manifest *ret, struct error *err)
+{
+	_cleanup(free) char *key = manifest_key(path), *text = NULL;
+	struct catalog_replica row;
+	char found[SHA256_HEX_BYTES];
+	size_t len;
+	int r = catalog_replica(repository->catalog, path, id, &row);
+
+	if (r < 0 && r != -ENOENT)
+		return error_system(err, -r, "the catalog cannot be read");
+	/* What is just being made may have another one than before. */
+	if (r == -ENOENT || !row.manifest_sha256[0] ||
+	    (row.state != REPLICA_WHOLE && row.state != REPLICA_REMOVED))
+		return artifact_fetch(repository, store, call, path, ret, err);
+	r = store_get_all(store, call, key, MANIFEST_MAX_BYTES, &text, &len, err);
+	if (r < 0)
+		return r;
+	sign_hash(text, len, found);
+	if (str_equal(found, row.manifest_sha256))
+		return artifact_decode(repository, store, call, path, text, len, ret, err);
+	error_set(err, ERROR_CORRUPT, EBADMSG,
+	          "%s: %s is not the manifest any more that keepfs has put there", store->name, key);
+	return ARTIFACT_UNUSABLE;
+}
+
 static int verify_there(const struct replica_order *o, struct store *store, const char *path,
                         struct manifest *m, struct error *err)
 {
