@@ -632,6 +632,20 @@ static int check_way_back(const struct replica_order *o, const char *path, bool 
 	return 0;
 }
 
+/* Its row says what its manifest does, which was true where it was made: so it is locked as long here, too. What fails is found out by who asks the store, and done by the rules. */
+static int list_brought_back(const struct replica_order *o, const struct manifest *m, struct error *err)
+{
+	struct error why = {0};
+	int r = artifact_adopt(o->repository, m, o->cancel, err);
+
+	if (r < 0)
+		return r;
+	if (artifact_lock_again(o->repository, m, o->cancel, &why) < 0)
+		log_warning("%s", why.message);
+	artifact_locks_changed(o->repository);
+	return 0;
+}
+
 static int bring_back_there(const struct replica_order *o, const char *path, bool repair,
                             struct catalog_replica *row, struct error *err)
 {
@@ -651,7 +665,7 @@ static int bring_back_there(const struct replica_order *o, const char *path, boo
 	r = replica_copy(&copy, err);
 	if (r == 0)
 		r = repair ? artifact_lock_again(o->repository, &copy.manifest, o->cancel, err)
-		           : artifact_adopt(o->repository, &copy.manifest, o->cancel, err);
+		           : list_brought_back(o, &copy.manifest, err);
 	if (r == 0) {
 		change_state(row, REPLICA_WHOLE);
 		str_copy(row->manifest_sha256, sizeof(row->manifest_sha256), copy.sha256);

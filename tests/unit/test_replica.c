@@ -73,6 +73,9 @@ static void two_finish(struct two *t)
 	free(t->offsite.store.url);
 }
 
+/* Of what is published: 0: it is not locked. */
+static int64_t published_locked_until_us;
+
 /* Bytes, and a manifest that has their checksums. */
 static void put_artifact(struct fixture *f, const char *path, int64_t run_id, const char *bytes,
                          struct manifest *ret)
@@ -88,6 +91,7 @@ static void put_artifact(struct fixture *f, const char *path, int64_t run_id, co
 	manifest_describe(ret, path, run_id, "primary");
 	ret->started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S;
 	ret->finished_at_us = ret->started_at_us + US_PER_S;
+	ret->locked_until_us = published_locked_until_us;
 	manifest_put_own(ret, strlen(bytes), 1, hex);
 	ret->objects[0].extents.items[0].crc32c = crc32c(0, bytes, strlen(bytes));
 	manifest_seal(ret);
@@ -344,6 +348,36 @@ static void what_is_repaired_is_locked_again(void **state)
 	server.only = NULL;
 	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), 0);
 	assert_int_equal(lock_slot(PATH)->until_us, lock.until_us);
+	two_finish(&t);
+}
+
+/* Its manifest says that it is locked, and it is, or soon nobody says so any more. */
+static void what_comes_back_is_locked(void **state)
+{
+	const struct store_call call = {0};
+	struct artifact_lock_turn turn = {0};
+	struct catalog_lock lock;
+	struct two t;
+
+	two_init(&t, *state);
+	published_locked_until_us = AT_US + 20 * DAY_US;
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(
+	        artifact_remove(&t.f->repo, ino_of_artifact(PATH),
+	                        &(struct catalog_removal){.min_keep = 1, .now_us = AT_US + 30 * DAY_US},
+	                        NULL),
+	        0);
+	assert_int_equal(catalog_settle_replicas(t.f->catalog, t.order.store, clock_now_us(), NULL), 0);
+	use_locks(t.f);
+	assert_int_equal(replica_bring_back(&t.order, PATH, false, NULL), 0);
+	assert_int_equal(lock_slot(PATH)->until_us, published_locked_until_us);
+	assert_int_equal(artifact_settle_locks(&t.f->repo, &call, &turn, NULL), 0);
+	assert_int_equal(catalog_lock_of(t.f->catalog, ino_of_artifact(PATH), &lock), 0);
+	assert_int_equal(lock.until_us, published_locked_until_us);
+	assert_int_equal(lock.mode, STORE_LOCK_GOVERNANCE);
+	published_locked_until_us = 0;
 	two_finish(&t);
 }
 
@@ -683,11 +717,16 @@ static void what_lies_beside_backups(void **state)
 	struct replica_beside seen = {0};
 	const size_t large_bytes = (3 << 20) + 17;
 	_cleanup(free) char *large = mem_alloc(large_bytes), *there = NULL;
-	size_t len;
+	struct store_upload_info *left = NULL;
+	struct store_upload *cut = NULL;
+	size_t len, count = 9;
 	struct two t;
 
 	two_init(&t, *state);
 	memset(large, 'x', large_bytes);
+	/* A crash has left it. */
+	assert_int_equal(store_upload_begin(t.there, NULL, "catalog/0", &cut, NULL), 0);
+	store_upload_free(cut);
 	for (size_t i = 0; i < ARRAY_SIZE(small); i++)
 		put_here(&t, small[i], "one", 3);
 	put_here(&t, "records/history/b", large, large_bytes);
@@ -704,6 +743,9 @@ static void what_lies_beside_backups(void **state)
 	assert_there(&t, "catalog/1", NULL);
 	assert_there(&t, "catalog/2", "new");
 	assert_there(&t, "holds/x", NULL);
+	assert_int_equal(store_upload_list(t.there, NULL, "catalog/", &left, &count, NULL), 0);
+	assert_int_equal(count, 0);
+	store_upload_list_free(left, count);
 	/* What comes later; what is lost here stays there, but for copies of the catalog. */
 	put_here(&t, "chain/000000000002.json", "two", 3);
 	put_here(&t, "catalog/3", "newest", 6);
@@ -828,6 +870,7 @@ int main(void)
 	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_there_is_learned, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(repair, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_comes_back_is_locked, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(another_of_the_same_name_has_no_copy, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_was_wrong_once_is_read_again, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_repaired_is_locked_again, set_up, tear_down),
