@@ -125,7 +125,10 @@ int replica_compare(const struct replica_order *order, struct error *err);
  * store, failed with.
  */
 int replica_lock_all(const struct replica_order *order, uint64_t *ret_failed, struct error *err);
-/** replica_clean() - remove from the further store what its rules do not keep any more, of what the store of the catalog does not have; what is locked there stays until its time is over, and is noted (keepfs/catalog/replica_locks.h). @ret: how many. */
+/** replica_follow_holds() - have the further store say of each copy who holds its backup, as the store of the catalog does. Two requests for each that was ever held. @target_failed: whether it was
+ * the further store that failed. */
+int replica_follow_holds(const struct replica_order *order, bool *target_failed, struct error *err);
+/** replica_clean() - remove from the further store what its rules do not keep any more, of what the store of the catalog does not have, and nobody holds by what is said there; what is locked there stays until its time is over, and is noted (keepfs/catalog/replica_locks.h). @ret: how many. */
 int replica_clean(const struct replica_order *order, uint64_t *ret, struct error *err);
 /** replica_drop_abandoned() - remove from the further store what was begun there, or whose removal was, and whose artifact is not listed any more; what is whole there stays until the rules let it
  * go. One that somebody is just at is left for the next time, with those behind it. */

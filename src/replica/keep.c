@@ -90,6 +90,8 @@ static int delete_copy(const struct replica_order *o, struct store *store, struc
 	int r = artifact_delete(store, &call, row->path, &why), found;
 
 	if (r == 0)
+		r = artifact_drop_holds(store, &call, row->path, &why);
+	if (r == 0)
 		return catalog_forget_replica(o->repository->catalog, row->path, o->store, err);
 	if (err)
 		*err = why;
@@ -143,6 +145,7 @@ static int remove_unlocked_copy(struct keeping *k, struct catalog_replica *row, 
 static int remove_kept_copy(struct keeping *k, const char *path, struct error *err)
 {
 	const struct replica_order *o = k->order;
+	const struct store_call call = {.cancel = o->cancel};
 	struct catalog_replica row;
 	int r = catalog_replica(o->repository->catalog, path, o->store, &row);
 
@@ -152,10 +155,13 @@ static int remove_kept_copy(struct keeping *k, const char *path, struct error *e
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
 	r = k->store ? 0 : repository_open_store(o->repository, o->store, &k->store, err);
+	/* It was held when it was lost here: nobody has ended that, and nobody could have removed it. */
+	if (r == 0)
+		r = artifact_is_held_there(o->repository, k->store, &call, path, clock_now_us(), err);
 	if (r == 0)
 		r = replica_check_unlocked(o, k->store, path, err);
 	if (r != 0)
-		return r == REPLICA_LOCKED ? 0 : r;
+		return r > 0 ? 0 : r;
 	return remove_unlocked_copy(k, &row, err);
 }
 

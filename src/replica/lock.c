@@ -229,6 +229,21 @@ static int settle_with_manifest(struct copy_locks *l, struct copy_lock *c, struc
 	return note_copy_lock(l, c, r, &why, err);
 }
 
+/* Of one that is not listed any more it is asked when it had a hold: that ends when somebody ends it, and not since the backup is lost here. */
+static int find_hold_of_copy(struct copy_locks *l, struct copy_lock *c, struct error *err)
+{
+	const struct repository *repo = l->order->repository;
+	int r = 0;
+
+	if (c->row->is_listed)
+		c->held = catalog_is_held(repo->catalog, c->row->ino, clock_now_us());
+	else if (c->known.is_held)
+		r = artifact_is_held_there(repo, l->store, &l->call, c->row->path, clock_now_us(), err);
+	if (!c->row->is_listed)
+		c->held = r > 0;
+	return r < 0 ? r : 0;
+}
+
 static int settle_copy_lock(struct copy_locks *l, struct copy_lock *c, struct error *err)
 {
 	struct catalog *catalog = l->order->repository->catalog;
@@ -238,8 +253,9 @@ static int settle_copy_lock(struct copy_locks *l, struct copy_lock *c, struct er
 	if (r < 0 && r != -ENOENT)
 		return error_system(err, -r, "the catalog cannot be read");
 	c->is_known = r == 0 && c->known.tiers >= 0;
-	c->held = c->row->is_listed && catalog_is_held(catalog, c->row->ino, clock_now_us());
-	r = find_wanted(l, c, err);
+	r = find_hold_of_copy(l, c, err);
+	if (r == 0)
+		r = find_wanted(l, c, err);
 	if (r < 0 || !is_lock_due(l, c))
 		return r;
 	if (c->m)

@@ -10,6 +10,7 @@
 #include <keepfs/catalog/compare.h>
 #include <keepfs/catalog/copy_tree.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/codec/sign.h>
@@ -332,6 +333,17 @@ static int begin_copy(void *arg, struct error *err)
 	return replica_note(m->order, &m->row, err);
 }
 
+/* Who holds it is said beside the copy, too: it may be the only one that is left. */
+static int copy_holds(const struct replica_order *o, struct store *to, struct replica_copy *copy,
+                      struct error *err)
+{
+	const struct store_call call = {.cancel = o->cancel};
+
+	if (!catalog_was_held(o->repository->catalog, ino_of_artifact(copy->path)))
+		return 0;
+	return artifact_copy_holds(copy->from, to, &call, copy->path, false, &copy->to_failed, err);
+}
+
 static int check_made(void *arg, const struct manifest *manifest, struct error *err)
 {
 	const struct making *m = arg;
@@ -359,6 +371,8 @@ static int copy_to_store(struct making *m, struct store *to, bool *target_failed
 		r = remove_replaced(o, to, &copy.manifest, &why);
 		copy.to_failed = r < 0;
 	}
+	if (r == 0)
+		r = copy_holds(o, to, &copy, &why);
 	*target_failed = copy.to_failed;
 	judge_copy(&m->row, &copy, r, &why);
 	if (r == 0)
@@ -422,6 +436,44 @@ int replica_make(const struct replica_order *o, const char *path, bool *target_f
 	*target_failed = false;
 	r = make_claimed(o, path, target_failed, err);
 	replica_end_claim(path, o->store);
+	return r;
+}
+
+/* Who holds them. */
+
+struct following_holds {
+	const struct replica_order *order;
+	struct store *to; /* opened when somebody holds one */
+	bool *target_failed;
+};
+
+static int follow_holds_of(void *arg, const struct catalog_replica *row, struct error *err)
+{
+	struct following_holds *f = arg;
+	const struct replica_order *o = f->order;
+	const struct store_call call = {.cancel = o->cancel};
+	int r;
+
+	if (row->state != REPLICA_WHOLE || !row->is_listed ||
+	    !catalog_was_held(o->repository->catalog, row->ino))
+		return 0;
+	r = f->to ? 0 : repository_open_store(o->repository, o->store, &f->to, err);
+	if (r < 0) {
+		*f->target_failed = true;
+		return r;
+	}
+	return artifact_copy_holds(repository_store(o->repository), f->to, &call, row->path, false,
+	                           f->target_failed, err);
+}
+
+int replica_follow_holds(const struct replica_order *o, bool *target_failed, struct error *err)
+{
+	struct following_holds f = {.order = o, .target_failed = target_failed};
+	int r;
+
+	*target_failed = false;
+	r = catalog_each_replica(o->repository->catalog, NULL, o->store, follow_holds_of, &f, err);
+	store_free(f.to);
 	return r;
 }
 
@@ -633,11 +685,17 @@ static int check_way_back(const struct replica_order *o, const char *path, bool 
 }
 
 /* Its row says what its manifest does, which was true where it was made: so it is locked as long here, too. What fails is found out by who asks the store, and done by the rules. */
-static int list_brought_back(const struct replica_order *o, const struct manifest *m, struct error *err)
+static int list_brought_back(const struct replica_order *o, struct store *from, const struct manifest *m,
+                             struct error *err)
 {
+	const struct store_call call = {.cancel = o->cancel};
 	struct error why = {0};
-	int r = artifact_adopt(o->repository, m, o->cancel, err);
+	bool ignored;
+	int r = artifact_copy_holds(from, repository_store(o->repository), &call, m->path, true, &ignored,
+	                            err);
 
+	if (r == 0)
+		r = artifact_adopt(o->repository, m, o->cancel, err);
 	if (r < 0)
 		return r;
 	if (artifact_lock_again(o->repository, m, o->cancel, &why) < 0)
@@ -665,7 +723,7 @@ static int bring_back_there(const struct replica_order *o, const char *path, boo
 	r = replica_copy(&copy, err);
 	if (r == 0)
 		r = repair ? artifact_lock_again(o->repository, &copy.manifest, o->cancel, err)
-		           : list_brought_back(o, &copy.manifest, err);
+		           : list_brought_back(o, from, &copy.manifest, err);
 	if (r == 0) {
 		change_state(row, REPLICA_WHOLE);
 		str_copy(row->manifest_sha256, sizeof(row->manifest_sha256), copy.sha256);

@@ -55,6 +55,7 @@ struct lane {
 	struct rate *rate;
 	struct replica_beside beside;
 	bool beside_due;     /* something was listed or removed since */
+	bool holds_due;      /* it is time to say there who holds what is copied */
 	bool locks_due;      /* it is time to look which copies are to be locked for longer, or held */
 	int64_t locks_at_us; /* or it will be then: some could not be; 0: not so */
 	bool is_behind;      /* what the further store says of itself does not tell of all that was copied */
@@ -155,6 +156,7 @@ static int take_news(struct lane *l, const struct conf *conf, uint64_t store, st
 	all = l->look_at_all;
 	settle = l->settle || all || count > 0;
 	l->locks_due = l->locks_due || l->is_marked || all;
+	l->holds_due = l->holds_due || l->is_marked || all;
 	l->look_at_all = l->settle = l->is_marked = false;
 	pthread_mutex_unlock(&l->all->lock);
 	l->beside_due = l->beside_due || settle;
@@ -327,13 +329,28 @@ static int compare_daily(struct lane *l, const struct replica_order *o, int64_t 
 	if (r == 0)
 		r = replica_clean(o, &removed, err);
 	/* What was found to be lost, and what was removed, it does not have. */
-	l->is_behind = l->locks_due = true;
+	l->is_behind = l->locks_due = l->holds_due = true;
 	/* A doubtful clock keeps what is there. */
 	if (r < 0 && r != -EAGAIN)
 		return r;
 	state.compared_at_us = now_us;
 	*ret_next_us = now_us + COMPARE_US;
 	return catalog_set_replica_store(catalog, o->store, &state, err);
+}
+
+static int follow_holds_when_due(struct lane *l, const struct replica_order *o, struct error *err)
+{
+	struct error why = {0};
+	bool target_failed = false;
+	int r = l->holds_due ? replica_follow_holds(o, &target_failed, &why) : 0;
+
+	l->holds_due = r < 0;
+	if (r >= 0 || r == -ECANCELED || target_failed) {
+		if (r < 0 && err)
+			*err = why;
+		return r;
+	}
+	return pause_for_source(l, &why);
 }
 
 /* Locks are made longer as time passes, or the rules keep more; a hold is followed at once. */
@@ -397,6 +414,8 @@ static int64_t work_lane(struct lane *l, struct replica_order *o)
 		r = replica_drop_abandoned(o, &err);
 	if (r == 0)
 		r = copy_lane_beside(l, o, false, &err);
+	if (r == 0)
+		r = follow_holds_when_due(l, o, &err);
 	if (r == 0)
 		r = lock_when_due(l, o, &lock_us, &err);
 	if (r == 0 && l->paused_until_us > clock_now_us())

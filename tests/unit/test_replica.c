@@ -13,6 +13,7 @@
 #include <keepfs/artifact/stored.h>
 #include <keepfs/catalog/copy_tree.h>
 #include <keepfs/catalog/locks.h>
+#include <keepfs/catalog/rebuild.h>
 #include <keepfs/catalog/replicas.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
@@ -378,6 +379,53 @@ static void what_comes_back_is_locked(void **state)
 	assert_int_equal(lock.until_us, published_locked_until_us);
 	assert_int_equal(lock.mode, STORE_LOCK_GOVERNANCE);
 	published_locked_until_us = 0;
+	two_finish(&t);
+}
+
+/* The first store has nothing any more, and its catalog was made anew. */
+static void lose_all_here(struct two *t, const char *path)
+{
+	_cleanup(free) char *holds = mem_printf("holds/%s.json", path);
+
+	assert_int_equal(artifact_delete(t->f->store, NULL, path, NULL), 0);
+	assert_int_equal(store_remove(t->f->store, NULL, holds, NULL), 0);
+	assert_int_equal(catalog_begin_rebuild(t->f->catalog, NULL), 0);
+	assert_int_equal(catalog_end_rebuild(t->f->catalog, true, NULL), 0);
+	assert_false(is_listed(t->f, path));
+	assert_int_equal(catalog_settle_replicas(t->f->catalog, t->order.store, clock_now_us(), NULL), 0);
+	assert_int_equal(row_of(t, path).state, REPLICA_REMOVED);
+}
+
+/* Whoever holds a backup holds its copies: also when they are all that is left. */
+static void what_is_held_stays_there(void **state)
+{
+	const struct catalog_hold court = {.name = "court", .reason = "r", .by = "b", .at_us = 1};
+	uint64_t ino = ino_of_artifact(PATH), removed = 9;
+	bool target_failed;
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(replica_make(&t.order, LATER, NULL, NULL), 0);
+	assert_int_equal(artifact_hold(&t.f->repo, ino, &court, NULL), 0);
+	assert_int_equal(replica_follow_holds(&t.order, &target_failed, NULL), 0);
+	lose_all_here(&t, PATH);
+	t.offsite.keeping.keep_last = 1;
+	t.offsite.keeping.keep_within_ms = -1;
+	assert_int_equal(replica_clean(&t.order, &removed, NULL), 0);
+	assert_int_equal(removed, 0);
+	assert_int_equal(replica_bring_back(&t.order, PATH, false, NULL), 0);
+	assert_true(catalog_is_held(t.f->catalog, ino, clock_now_us()));
+	/* It ends there, too. */
+	assert_int_equal(artifact_end_hold(&t.f->repo, ino, "court", NULL), 0);
+	assert_int_equal(replica_follow_holds(&t.order, &target_failed, NULL), 0);
+	lose_all_here(&t, PATH);
+	assert_int_equal(replica_clean(&t.order, &removed, NULL), 0);
+	assert_int_equal(removed, 1);
+	assert_int_equal(store_head(t.there, NULL, "holds/" PATH ".json", &(struct store_object){0}, NULL),
+	                 -ENOENT);
 	two_finish(&t);
 }
 
@@ -871,6 +919,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(what_is_there_is_learned, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(repair, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_comes_back_is_locked, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_held_stays_there, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(another_of_the_same_name_has_no_copy, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_was_wrong_once_is_read_again, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_repaired_is_locked_again, set_up, tear_down),
