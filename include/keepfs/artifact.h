@@ -183,6 +183,13 @@ struct artifact_lock_order {
  */
 int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_order *order,
                            struct manifest *m, struct cancel *cancel, struct error *err);
+/**
+ * artifact_lock_again() - some objects of @m, which is listed, were put anew in its store, and have no lock: all of it is locked as its row says, and held when it is held
+ *
+ * Where nothing is locked nothing is asked. A request for each object, several at once. On failure it has to be called again: nothing else finds out.
+ */
+int artifact_lock_again(struct repository *repo, const struct manifest *m, struct cancel *cancel,
+                        struct error *err);
 /** artifact_locks_changed() - some are to be locked for longer (catalog_want_locks()): have the tidier, if there is one, do it. */
 void artifact_locks_changed(struct repository *repo);
 /**

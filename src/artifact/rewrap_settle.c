@@ -143,6 +143,13 @@ static void cleanup_sweeping(struct sweeping *s)
 	sweeping_finish(s);
 }
 
+/* A legal hold of ours that nobody wants any more. */
+static bool is_forgotten_hold(const struct sweeping *s, const struct store_lock *lock)
+{
+	return lock->hold && s->repo && !catalog_is_held(s->repo->catalog, s->ino, clock_now_us()) &&
+	       catalog_was_held(s->repo->catalog, s->ino);
+}
+
 /* 1: it is locked. A legal hold that nobody wants any more is taken off. */
 static int look_at_old_lock(struct sweeping *s, const char *key, struct error *err)
 {
@@ -154,7 +161,7 @@ static int look_at_old_lock(struct sweeping *s, const char *key, struct error *e
 	r = store_lock_get(s->store, s->call, key, &lock, err);
 	if (r == -ENOTSUP)
 		return 0;
-	if (r == 0 && lock.hold && s->repo && !catalog_is_held(s->repo->catalog, s->ino, clock_now_us())) {
+	if (r == 0 && is_forgotten_hold(s, &lock)) {
 		r = store_legal_hold(s->store, s->call, key, false, err);
 		lock.hold = false;
 	}
