@@ -338,6 +338,28 @@ def test_killed_while_it_is_signed_again(new_keepfs, source, tmp_path, keys):
     assert 4 < number < 40
 
 
+# what the generator of CRC-32C is as bytes: whatever has it in addition has the same checksum
+SAME_CRC = (1 | 0x82F63B78 << 1).to_bytes(5, "little")
+
+
+@pytest.mark.parametrize("store", ["dir", "ceph"], indirect=True)
+def test_what_was_exchanged_is_not_vouched_for(new_keepfs, source, tmp_path, keys):
+    keepfs = new_keepfs(jobs_of(source, tmp_path), encrypt_to=keys.old.recipient, identity_file=keys.both).mount()
+    keepfs.backup("media")
+    turn_to_new(keepfs, keys)
+    keepfs.remount()
+    (manifest,) = manifests(keepfs.store)
+    (key,) = (one["key"] for one in manifest["objects"] if ".tar" in one["key"])
+    stored = bytearray(keepfs.store.get(key))
+    at = len(stored) - 1000
+    stored[at:at + 5] = (a ^ b for a, b in zip(stored[at:at + 5], SAME_CRC))
+    keepfs.store.put(key, bytes(stored))
+    run = int(keepfs.ask("rewrap", "media").split()[0])
+    status = keepfs.wait_run(run)
+    assert status["state"] == "failed" and f"the SHA-256 of {key}" in status["error"], status
+    assert manifests(keepfs.store) == [manifest] and not [one for one in keepfs.store.keys() if ".r2." in one]
+
+
 def test_copies_follow(new_keepfs, source, tmp_path, keys):
     other = tmp_path / "offsite"
     keepfs = new_keepfs({"full": {"database": source.uri(DATABASE), "copies": "primary, offsite"}}, encrypt_to=keys.old.recipient, identity_file=keys.both)
