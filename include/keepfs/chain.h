@@ -88,7 +88,7 @@ bool chain_has_key(struct chain *c);
  */
 int chain_sign_again(struct chain *c, struct manifest *m, struct str *text, struct error *err);
 /** chain_rewritten() - the store has @m now (as decoded, or signed again) in place of another one of its number: write the link that says so, unless that was done.
- * Can be repeated after a failure, and after a crash. */
+ * Can be repeated after a failure, and after a crash. -ENOKEY (ERROR_USAGE): it is signed, and there is no key to say it with. One that is not signed is named when there is a key again. */
 int chain_rewritten(struct chain *c, const struct chain_at *at, const struct manifest *m, struct error *err);
 /** chain_finish_waiting() - put what was given out, and is not there yet. */
 int chain_finish_waiting(struct chain *c, const struct chain_at *at, struct error *err);

@@ -351,7 +351,9 @@ int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum
 		r = catalog_chain_give(c->catalog, at->id, chain_make_link, &m, err);
 	if (r == 0)
 		r = chain_finish_waiting(c, at, err);
-	return r == 0 && is_unsigned ? catalog_unsigned_gone(c->catalog, at->id, path, run_id, err) : r;
+	return r == 0 && is_unsigned
+	               ? catalog_unsigned_gone(c->catalog, at->id, path, run_id, m.link.place.sequence, err)
+	               : r;
 }
 
 bool chain_has_key(struct chain *c)
@@ -361,6 +363,14 @@ bool chain_has_key(struct chain *c)
 	return keys && keys->key;
 }
 
+static int lack_key(const struct manifest *m, struct error *err)
+{
+	return error_set(
+	        err, ERROR_USAGE, ENOKEY,
+	        "%s: its manifest is signed, and this host has no key to sign another one with: set [keepfs] signing_key_file",
+	        m->path);
+}
+
 int chain_sign_again(struct chain *c, struct manifest *m, struct str *text, struct error *err)
 {
 	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
@@ -368,10 +378,7 @@ int chain_sign_again(struct chain *c, struct manifest *m, struct str *text, stru
 	if (!m->chain.sequence)
 		return 1;
 	if (!keys || !keys->key)
-		return error_set(
-		        err, ERROR_USAGE, ENOKEY,
-		        "%s: its manifest is signed, and this host has no key to sign another one with: set [keepfs] signing_key_file",
-		        m->path);
+		return lack_key(m, err);
 	manifest_encode(m, text);
 	sign_hash(text->data, text->len, m->chain.hash);
 	sign_make(keys->key, text->data, text->len, &m->signature);
@@ -422,9 +429,10 @@ int chain_rewritten(struct chain *c, const struct chain_at *at, const struct man
 {
 	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
 	struct rewriting w = {.making = {.keys = keys, .link = {.type = LINK_REWRITTEN}}, .m = m};
+	struct catalog_chain known;
 	int r;
 
-	if (!keys || !keys->key)
+	if (!c || (!(keys && keys->key) && catalog_chain(c->catalog, at->id, &known) == -ENOENT))
 		return 0;
 	if (!m->chain.sequence)
 		return chain_name_again(c, at, keys, m->path, err);
@@ -432,7 +440,7 @@ int chain_rewritten(struct chain *c, const struct chain_at *at, const struct man
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
 	if (w.before[0] && strcmp(w.before, m->chain.hash) != 0)
-		r = give_rewritten(c, at, keys, &w, err);
+		r = keys && keys->key ? give_rewritten(c, at, keys, &w, err) : lack_key(m, err);
 	making_finish(&w.making);
 	return r < 0 ? r : chain_finish_waiting(c, at, err);
 }

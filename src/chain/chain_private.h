@@ -43,7 +43,7 @@ int chain_make_ready(struct chain *c, const struct chain_at *at, const struct si
 int chain_note_unsigned(struct chain *c, const struct chain_at *at, const struct link *l, bool is_newest,
                         struct error *err);
 
-/** chain_name_again() - the manifest of @path, which is not signed, was replaced by another one of the same backup: where a link named the one before, another link names this one. */
+/** chain_name_again() - the manifest of @path, which is not signed, was replaced by another one of the same backup: where a link named the one before, another link names this one. Where there is no key, it is named when there is one. */
 int chain_name_again(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
                      const char *path, struct error *err);
 

@@ -123,8 +123,22 @@ static int learn_gone(struct learning *l, const struct link *link, struct error 
 		if (e->sequence)
 			r = catalog_chain_learn_gone(catalog, l->at->id, e->sequence, err);
 		else
-			r = catalog_unsigned_gone(catalog, l->at->id, e->path, e->run_id, err);
+			r = catalog_unsigned_gone(catalog, l->at->id, e->path, e->run_id,
+			                          link->place.sequence, err);
 	}
+	return r;
+}
+
+/* Of one that is not signed the catalog may know since another day that it is gone. */
+static int learn_returned(struct learning *l, const struct link *link, struct error *err)
+{
+	int r = 0;
+
+	chain_returns_add(&l->returns, link);
+	for (size_t i = 0; r == 0 && i < link->count; i++)
+		if (!link->entries[i].sequence)
+			r = catalog_unsigned_returned(l->c->catalog, l->at->id, link->entries[i].path,
+			                              link->entries[i].run_id, link->place.sequence, err);
 	return r;
 }
 
@@ -155,7 +169,8 @@ static int learn_range(struct learning *l, struct error *err)
 		if (e->sequence)
 			kept[count++] = e->sequence;
 		else if (!chain_returns_have(&l->returns, e, link->to))
-			r = catalog_unsigned_gone(l->c->catalog, l->at->id, e->path, e->run_id, err);
+			r = catalog_unsigned_gone(l->c->catalog, l->at->id, e->path, e->run_id, link->to,
+			                          err);
 	}
 	qsort(kept, count, sizeof(*kept), order_kept_numbers);
 	return r < 0 ? r
@@ -170,7 +185,7 @@ static int take_learnt(struct learning *l, const struct link *link, struct error
 	if (link->type == LINK_REMOVED || link->type == LINK_VOID)
 		return learn_gone(l, link, err);
 	if (link->type == LINK_RETURNED)
-		chain_returns_add(&l->returns, link);
+		return learn_returned(l, link, err);
 	return link_names_unsigned(link) ? chain_note_unsigned(l->c, l->at, link, false, err) : 0;
 }
 

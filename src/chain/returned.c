@@ -75,7 +75,9 @@ static int return_unsigned(struct chain *c, const struct chain_at *at, const str
 	if (r != CATALOG_UNSIGNED_GONE)
 		return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
 	r = give_returned(c, at, keys, w, err);
-	return r < 0 ? r : catalog_unsigned_returned(c->catalog, at->id, w->m->path, w->m->run_id, err);
+	return r < 0 ? r
+	             : catalog_unsigned_returned(c->catalog, at->id, w->m->path, w->m->run_id,
+	                                         w->making.link.place.sequence, err);
 }
 
 int chain_returned(struct chain *c, const struct chain_at *at, const struct manifest *m, struct error *err)

@@ -304,6 +304,23 @@ static void what_was_made_while_signing_was_off_is_named(void **state)
 	assert_int_equal(assert_proven(f, first_pem), 5);
 }
 
+/* Day 1 is not signed, its manifest is named, and another one is put in its place. */
+static void rewrap_day(struct fixture *f)
+{
+	_cleanup(free) char *path = path_of(1), *key = manifest_key(path), *text = NULL;
+	uint64_t ino = ino_of_artifact(path);
+	char hash[SHA256_HEX_BYTES];
+
+	assert_int_equal(catalog_begin_rewrap(f->catalog, ino, path, 1, NULL), 0);
+	change_day(f, 1, 'h', 'i');
+	text = get(f, key);
+	sign_hash(text, strlen(text), hash);
+	/* What keepfs has not put is not believed, at no moment. */
+	assert_int_equal(believe_day(f, 1, NULL), -EBADMSG);
+	assert_int_equal(catalog_expect_rewrap(f->catalog, ino, hash, NULL), 0);
+	assert_int_equal(believe_day(f, 1, NULL), 0);
+}
+
 static void one_that_is_rewrapped_is_named_again(void **state)
 {
 	struct fixture *f = *state;
@@ -313,8 +330,10 @@ static void one_that_is_rewrapped_is_named_again(void **state)
 	list_unsigned(f, 1, 1000000);
 	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
 	describe(&m, 1);
-	assert_int_equal(catalog_begin_rewrap(f->catalog, ino_of_artifact(path), path, 1, NULL), 0);
-	change_day(f, 1, 'h', 'i');
+	rewrap_day(f);
+	/* Somebody has looked at it meanwhile, and has left a word. */
+	assert_int_equal(
+	        catalog_put_off_rewrap(f->catalog, ino_of_artifact(path), 7, "somebody reads it", NULL), 0);
 	assert_int_equal(believe_day(f, 1, NULL), 0);
 	assert_int_equal(chain_rewritten(f->chain, &f->at, &m, NULL), 0);
 	assert_int_equal(chain_rewritten(f->chain, &f->at, &m, NULL), 0);
@@ -325,6 +344,74 @@ static void one_that_is_rewrapped_is_named_again(void **state)
 	change_day(f, 1, 'i', 'h');
 	assert_int_equal(believe_day(f, 1, NULL), -EBADMSG);
 	assert_found(f, PROVE_CHANGED, "size, SHA-256 or manifest");
+}
+
+/* A reader, or whoever takes the lease next: it knows the manifest from before. */
+static void another_catalog_learns_what_was_named_again(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	struct catalog *writer = f->catalog;
+
+	list_unsigned(f, 1, 1000000);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	close_chain(f);
+	open_catalog_in(f, "reader");
+	open_chain(f);
+	assert_int_equal(chain_learn(f->chain, &f->at, NULL, NULL), 0);
+	assert_int_equal(believe_day(f, 1, NULL), 0);
+	{
+		struct catalog *reader = f->catalog;
+
+		close_chain(f);
+		f->catalog = writer;
+		open_chain(f);
+		describe(&m, 1);
+		rewrap_day(f);
+		assert_int_equal(chain_rewritten(f->chain, &f->at, &m, NULL), 0);
+		close_chain(f);
+		catalog_free(f->catalog);
+		f->catalog = reader;
+		open_chain(f);
+	}
+	assert_int_equal(believe_day(f, 1, NULL), -EBADMSG);
+	assert_int_equal(chain_learn(f->chain, &f->at, NULL, NULL), 0);
+	assert_int_equal(believe_day(f, 1, NULL), 0);
+}
+
+/* Nobody could sign the link: it is written when somebody can. */
+static void one_that_is_rewrapped_without_a_key_is_named_later(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = path_of(1);
+	_cleanup(manifest) struct manifest m = {0};
+
+	list_unsigned(f, 1, 1000000);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	describe(&m, 1);
+	close_chain(f);
+	f->conf.signing_key.value = NULL;
+	open_chain(f);
+	{
+		_cleanup(free) char *key = manifest_key(path), *text = NULL;
+		char hash[SHA256_HEX_BYTES];
+
+		assert_int_equal(catalog_begin_rewrap(f->catalog, ino_of_artifact(path), path, 1, NULL), 0);
+		change_day(f, 1, 'h', 'i');
+		text = get(f, key);
+		sign_hash(text, strlen(text), hash);
+		assert_int_equal(catalog_expect_rewrap(f->catalog, ino_of_artifact(path), hash, NULL), 0);
+	}
+	assert_int_equal(chain_rewritten(f->chain, &f->at, &m, NULL), 0);
+	assert_int_equal(catalog_end_rewrap(f->catalog, ino_of_artifact(path), NULL), 0);
+	close_chain(f);
+	f->conf.signing_key.value = first_pem;
+	open_chain(f);
+	assert_int_equal(believe_day(f, 1, NULL), 0);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	assert_int_equal(assert_proven(f, first_pem), 3);
+	change_day(f, 1, 'i', 'h');
+	assert_int_equal(believe_day(f, 1, NULL), -EBADMSG);
 }
 
 int main(void)
@@ -339,6 +426,8 @@ int main(void)
 	        CHAIN_TEST(an_older_catalog_learns_a_range),
 	        CHAIN_TEST(a_link_binds_what_is_from_before),
 	        CHAIN_TEST(one_that_is_rewrapped_is_named_again),
+	        CHAIN_TEST(another_catalog_learns_what_was_named_again),
+	        CHAIN_TEST(one_that_is_rewrapped_without_a_key_is_named_later),
 	        CHAIN_TEST(what_was_made_while_signing_was_off_is_named),
 	};
 
