@@ -35,6 +35,7 @@ struct replica_copy {
 	struct cancel *cancel;
 	bool is_ours; /* what lies in @to below this name was made by us: objects that are not right are replaced */
 	bool had_manifest; /* likewise: a manifest was there, and ours, so that one that is damaged is replaced */
+	bool is_listed; /* @from must have the objects that the catalog lists: -EAGAIN where it has others */
 	const char *
 	        manifest_sha256; /* of the manifest that we have put there, which may be replaced; "" or NULL: none */
 	/* Out: */

@@ -308,6 +308,17 @@ static int copy_objects(struct copying *w, struct error *err)
 	return r;
 }
 
+/* It is being rewrapped, which will be told; or somebody has put an older manifest back, by which what is in force would go from the other store, too. */
+static int check_as_listed(const struct replica_copy *c, struct error *err)
+{
+	if (!c->is_listed || artifact_is_as_listed(c->repository, &c->manifest))
+		return 0;
+	return error_set(
+	        err, ERROR_CONFLICT, EAGAIN,
+	        "%s: the manifest in %s names other objects than the catalog lists, so it is not copied: it is being rewrapped, or somebody has put another manifest there",
+	        c->path, c->from->name);
+}
+
 int replica_copy(struct replica_copy *c, struct error *err)
 {
 	struct copying w = {.c = c, .call = {.cancel = c->cancel}};
@@ -319,6 +330,8 @@ int replica_copy(struct replica_copy *c, struct error *err)
 	c->to_failed = false;
 	c->copied_bytes = 0;
 	r = read_source(&w, &text, &len, err);
+	if (r == 0)
+		r = check_as_listed(c, err);
 	if (r == 0)
 		r = look_at_target(&w, text, len, &is_there, err);
 	/* What an attempt has left that was cut: nobody else writes below a name that has no manifest. */

@@ -276,6 +276,7 @@ static int copy_to_store(struct making *m, struct store *to, bool *target_failed
 	/* What was whole once, or was begun, is ours. */
 	copy.is_ours = m->row.manifest_sha256[0] || m->row.state == REPLICA_COPYING;
 	copy.had_manifest = m->row.manifest_sha256[0] != '\0';
+	copy.is_listed = true;
 	copy.manifest_sha256 = m->row.manifest_sha256;
 	copy.progress = follow_copy;
 	copy.arg = m;
@@ -541,7 +542,7 @@ static int bring_back_there(const struct replica_order *o, const char *path, boo
 	if (r < 0)
 		return r;
 	copy = copy_of(o, from, repository_store(o->repository), path);
-	copy.is_ours = copy.had_manifest = repair;
+	copy.is_ours = copy.had_manifest = copy.is_listed = repair;
 	/* What the store of the catalog has under that name is the artifact that is listed, if it is the same one. */
 	copy.progress = follow_back;
 	copy.arg = (void *)o;
