@@ -127,18 +127,19 @@ int catalog_unsigned_is(struct catalog *c, const struct manifest *m, const char 
 	return query.result < 0 ? query.result : state;
 }
 
-int catalog_unsigned_next(struct catalog *c, uint64_t store, int64_t begun_at_us, uint64_t *ino,
-                          char **ret_path)
+int catalog_unsigned_next(struct catalog *c, uint64_t store, int64_t begun_at_us, bool with_loose,
+                          uint64_t *ino, char **ret_path)
 {
 	static const char sql[] =
 	        "SELECT a.ino, d.path || '/' || a.name FROM artifact a JOIN directory d ON d.ino = a.directory_ino"
 	        " LEFT JOIN chain_unsigned u ON u.ino = a.ino AND u.store = a.store"
 	        " WHERE a.ino > ?1 AND a.store = ?2"
 	        "  AND NOT EXISTS (SELECT 1 FROM chain_link l INDEXED BY chain_link_artifact WHERE l.store = ?2 AND l.artifact_ino = a.ino AND l.artifact_ino <> 0)"
-	        "  AND iif(u.ino IS NULL OR u.run_id <> a.run_id, a.finished_at_us > ?3, u.manifest = '' AND u.is_gone = 0)"
+	        "  AND iif(u.ino IS NULL OR u.run_id <> a.run_id, a.finished_at_us > ?3, ?4 <> 0 AND u.manifest = '' AND u.is_gone = 0)"
 	        " ORDER BY a.ino LIMIT 1";
-	_cleanup(query) struct query query =
-	        query_begin(c, sql, VALUES(ino_value(*ino), ino_value(store), int_value(begun_at_us)));
+	_cleanup(query) struct query query = query_begin(
+	        c, sql,
+	        VALUES(ino_value(*ino), ino_value(store), int_value(begun_at_us), int_value(with_loose)));
 	int r = query_one(&query);
 
 	if (r < 0)

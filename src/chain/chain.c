@@ -27,6 +27,7 @@ struct chain *chain_new(struct catalog *catalog, struct signing *signing)
 
 	c->catalog = catalog;
 	c->signing = signing;
+	pthread_mutex_init(&c->lock, NULL);
 	return c;
 }
 
@@ -37,6 +38,10 @@ struct signing *chain_signing(struct chain *c)
 
 struct chain *chain_free(struct chain *c)
 {
+	if (!c)
+		return NULL;
+	pthread_mutex_destroy(&c->lock);
+	free(c->sure);
 	free(c);
 	return NULL;
 }
@@ -58,6 +63,73 @@ void chain_listen(struct chain *c, void (*put)(void *arg), void *arg)
 		return;
 	c->put = put;
 	c->put_arg = arg;
+}
+
+/* Which numbers there are. */
+
+void chain_read_numbers_by(struct chain *c,
+                           int (*numbers)(void *arg, const struct chain_at *at, struct error *err), void *arg)
+{
+	if (!c)
+		return;
+	c->numbers = numbers;
+	c->numbers_arg = arg;
+}
+
+/* With the lock. */
+static bool has_sure(const struct chain *c, uint64_t store)
+{
+	size_t i = 0;
+
+	while (i < c->sure_count && c->sure[i] != store)
+		i++;
+	return i < c->sure_count;
+}
+
+static bool is_sure(struct chain *c, uint64_t store)
+{
+	bool found;
+
+	pthread_mutex_lock(&c->lock);
+	found = has_sure(c, store);
+	pthread_mutex_unlock(&c->lock);
+	return found;
+}
+
+static void note_sure(struct chain *c, const struct chain_at *at)
+{
+	pthread_mutex_lock(&c->lock);
+	if (!has_sure(c, at->id)) {
+		c->sure = mem_resize(c->sure, c->sure_count + 1, sizeof(*c->sure));
+		c->sure[c->sure_count++] = at->id;
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+int chain_know_numbers(struct chain *c, const struct chain_at *at, struct error *err)
+{
+	int r;
+
+	if (!chain_has_key(c) || is_sure(c, at->id))
+		return 0;
+	r = chain_learn(c, at, NULL, err);
+	if (r == 0)
+		r = chain_note_listed(c, at, err);
+	if (r == 0 && c->numbers)
+		r = c->numbers(c->numbers_arg, at, err);
+	if (r == 0)
+		note_sure(c, at);
+	return r;
+}
+
+int chain_give(struct chain *c, const struct chain_at *at,
+               int (*make)(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+                           struct error *err),
+               void *arg, struct error *err)
+{
+	int r = chain_know_numbers(c, at, err);
+
+	return r < 0 ? r : catalog_chain_give(c->catalog, at->id, make, arg, err);
 }
 
 /* The next place behind @at. */
@@ -163,9 +235,12 @@ static int begin(struct chain *c, const struct chain_at *at, const struct signin
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
 	m.link.key = *sign_key_public(keys->key);
+	/* Before the link: what is not known to be named by it is never named with the hash of its manifest. */
+	m.link.place.sequence = 1;
+	r = chain_note_unsigned(c, at, &m.link, false, err);
+	if (r < 0)
+		return r;
 	r = catalog_chain_give(c->catalog, at->id, make_begun, &m, err);
-	if (r == 0)
-		r = chain_note_unsigned(c, at, &m.link, true, err);
 	if (r == 0)
 		log_info("%s: what is published from now on is signed with the key %s, and is a chain",
 		         at->store->name, m.link.key.id);
@@ -179,7 +254,7 @@ static int rotate(struct chain *c, const struct chain_at *at, const struct signi
 	int r = catalog_chain_add_key(c->catalog, before, err);
 
 	if (r == 0)
-		r = catalog_chain_give(c->catalog, at->id, make_rotated, &m, err);
+		r = chain_give(c, at, make_rotated, &m, err);
 	if (r == 0 && can_vouch(keys, before))
 		log_info("%s: the key %s signs from now on, and the key %s has vouched for it",
 		         at->store->name, m.link.key.id, before->id);
@@ -306,7 +381,7 @@ int chain_sign(struct chain *c, const struct chain_at *at, struct manifest *m, s
 		return 1;
 	r = chain_make_ready(c, at, keys, err);
 	if (r == 0)
-		r = catalog_chain_give(c->catalog, at->id, make_manifest_link, &s, err);
+		r = chain_give(c, at, make_manifest_link, &s, err);
 	if (r < 0)
 		return r;
 	sign_make(keys->key, text->data, text->len, &m->signature);
@@ -348,7 +423,7 @@ int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum
 		return 0;
 	r = chain_make_ready(c, at, keys, err);
 	if (r == 0)
-		r = catalog_chain_give(c->catalog, at->id, chain_make_link, &m, err);
+		r = chain_give(c, at, chain_make_link, &m, err);
 	if (r == 0)
 		r = chain_finish_waiting(c, at, err);
 	return r == 0 && is_unsigned
@@ -422,7 +497,7 @@ static int give_rewritten(struct chain *c, const struct chain_at *at, const stru
 	str_copy(e->hash, sizeof(e->hash), w->before);
 	str_copy(e->now, sizeof(e->now), w->m->chain.hash);
 	r = chain_make_ready(c, at, keys, err);
-	return r < 0 ? r : catalog_chain_give(c->catalog, at->id, make_rewritten, w, err);
+	return r < 0 ? r : chain_give(c, at, make_rewritten, w, err);
 }
 
 int chain_rewritten(struct chain *c, const struct chain_at *at, const struct manifest *m, struct error *err)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What the files of this room share. */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -14,6 +15,12 @@ struct chain {
 	struct signing *signing;
 	void (*put)(void *arg); /* chain_listen(); NULL */
 	void *put_arg;
+	int (*numbers)(void *arg, const struct chain_at *at,
+	               struct error *err); /* chain_read_numbers_by(); NULL */
+	void *numbers_arg;
+	pthread_mutex_t lock;
+	uint64_t *sure; /* lock; heap: stores of which all numbers are known */
+	size_t sure_count;
 	_Atomic bool is_doubted;
 	_Atomic int64_t compact_age_ms, compact_least; /* chain_set_compaction() */
 };
@@ -36,6 +43,13 @@ static inline void cleanup_making(struct making *m)
 /** chain_make_link() - for catalog_chain_give(): @arg is a struct making whose link is the next one. */
 int chain_make_link(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
                     struct error *err);
+/** chain_give() - catalog_chain_give(), when chain_know_numbers() has been so once. */
+int chain_give(struct chain *c, const struct chain_at *at,
+               int (*make)(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+                           struct error *err),
+               void *arg, struct error *err);
+/** chain_note_listed() - numbers of what the catalog lists, and has listed while no key was known. */
+int chain_note_listed(struct chain *c, const struct chain_at *at, struct error *err);
 /** chain_make_ready() - the chain is there, and @keys sign it. */
 int chain_make_ready(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
                      struct error *err);

@@ -432,7 +432,7 @@ static int give_range(struct compacting *x, struct making *m, struct error *err)
 	int r = chain_make_ready(x->c, x->at, x->keys, err);
 
 	if (r == 0)
-		r = catalog_chain_give(x->c->catalog, x->at->id, chain_make_link, m, err);
+		r = chain_give(x->c, x->at, chain_make_link, m, err);
 	return r < 0 ? r : chain_finish_waiting(x->c, x->at, err);
 }
 

@@ -127,8 +127,9 @@ int catalog_unsigned_is(struct catalog *c, const struct manifest *m, const char 
 /**
  * catalog_unsigned_next() - the next artifact behind *@ino whose manifest is no link as far as the catalog knows, and of which no link has the SHA-256 of the manifest; *@ino is its
  * @ret_path: heap
+ * @with_loose: those, too, that a link names without the SHA-256 of the manifest
  *
  * Of those from before @begun_at_us only what the first link names: what else is that old has been put there by somebody. Return: 0; -ENOENT: there is no more.
  */
-int catalog_unsigned_next(struct catalog *c, uint64_t store, int64_t begun_at_us, uint64_t *ino,
-                          char **ret_path);
+int catalog_unsigned_next(struct catalog *c, uint64_t store, int64_t begun_at_us, bool with_loose,
+                          uint64_t *ino, char **ret_path);
