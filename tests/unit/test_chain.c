@@ -283,6 +283,28 @@ static void what_was_listed_without_a_key_has_its_number(void **state)
 	assert_int_equal(assert_proven(f, first_pem), 5);
 }
 
+/* Whoever can write into the store can make it as long and as deep as he likes. */
+static void what_nobody_has_signed_is_not_parsed(void **state)
+{
+	struct fixture *f = *state;
+	static const char key[] = "chain/000000000001.json";
+	_cleanup(free) char *begun = NULL, *wrong = NULL, *unknown = NULL;
+	const char *last;
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	begun = get(f, key);
+	last = strstr(begun, "\"signature\":");
+	wrong = mem_printf("{[[[,\n%s", last);
+	put(f, key, wrong);
+	assert_found(f, PROVE_CHANGED, "its signature does not fit");
+	unknown = mem_strdup(wrong);
+	memset(strstr(unknown, "\"key\":\"") + strlen("\"key\":\""), 'e', 16);
+	put(f, key, unknown);
+	assert_found(f, PROVE_ADDED, "a key that was not given");
+	put(f, key, begun);
+	assert_int_equal(assert_proven(f, first_pem), 1);
+}
+
 /* As a keepfs will that gives old manifests new recipients: by hand, since nothing rewrites any today. */
 static void one_that_was_written_anew_keeps_its_number(void **state)
 {
@@ -388,6 +410,7 @@ int main(void)
 	        CHAIN_TEST(one_that_was_written_anew_keeps_its_number),
 	        CHAIN_TEST(no_number_is_given_out_before_all_are_known),
 	        CHAIN_TEST(what_was_listed_without_a_key_has_its_number),
+	        CHAIN_TEST(what_nobody_has_signed_is_not_parsed),
 	        CHAIN_TEST(each_attack_is_found),
 	        CHAIN_TEST(a_store_without_a_chain_is_not_proven),
 	};
