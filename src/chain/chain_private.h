@@ -93,6 +93,6 @@ static inline void cleanup_chain_links(struct chain_links *l)
 }
 /** chain_list_links() - those behind @after. */
 int chain_list_links(const struct chain_at *at, int64_t after, struct chain_links *ret, struct error *err);
-/** chain_read_link() - a link of the store; 1: it is not there; -EBADMSG, -ENOTSUP, with the reason: it is not believed, or cannot be understood. */
+/** chain_read_link() - a link of the store, of the chain @id ("": whichever); 1: it is not there; -EBADMSG, -ENOTSUP, with the reason: it is not believed, is of another chain, or cannot be understood. */
 int chain_read_link(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
-                    int64_t sequence, struct link *ret, struct error *err);
+                    const char *id, int64_t sequence, struct link *ret, struct error *err);

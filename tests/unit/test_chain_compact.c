@@ -19,6 +19,11 @@ static uint64_t compact_by(struct fixture *f, const struct chain_compaction *whe
 	return removed;
 }
 
+static void count_day_link(void *arg, int64_t sequence, const char *hash)
+{
+	++*(unsigned *)arg;
+}
+
 static bool is_there(struct fixture *f, const char *key)
 {
 	struct store_object object;
@@ -198,6 +203,58 @@ static void an_older_catalog_learns_a_range(void **state)
 	assert_int_equal(catalog_chain_learn_compacted(f->catalog, 0, 9, 5, kept, 2, NULL), 0);
 	assert_int_equal(catalog_chain(f->catalog, 0, &chain), 0);
 	assert_int_equal(chain.compacted, 10);
+}
+
+/* A chain of another store, signed by the same key, whose number 14 says that number 4 is gone: that link lies here, too. */
+static void put_link_of_another_chain(struct fixture *f)
+{
+	_cleanup(free) char *text = NULL;
+	void *state = NULL;
+	struct fixture *other;
+
+	assert_int_equal(set_up_chain(&state), 0);
+	other = state;
+	assert_int_equal(chain_ready(other->chain, &other->at, NULL), 0);
+	for (unsigned day = 1; day <= 12; day++)
+		publish_day(other, day, true);
+	end_day(other, 3, LINK_REMOVED);
+	text = get(other, "chain/000000000014.json");
+	put(f, "chain/000000000014.json", text);
+	tear_down_chain(&state);
+}
+
+static void links_of_another_chain_say_nothing(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = path_of(3);
+	struct catalog_chain before, after;
+	struct error err = {0};
+	uint64_t removed = 0, problems = 0;
+	unsigned count = 0;
+
+	begin_long(f);
+	publish_day(f, 7, true);
+	put_link_of_another_chain(f);
+	assert_int_equal(catalog_chain(f->catalog, 0, &before), 0);
+	assert_int_equal(chain_learn(f->chain, &f->at, &problems, NULL), 0);
+	assert_int_equal(problems, 1);
+	assert_int_equal(catalog_chain_links_of(f->catalog, 0, path, count_day_link, &count), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(chain_compact(f->chain, &f->at, &always, &removed, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "of another chain"));
+	/* Also where it is not known which chain it is: by a key that another one has to vouch for, too. */
+	f->conf.signing_key.value = second_pem;
+	f->conf.signing_key_old.value = first_pem;
+	assert_int_equal(signing_read_again(f->signing, &f->conf, NULL), 0);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	f->conf.signing_key_old.value = NULL;
+	lose_catalog(f);
+	problems = 0;
+	assert_int_equal(chain_learn(f->chain, &f->at, &problems, NULL), 0);
+	assert_int_equal(problems, 1);
+	assert_int_equal(catalog_chain(f->catalog, 0, &after), 0);
+	assert_string_equal(after.id, before.id);
+	assert_int_equal(after.sequence, 12);
 }
 
 /* Manifests that are not signed. */
@@ -424,6 +481,7 @@ int main(void)
 	        CHAIN_TEST(a_crash_while_compacting_loses_nothing),
 	        CHAIN_TEST(a_lost_catalog_learns_a_range),
 	        CHAIN_TEST(an_older_catalog_learns_a_range),
+	        CHAIN_TEST(links_of_another_chain_say_nothing),
 	        CHAIN_TEST(a_link_binds_what_is_from_before),
 	        CHAIN_TEST(one_that_is_rewrapped_is_named_again),
 	        CHAIN_TEST(another_catalog_learns_what_was_named_again),
