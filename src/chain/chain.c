@@ -265,20 +265,48 @@ static int rotate(struct chain *c, const struct chain_at *at, const struct signi
 	return r < 0 ? r : 0;
 }
 
-/* It was put before, and the answer was lost; or an older catalog was put back, and gave the number out again. */
-static int hold_against_stored(struct chain *c, const struct chain_at *at, const char *key, const char *body,
-                               struct error *err)
+/* Whoever has put it, keepfs has not: else what the link says would be lost for ever, or no other one could be put any more. */
+static int replace_strange(const struct chain_at *at, const struct store_proof *link, struct error *err)
 {
-	_cleanup(free) char *there = NULL;
-	size_t len;
-	int r = store_get_all(at->store, at->call, key, LINK_MAX_BYTES, &there, &len, err);
+	struct store_put_options options = {.content_type = "application/json"};
+	struct store_lock lock = {0};
+	int r = store_lock_proof(at->store, link->until_us, &lock, err);
 
 	if (r < 0)
 		return r;
-	if (strcmp(there, body) != 0)
-		log_error(
-		        "%s: %s is there already, and says something else: an older catalog was put back, or somebody has written it; 'keepfs verify --key' tells what cannot be proven now",
-		        at->store->name, key);
+	options.lock = r > 0 ? &lock : NULL;
+	log_error(
+	        "%s: %s is there already, and is no link that keepfs has signed: somebody has put it there; it is replaced",
+	        at->store->name, link->key);
+	return store_put_bytes(at->store, at->call, link->key, link->data, link->len, &options, err);
+}
+
+/* It was put before, and the answer was lost; or an older catalog was put back, and gave the number out again. */
+static int hold_against_stored(struct chain *c, const struct chain_at *at, int64_t sequence,
+                               const struct store_proof *link, struct error *err)
+{
+	_cleanup(signing_ref) const struct signing_keys *keys = signing_ref(c->signing);
+	_cleanup(free) char *there = NULL;
+	_cleanup(link) struct link ours = {0};
+	struct catalog_chain known = {0};
+	size_t len = 0;
+	int r = store_get_all(at->store, at->call, link->key, LINK_MAX_BYTES, &there, &len, err);
+
+	if (r == 0 && len == link->len && memcmp(there, link->data, len) == 0)
+		return 0;
+	if (r < 0 && r != -EFBIG)
+		return r;
+	r = catalog_chain(c->catalog, at->id, &known);
+	if (r == 0 && keys && keys->count > 0)
+		r = chain_read_link(c, at, keys, known.id, sequence, &ours, NULL);
+	if (r == -EBADMSG)
+		return replace_strange(at, link, err);
+	if (r < 0 && r != -ENOTSUP)
+		return error_set(err, ERROR_UNAVAILABLE, EAGAIN, "%s: what is there cannot be read now",
+		                 link->key);
+	log_error(
+	        "%s: %s is there already, and says something else: an older catalog was put back, or somebody has written it; 'keepfs verify --key' tells what cannot be proven now",
+	        at->store->name, link->key);
 	return 0;
 }
 
@@ -292,7 +320,7 @@ static int put_waiting(struct chain *c, const struct chain_at *at, int64_t seque
 	r = r < 0 ? error_system(err, -r, "the catalog cannot be read")
 	          : store_put_proof(at->store, at->call, &link, err);
 	if (r == STORE_EXISTS)
-		r = hold_against_stored(c, at, key, body, err);
+		r = hold_against_stored(c, at, sequence, &link, err);
 	if (r == 0 && link.unlocked)
 		r = catalog_proofs_unlocked(c->catalog, at->id, err);
 	if (r >= 0 && c->put)

@@ -305,6 +305,25 @@ static void what_nobody_has_signed_is_not_parsed(void **state)
 	assert_int_equal(assert_proven(f, first_pem), 1);
 }
 
+/* In the place of the next link: else it would never be put, or no other one any more. */
+static void what_somebody_has_put_before_is_replaced(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *first = NULL;
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	for (unsigned day = 1; day <= 3; day++)
+		publish_day(f, day, true);
+	put(f, "chain/000000000005.json", "{}");
+	end_day(f, 1, LINK_REMOVED);
+	assert_int_equal(assert_proven(f, first_pem), 5);
+	/* Another one of ours is no better: it has another number than its name. */
+	first = get(f, "chain/000000000001.json");
+	put(f, "chain/000000000006.json", first);
+	end_day(f, 2, LINK_REMOVED);
+	assert_int_equal(assert_proven(f, first_pem), 6);
+}
+
 /* As a keepfs will that gives old manifests new recipients: by hand, since nothing rewrites any today. */
 static void one_that_was_written_anew_keeps_its_number(void **state)
 {
@@ -411,6 +430,7 @@ int main(void)
 	        CHAIN_TEST(no_number_is_given_out_before_all_are_known),
 	        CHAIN_TEST(what_was_listed_without_a_key_has_its_number),
 	        CHAIN_TEST(what_nobody_has_signed_is_not_parsed),
+	        CHAIN_TEST(what_somebody_has_put_before_is_replaced),
 	        CHAIN_TEST(each_attack_is_found),
 	        CHAIN_TEST(a_store_without_a_chain_is_not_proven),
 	};
