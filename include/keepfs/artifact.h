@@ -29,6 +29,7 @@ struct lease;
 struct keyring;
 struct stores;
 struct chain;
+struct chain_at;
 
 /** struct artifact_removed - what of the tree is gone; all borrowed for the call. */
 struct artifact_removed {
@@ -353,6 +354,8 @@ struct artifact_comparison {
 	uint64_t missing;  /* listed, but the store has no manifest of them any more: they count as damaged */
 };
 
+/** artifact_read_numbers() - for chain_read_numbers_by(), with the repository as @repo: of all manifests in the store that are not listed; one request for each thousand, and one for each of these. */
+int artifact_read_numbers(void *repo, const struct chain_at *at, struct error *err);
 /**
  * artifact_compare() - hold the catalog against all manifests in the store, by their names
  * @now_us: what is younger than an hour by its manifest is left alone

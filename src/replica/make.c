@@ -203,6 +203,12 @@ static bool is_same_object(const struct manifest_object *a, const struct manifes
  * the right ones. */
 static int check_as_listed(const struct replica_order *o, const struct manifest *m, struct error *err)
 {
+	/* It is being rewrapped, which will be told; or somebody has put an older manifest back, by which what is in force would go from the other store, too. */
+	if (!artifact_is_as_listed(o->repository, m))
+		return error_set(
+		        err, ERROR_CONFLICT, EAGAIN,
+		        "the manifest of %s names other objects than the catalog lists, so it is not copied: it is being rewrapped, or somebody has put another manifest there",
+		        m->path);
 	for (size_t i = 0; i < m->file_count; i++) {
 		_cleanup(manifest_object) struct manifest_object known = {0};
 		_cleanup(free) char *path = NULL;

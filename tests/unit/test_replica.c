@@ -587,6 +587,44 @@ static void what_was_forged_there_does_not_come_back(void **state)
 	two_finish(&t);
 }
 
+/* A manifest that names other objects than those that are listed: of before it was rewrapped, say, and right by itself. */
+static void what_is_not_listed_is_not_copied(void **state)
+{
+	_cleanup(free) char *key = manifest_key(PATH), *right = NULL, *there = NULL, *bytes = NULL,
+	                    *here = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(str) struct str other = {0};
+	struct error err = {0};
+	size_t len;
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	right = get_there(&t, key);
+	assert_int_equal(artifact_read_manifest(&t.f->repo, PATH, NULL, &m, NULL), 0);
+	mem_replace_string(&m.objects[0].key, PATH ".r2");
+	manifest_encode(&m, &other);
+	put_text(t.f, PATH ".r2", BYTES);
+	put_text(t.f, key, str_text(&other));
+	assert_int_equal(replica_make(&t.order, PATH, NULL, &err), -EAGAIN);
+	assert_non_null(strstr(err.message, "names other objects than the catalog lists"));
+	assert_null(get_there(&t, PATH ".r2"));
+	there = get_there(&t, key);
+	bytes = get_there(&t, PATH);
+	assert_string_equal(there, right);
+	assert_string_equal(bytes, BYTES);
+	put_text(t.f, key, right);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	/* And on the way back. */
+	put_there(&t, PATH ".r2", BYTES);
+	put_there(&t, key, str_text(&other));
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), -EBADMSG);
+	assert_int_equal(store_get_all(t.f->store, NULL, key, 1 << 20, &here, &len, NULL), 0);
+	assert_string_equal(here, right);
+	two_finish(&t);
+}
+
 /* Reading. */
 
 struct told {
@@ -927,6 +965,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(what_was_forged_there_does_not_come_back, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_was_cut_and_rewrapped_is_no_conflict, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(a_copy_of_what_is_lost_here_stays_whole, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_not_listed_is_not_copied, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(a_read_goes_on_from_the_copy, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_wanted, set_up, tear_down),
 	};
