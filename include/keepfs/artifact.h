@@ -344,6 +344,8 @@ struct artifact_comparison {
 	uint64_t unlisted; /* in the store, but not listed: health tells why */
 	uint64_t young;    /* of these: another keepfs may be at it, so they are looked at again in an hour */
 	uint64_t missing;  /* listed, but the store has no manifest of them any more: they count as damaged */
+	uint64_t
+	        changed; /* listed, and another keepfs has rewrapped them: their new objects are listed now */
 };
 
 /**
@@ -356,8 +358,11 @@ struct artifact_comparison {
  * marked, never deleted; the mark goes when the manifest is back. Runs that are added get numbers above those of all
  * manifests that were read.
  *
- * It costs one request for each thousand objects below manifests/, and three for each artifact that is not known, one for
- * each that is missing; one for each thousand in the trash or held, when some are not known; and 8 bytes of memory for each artifact. It may run beside all else. A failure of the store
+ * A manifest that is another object now than when it was read (its etag in the listing) was rewrapped by another keepfs: it is read again, and the objects that it names now are
+ * listed. Who has the lease need not: nobody else writes, and what others wrote before is artifact_follow_all()'s.
+ *
+ * It costs one request for each thousand objects below manifests/, and three for each artifact that is not known, two for each that was rewrapped (and two to look whether that
+ * went on meanwhile), one for each that is missing; one for each thousand in the trash or held, when some are not known; and 8 bytes of memory for each artifact. It may run beside all else. A failure of the store
  * ends it, and no conclusion is drawn from what was not seen.
  */
 int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *cancel,

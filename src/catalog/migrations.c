@@ -1005,5 +1005,14 @@ const char *const migrations[] = {
         " DELETE FROM replica_lock WHERE store = OLD.store AND path = OLD.path; END;"
         "CREATE TRIGGER replica_lock_changed AFTER UPDATE OF state ON replica WHEN NEW.state = 0 BEGIN"
         " DELETE FROM replica_lock WHERE store = OLD.store AND path = OLD.path; END;",
+
+        /* As which object each manifest was when it was read: catalog_look_at_manifest(). Of those that were listed before nobody knows. */
+        "CREATE TABLE manifest_seen ("
+        " ino INTEGER PRIMARY KEY," /* of the artifact */
+        " mark TEXT NOT NULL"       /* of the object; '': not known */
+        ") STRICT;"
+        "INSERT INTO manifest_seen (ino, mark) SELECT ino, '' FROM artifact;"
+        "CREATE TRIGGER manifest_seen_gone AFTER DELETE ON artifact BEGIN"
+        " DELETE FROM manifest_seen WHERE ino = OLD.ino; END;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -210,10 +210,11 @@ static int catch_up(struct engine *e, struct error *err)
 	struct artifact_comparison counts = {0};
 	int r = artifact_follow_all(&e->repository, clock_now_us(), NULL, &counts, err);
 
-	if (r == 0 && (counts.adopted || counts.missing))
+	if (r == 0 && (counts.adopted || counts.missing || counts.changed))
 		log_info(
-		        "another keepfs wrote here before: %llu backups of its are listed, %llu that it removed are not any more",
-		        (unsigned long long)counts.adopted, (unsigned long long)counts.missing);
+		        "another keepfs wrote here before: %llu backups of its are listed, %llu that it removed are not any more, %llu were rewrapped",
+		        (unsigned long long)counts.adopted, (unsigned long long)counts.missing,
+		        (unsigned long long)counts.changed);
 	return r;
 }
 
