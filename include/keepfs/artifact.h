@@ -340,10 +340,13 @@ int artifact_recover(struct repository *repo, struct artifact_recovery *ret, str
 
 /** struct artifact_comparison - what comparing brought; sums, so that several may be counted into one. */
 struct artifact_comparison {
-	uint64_t adopted;  /* whole, and listed from now on */
-	uint64_t unlisted; /* in the store, but not listed: health tells why */
-	uint64_t young;    /* of these: another keepfs may be at it, so they are looked at again in an hour */
-	uint64_t missing;  /* listed, but the store has no manifest of them any more: they count as damaged */
+	void (*progress)(void *arg, uint64_t looked_at); /* in: NULL, or called after each manifest */
+	void *arg;
+	uint64_t looked_at; /* manifests so far */
+	uint64_t adopted;   /* whole, and listed from now on */
+	uint64_t unlisted;  /* in the store, but not listed: health tells why */
+	uint64_t young;   /* of these: another keepfs may be at it, so they are looked at again in an hour */
+	uint64_t missing; /* listed, but the store has no manifest of them any more: they count as damaged */
 	uint64_t
 	        changed; /* listed, and another keepfs has rewrapped them: their new objects are listed now */
 };

@@ -292,6 +292,9 @@ static int consider_each(struct comparison *c, struct listing *l, struct error *
 		r = consider_manifest(c, object, err);
 		if (r < 0)
 			return r;
+		c->counts->looked_at++;
+		if (c->counts->progress)
+			c->counts->progress(c->counts->arg, c->counts->looked_at);
 		listing_pop(l);
 	}
 	return r;
