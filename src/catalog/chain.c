@@ -141,7 +141,7 @@ static int take_given(struct connection *c, uint64_t store, struct catalog_chain
 	int r = given->ends ? drop_links_of(c, store, given->ends) : 0;
 
 	if (r == 0 && given->ends_run_id)
-		r = chain_unsigned_gone(c, store, given->ends, given->ends_run_id);
+		r = chain_unsigned_gone(c, store, given->ends, given->ends_run_id, given->place.sequence);
 	if (r == 0 && given->rewritten)
 		r = note_rewritten(c, store, given->rewritten);
 	if (r == 0 && given->returned)
@@ -208,7 +208,9 @@ static int give_named(struct connection *c, uint64_t store, struct catalog_unsig
 		r = mark_gone_name(c, store, &named[i], !at.id[0]);
 	if (r == 0)
 		r = give(c, store, make, arg);
-	return r != 0 ? r : chain_note_named(c, store, named, count);
+	if (r == 0)
+		r = read_chain(c, store, &at);
+	return r != 0 ? r : chain_note_named(c, store, named, count, at.sequence);
 }
 
 int catalog_chain_give_named(struct catalog *c, uint64_t store, struct catalog_unsigned *named, size_t count,
