@@ -1018,5 +1018,14 @@ const char *const migrations[] = {
         " UPDATE replica SET is_released = 0 WHERE ino = NEW.ino; END;"
         "CREATE TRIGGER replica_named_again AFTER INSERT ON artifact BEGIN"
         " UPDATE replica SET is_released = 0 WHERE ino = NEW.ino AND is_released <> 0; END;",
+
+        /* As which object each manifest was when it was read: catalog_look_at_manifest(). Of those that were listed before nobody knows. */
+        "CREATE TABLE manifest_seen ("
+        " ino INTEGER PRIMARY KEY," /* of the artifact */
+        " mark TEXT NOT NULL"       /* of the object; '': not known */
+        ") STRICT;"
+        "INSERT INTO manifest_seen (ino, mark) SELECT ino, '' FROM artifact;"
+        "CREATE TRIGGER manifest_seen_gone AFTER DELETE ON artifact BEGIN"
+        " DELETE FROM manifest_seen WHERE ino = OLD.ino; END;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);
