@@ -212,7 +212,7 @@ struct conf_named_store {
 /** CONF_PRIMARY - how `copies` calls [store]. */
 #define CONF_PRIMARY "primary"
 
-enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES, CONF_JOB_EXPORT };
+enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES, CONF_JOB_EXPORT, CONF_JOB_INBOX };
 
 /* For whom something is encrypted: keepfs/keyring.h. Of a job: what is set there stands for all that [keepfs] says. */
 struct conf_encryption {

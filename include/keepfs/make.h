@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 struct export_admins;
+struct inbox_arrivals;
 struct rate;
 
 struct make_context {            /* all borrowed */
@@ -24,6 +25,8 @@ struct make_context {            /* all borrowed */
 	int64_t (*now_us)(void); /* clock_now_us(), or a test's; NULL: clock_now_us() */
 	struct export_admins *
 	        admins; /* learn who administers which tenant (keepfs/export/admins.h); NULL: nobody wants to know */
+	struct inbox_arrivals
+	        *arrivals; /* files that are written into the mount (keepfs/inbox.h); NULL: there is none */
 };
 
 /** make_conf_ref() - the configuration in force; the caller's make_conf_unref(). */
@@ -168,9 +171,10 @@ enum make_lane {
 	MAKE_LANE_VERIFY,
 	MAKE_LANE_RESTORE,
 	MAKE_LANE_DRILL,
-	MAKE_LANE_LOOK, /* what takes seconds, and changes nothing */
+	MAKE_LANE_LOOK,  /* what takes seconds, and changes nothing */
+	MAKE_LANE_INBOX, /* of files that come in, whose writers wait */
 };
-#define MAKE_LANES (MAKE_LANE_LOOK + 1)
+#define MAKE_LANES (MAKE_LANE_INBOX + 1)
 
 /** struct make_kind - a kind of jobs: a row of the table in src/kinds; or another work that runs do (src/use). */
 struct make_kind {

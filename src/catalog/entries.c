@@ -105,6 +105,22 @@ int catalog_has_another(struct catalog *c, const char *path, const char *fact, c
 	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
 }
 
+int catalog_find_content(struct catalog *c, const char *path, const char *sha256, uint64_t size_bytes,
+                         char **ret_path)
+{
+	static const char sql[] =
+	        "SELECT name FROM artifact WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1)"
+	        " AND tomb = 0 AND damaged IS NULL AND is_directory = 0 AND size_bytes = ?3 AND sha256 = ?2"
+	        " ORDER BY sequence DESC LIMIT 1";
+	_cleanup(query) struct query query = query_begin(
+	        c, sql, VALUES(text_value(path), text_value(sha256), int_value((int64_t)size_bytes)));
+	int r = query_one(&query);
+
+	if (r == 0)
+		*ret_path = mem_printf("%s/%s", path, column_borrowed(query.row, 0));
+	return r;
+}
+
 int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *ret)
 {
 	static const char directory_sql[] = DIRECTORIES "ino = ?1";

@@ -25,6 +25,7 @@
 #include <keepfs/export/admins.h>
 #include <keepfs/follow.h>
 #include <keepfs/fs.h>
+#include <keepfs/inbox.h>
 #include <keepfs/inside.h>
 #include <keepfs/notify.h>
 #include <keepfs/proc.h>
@@ -54,6 +55,7 @@ struct daemon {
 	struct reader *reader;
 	struct inside *inside;
 	struct export_admins *admins;
+	struct inbox_arrivals *arrivals;
 	struct fs *fs;
 	struct jobs *jobs;
 	struct use_scrub *scrub;
@@ -247,6 +249,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	report_watch_lease(d->troubles, d->engine.lease);
 	d->admins = export_admins_new();
 	d->engine.make.admins = d->admins;
+	d->arrivals = inbox_arrivals_new();
+	d->engine.make.arrivals = d->arrivals;
 	r = start_reading(d, err);
 	if (r == 0 && !is_reader)
 		r = start_keeping(d, err);
@@ -350,6 +354,8 @@ static void stop_daemon(struct daemon *d, bool served)
 	tell_beside(d, NULL);
 	d->replicas = replicas_free(d->replicas);
 	d->fs = fs_free(d->fs);
+	d->engine.make.arrivals = NULL;
+	d->arrivals = inbox_arrivals_free(d->arrivals);
 	d->inside = inside_free(d->inside);
 	if (d->engine.lease)
 		lease_listen(d->engine.lease, NULL, NULL);

@@ -373,6 +373,9 @@ static int took_integer(struct pg_archive_scan *s, int value)
 		s->facts.compression = value == 0 ? PG_ARCHIVE_NONE : PG_ARCHIVE_GZIP;
 		s->facts.compression_at = s->offset - 1 - INT_BYTES;
 		break;
+	case DATE_SECOND ... DATE_DST:
+		s->facts.date[s->state - DATE_SECOND] = value;
+		break;
 	case DUMP_ID:
 		s->dump_id = value;
 		break;

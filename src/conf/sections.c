@@ -195,6 +195,21 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                          "table of the database is exported, or left out by a key of this section; one of which nobody can say "
                          "whose its rows are makes an export fail, and so does what looks like a secret. "
                          "'keepfs export --explain' shows what is exported, and why."},
+        [CONF_SECTION_INBOX] =
+                {.name = "inbox",
+                 .header = "[inbox NAME]",
+                 .env = "INBOX_",
+                 .example = "[inbox legacy]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY,
+                 .list = &jobs,
+                 .kind = CONF_JOB_INBOX,
+                 .check = conf_inbox_check,
+                 .takes_everything = conf_inbox_takes_everything,
+                 .help = "A directory inbox/NAME in the mount: what is written into it (cp, rsync, mv) becomes a backup in backups/NAME/ when it is closed, one section "
+                         "each. Dumps of pg_dump, tars, and files that are compressed with gzip or zstd are checked to their end, and refused when they are cut off; anything else is "
+                         "kept as it is. NAME is chosen as for [backup NAME]. It has no schedule and no hooks; all keys of keeping, encryption, copies and checking are those "
+                         "of every job."},
         [CONF_SECTION_CLASS] =
                 {.name = "class",
                  .header = "[class NAME]",

@@ -137,7 +137,7 @@ static void read_range(fuse_req_t req, struct handle *h, size_t size, off_t off)
 /* The caller has closed a descriptor: nobody else waits for what was read ahead for it that would not ask
  * again. Without this what it had asked for would go on until the store's deadline, since a release comes
  * only when all is answered. */
-static void give_up_reads(fuse_req_t req, struct handle *h)
+static void give_up_reads(fuse_req_t req, struct handle *h, uint64_t owner)
 {
 	pid_t pid = fuse_req_ctx(req)->pid;
 

@@ -4,11 +4,16 @@
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
 #include <keepfs/catalog/audit.h>
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void caller_of(fuse_req_t req, struct catalog_audit *ret_audit)
@@ -29,6 +34,52 @@ void caller_of(fuse_req_t req, struct catalog_audit *ret_audit)
 		if (!isprint((unsigned char)*p))
 			*p = '?';
 	}
+}
+
+#define FLAG_SIGNALED 0x400 /* PF_SIGNALED of the kernel: a signal has ended it */
+
+/* The number behind @label in a file of /proc; 0: it is not there. */
+static uint64_t pending_signals(const char *status, const char *label)
+{
+	const char *at = strstr(status, label);
+
+	return at ? strtoull(at + strlen(label), NULL, 16) : 0;
+}
+
+static bool read_proc(pid_t pid, const char *file, char *buf, size_t size)
+{
+	_cleanup(free) char *path = mem_printf("/proc/%lld/%s", (long long)pid, file);
+	_cleanup(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
+
+	if (n < 0)
+		return false;
+	buf[n] = '\0';
+	return true;
+}
+
+/* "4711 (a name) R 1 …": the ninth field has the flags, and the name may hold anything. */
+static bool has_flag_signaled(const char *stat)
+{
+	const char *at = strrchr(stat, ')');
+
+	for (int field = 2; at && field < 9; field++)
+		at = strchr(at + 1, ' ');
+	return at && strtoull(at, NULL, 10) & FLAG_SIGNALED;
+}
+
+bool caller_is_dying(pid_t pid)
+{
+	const uint64_t killed = UINT64_C(1) << (SIGKILL - 1);
+	char text[4096];
+
+	if (pid <= 0)
+		return false;
+	if (read_proc(pid, "stat", text, sizeof(text)) && has_flag_signaled(text))
+		return true;
+	/* Whatever signal ends a process, the kernel has SIGKILL pending for each of its threads then. */
+	return read_proc(pid, "status", text, sizeof(text)) &&
+	       (pending_signals(text, "\nSigPnd:") | pending_signals(text, "\nShdPnd:")) & killed;
 }
 
 int audit(struct fs *fs, struct catalog_audit *entry, const char *action, const char *object, int result,

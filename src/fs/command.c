@@ -120,7 +120,8 @@ static void refuse_text(fuse_req_t req, struct command_handle *ch)
 	fuse_reply_err(req, EINVAL);
 }
 
-static void write_command(fuse_req_t req, struct handle *h, const char *buf, size_t size, off_t off)
+static void write_command(fuse_req_t req, struct handle *h, const char *buf, size_t size, off_t off,
+                          uint64_t owner)
 {
 	struct command_handle *ch = (struct command_handle *)h;
 	struct fs *fs = h->fs;

@@ -18,6 +18,7 @@ struct export_learner;
 struct diff_pairs;
 struct laters;
 struct texts;
+struct incomings;
 struct lookers;
 struct watches;
 
@@ -41,6 +42,7 @@ struct fs {
 	struct laters *laters;
 	struct diff_pairs *diff_pairs;
 	struct comparisons *comparisons;
+	struct incomings *incomings; /* files that are written into the mount: a lock of its own */
 	pthread_mutex_t tenants_lock;
 	struct export_learner *tenants; /* tenants_lock, or main's; NULL: there is nobody to ask for them */
 	struct workers *forgetters;     /* has the kernel forget names: see remove.c */
@@ -101,6 +103,7 @@ struct pending_work { /* what an interrupt ends, before it answers */
 	void (*give_up)(void *arg, uint64_t tag);
 	void *arg; /* must live until the request has its answer, as the open file does */
 	uint64_t tag;
+	pid_t only_dying; /* an interrupt is heard only when this process is about to die: caller_is_dying(); 0: any is */
 };
 struct pending {
 	fuse_req_t req;
@@ -127,6 +130,9 @@ struct rights {
 
 /** caller_of() - who made a request: "uid 0 (bash)", and an audit entry filled with uid, pid and command. */
 void caller_of(fuse_req_t req, struct catalog_audit *ret_audit);
+/** caller_is_dying() - was the process (or thread) @pid killed by a signal, or is it about to be? It closes its files all the same then. False where that cannot be told, as of
+ * one in a namespace that is not seen from here. Reads /proc. */
+bool caller_is_dying(pid_t pid);
 /** audit() - complete and write an audit entry. Return: 0; negative errno when it could not be written, which is logged:
  * who may only act with an audit must not. */
 int audit(struct fs *fs, struct catalog_audit *entry, const char *action, const char *object, int result,
@@ -144,6 +150,9 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+               const char *new_name, unsigned flags);
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

@@ -46,6 +46,7 @@ static void give_to_kernel(const struct handle *h, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)h;
 	fi->keep_cache = h->ops->lasting;
 	fi->direct_io = !h->ops->lasting;
+	fi->nonseekable = h->ops->in_order;
 }
 
 void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
@@ -152,6 +153,26 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		node_create(req, &directory, name, fi);
 }
 
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+               const char *new_name, unsigned flags)
+{
+	struct rights rights;
+	struct node directory;
+	int r = node_load(fs_of(req), parent, &directory);
+
+	rights_of(req, &rights);
+	if (r == 0 && !rights_let(fs_of(req), &rights, &directory, RIGHT_WRITE))
+		r = -EACCES;
+	if (r == 0 && !directory.class->rename)
+		r = -EPERM;
+	if (r == 0 && parent != new_parent)
+		r = -EXDEV;
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		directory.class->rename(req, &directory, name, new_name, flags);
+}
+
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi);
@@ -168,7 +189,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 	struct handle *h = handle_of(fi);
 
 	if (h->ops->write)
-		h->ops->write(req, h, buf, size, off);
+		h->ops->write(req, h, buf, size, off, fi->lock_owner);
 	else
 		fuse_reply_err(req, EBADF);
 }
@@ -178,7 +199,17 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct handle *h = handle_of(fi);
 
 	if (h->ops->flush)
-		h->ops->flush(req, h);
+		h->ops->flush(req, h, fi->lock_owner);
+	else
+		fuse_reply_err(req, 0);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct handle *h = handle_of(fi);
+
+	if (h->ops->sync)
+		h->ops->sync(req, h);
 	else
 		fuse_reply_err(req, 0);
 }

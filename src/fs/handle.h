@@ -33,14 +33,19 @@ struct handle_ops {
 	bool lasting;
 	/* NULL: EBADF. */
 	void (*read)(fuse_req_t req, struct handle *h, size_t size, off_t off);
-	/* @buf is gone after the return. NULL: EBADF. */
-	void (*write)(fuse_req_t req, struct handle *h, const char *buf, size_t size, off_t off);
+	/* @buf is gone after the return. @owner: a number of whoever shares the writing process's table of descriptors. NULL: EBADF. */
+	void (*write)(fuse_req_t req, struct handle *h, const char *buf, size_t size, off_t off,
+	              uint64_t owner);
 	/* One descriptor is closed, of perhaps several (dup, fork): the last place where an error reaches the
-	 * caller, and one that may come before the first write. NULL: 0. */
-	void (*flush)(fuse_req_t req, struct handle *h);
+	 * caller, and one that may come before the first write. @owner: as of write. NULL: 0. */
+	void (*flush)(fuse_req_t req, struct handle *h, uint64_t owner);
 	/* poll(2). @ph, when not NULL, is the slot's to destroy, after a fuse_lowlevel_notify_poll() or
 	 * without one. NULL: always ready. */
 	void (*poll)(fuse_req_t req, struct handle *h, struct fuse_pollhandle *ph);
+	/* fsync(2). NULL: 0. */
+	void (*sync)(fuse_req_t req, struct handle *h);
+	/* It is read or written from its beginning on: lseek(2) is refused by the kernel. */
+	bool in_order;
 	/* The size that fstat(2) tells. NULL: the node's. */
 	uint64_t (*bytes)(struct handle *h);
 	/* Free it. Nobody sees a failure. Never NULL. */

@@ -246,7 +246,7 @@ static void begin_read(fuse_req_t req, struct handle *h, size_t size, off_t off)
 }
 
 /* The caller has closed a descriptor: nobody else waits for what was read ahead for it that would not ask again. */
-static void give_up_ranges(fuse_req_t req, struct handle *h)
+static void give_up_ranges(fuse_req_t req, struct handle *h, uint64_t owner)
 {
 	struct inside_file *f = (struct inside_file *)h;
 	pid_t pid = fuse_req_ctx(req)->pid;

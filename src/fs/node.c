@@ -6,6 +6,7 @@
 #include "node.h"
 
 #include "copies.h"
+#include "inbox.h"
 #include "fs_private.h"
 #include "rights.h"
 #include "sealed.h"
@@ -113,6 +114,8 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 		return latest_load(fs, ino | BIT_CATALOG, ret);
 	if ((ino & BITS_HISTORY) == BITS_HISTORY)
 		return history_load(fs, ino, ret);
+	if (inbox_has(ino))
+		return inbox_load(fs, ino, ret);
 	if (copies_have(ino))
 		return copies_load(fs, ino, ret);
 	if (ino & BIT_RUN && ino & BIT_DRILL)

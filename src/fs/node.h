@@ -31,6 +31,8 @@
  *   bit 63 alone, tier << 59, hash   what is in tiers/: bit 58 a directory; else the link to an artifact. The hash is that of
  *                                   what it shows in backups/, without its three lowest bits (tiers.c)
  *
+ *   bit 57, bit 56, hash             the directory of an inbox, by its name; bit 57 alone, number: a file that is written into one, by a number that counts from the start of the mount (incoming.h)
+ *
  *   bits 60 and 58, hash             what is in copies/, by the number of its store and its path (keepfs/catalog/copy_tree.h); 0: copies/ itself
  *
  * What can be done with a node is told by its class. A struct node is a value: it is filled by one query of
@@ -67,6 +69,7 @@ struct node_class;
 #define INO_INSIDE  UINT64_C(12)
 #define INO_HISTORY UINT64_C(13)
 #define INO_DIFF    UINT64_C(14)
+#define INO_INBOX   UINT64_C(15)
 #define INO_COPIES  (UINT64_C(5) << 58)
 #define INO_FIXED   UINT64_C(16) /* + the number of a file in status/ or control/ */
 
@@ -81,6 +84,7 @@ struct node_class;
 #define HISTORY_NAME     "history"
 #define DIFF_NAME        "diff"
 #define COPIES_NAME      "copies"
+#define INBOX_NAME       "inbox"
 
 #define NODE_TARGET_BYTES 1024 /* of a symbolic link, with its NUL */
 
@@ -163,11 +167,15 @@ struct node_class {
 	/* NULL: nothing to read [node_open(): EISDIR, a symbolic link ELOOP]. */
 	node_open_fn *open;
 	/* Make file @name in a directory and open it: 0 with the new node and its handle, or negative errno
-	 * as for open. It is one request with its open, and the caller has seen that no such name exists. No
-	 * class has it yet. NULL: EPERM [node_create()]. */
+	 * as for open. It is one request with its open, and the caller has seen that no such name exists.
+	 * NULL: EPERM [node_create()]. */
 	int (*create)(struct fuse_req *req, const struct node *directory, const char *name,
 	              const struct fuse_file_info *fi, struct node *ret, struct handle **ret_handle,
 	              struct error *err);
+	/* Give @name in a directory the name @new_name in the same one, and answer the request, now or later. @flags: of
+	 * renameat2(2). NULL: EPERM [op_rename()]. */
+	void (*rename)(struct fuse_req *req, const struct node *directory, const char *name,
+	               const char *new_name, unsigned flags);
 	/* rm or rmdir (which of them fits the type was checked). 0: it answers the request, now or later;
 	 * negative errno: it did not. NULL: EPERM, with why_kept in status/last-error [remove_node(),
 	 * remove.c]. */
@@ -203,6 +211,7 @@ extern const struct node_class class_diff_file;                                 
 extern const struct node_class class_history, class_history_directory;                  /* history.c */
 extern const struct node_class class_history_table, class_history_link;                 /* history_table.c */
 extern const struct node_class class_copies, class_copies_directory, class_copies_file; /* copies.c */
+extern const struct node_class class_inbox;                                             /* inbox.c */
 extern const struct node_class class_links, class_link;                                 /* link.c */
 extern const struct node_class class_jobs, class_run, class_run_text;                   /* jobs.c */
 extern const struct node_class class_tenant_explain, class_tenant_trigger;              /* tenant.c */

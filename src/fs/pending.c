@@ -28,6 +28,9 @@ static void on_interrupt(fuse_req_t req, void *data)
 	struct pending *p = data;
 	const struct pending_work work = p->work;
 
+	/* Until this returns nobody can have answered: whoever claims it waits for that. */
+	if (work.only_dying && !caller_is_dying(work.only_dying))
+		return;
 	if (move(p, PENDING_NEW, PENDING_INTERRUPTED) || !move(p, PENDING_OPEN, PENDING_CLAIMED))
 		return;
 	if (work.give_up)

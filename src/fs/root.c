@@ -32,6 +32,7 @@ static const struct fixed_directory {
         {INO_HISTORY, HISTORY_NAME, &class_history, NULL},
         {INO_DIFF, DIFF_NAME, &class_diff, NULL},
         {INO_COPIES, COPIES_NAME, &class_copies, NULL},
+        {INO_INBOX, INBOX_NAME, &class_inbox, NULL},
 };
 
 static void node_of_directory(const struct fixed_directory *directory, struct node *ret)

@@ -9,6 +9,7 @@
 #include "fs_private.h"
 #include "comparisons.h"
 #include "handle.h"
+#include "incoming.h"
 #include "later.h"
 #include "mountpoint.h"
 #include "notify.h"
@@ -76,12 +77,6 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 	refuse_operation(req);
 }
 
-static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
-                      const char *new_name, unsigned flags)
-{
-	refuse_operation(req);
-}
-
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                         int flags)
 {
@@ -129,6 +124,7 @@ static const struct fuse_lowlevel_ops operations = {
         .getxattr = op_getxattr,
         .listxattr = op_listxattr,
         .create = op_create,
+        .fsync = op_fsync,
         .poll = op_poll,
 };
 
@@ -208,9 +204,10 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->inside_readers = lookers_new("inside", INSIDE_READERS, INSIDE_READERS_OF_ONE);
 	fs->long_lookers = lookers_new("look-long", LONG_LOOKERS, LONG_LOOKERS_OF_ONE);
 	fs->diff_pairs = diff_pairs_new();
+	fs->incomings = incomings_new();
 	fs->comparisons = comparisons_new(fs);
-	if (fs->ended_fd < 0 || !fs->comparisons || !fs->workers || !fs->forgetters || !fs->lookers ||
-	    !fs->inside_readers || !fs->long_lookers) {
+	if (fs->ended_fd < 0 || !fs->comparisons || !fs->incomings || !fs->workers || !fs->forgetters ||
+	    !fs->lookers || !fs->inside_readers || !fs->long_lookers) {
 		fs_free(fs);
 		return error_set(err, ERROR_INTERNAL, ENOMEM, "could not start the threads of the mount");
 	}
@@ -400,6 +397,7 @@ void fs_unmount(struct fs *fs)
 		return;
 	reader_cancel_all(fs->ctx.reader);
 	laters_end(fs->laters);
+	incomings_end(fs->incomings);
 	/* libfuse's own unmount closes the connection, whose number the next open() would get while commands
 	 * in flight still answer to it: that is left for the end, in fs_free(). */
 	if (!ended_from_outside(fs))
@@ -454,6 +452,7 @@ struct fs *fs_free(struct fs *fs)
 	pthread_mutex_destroy(&fs->forgetting);
 	pthread_mutex_destroy(&fs->tenants_lock);
 	pthread_mutex_destroy(&fs->handles_lock);
+	incomings_free(fs->incomings);
 	laters_free(fs->laters);
 	watches_free(fs->watches);
 	texts_free(fs->texts);

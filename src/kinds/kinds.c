@@ -7,6 +7,7 @@
 #include <keepfs/dump.h>
 #include <keepfs/export.h>
 #include <keepfs/files.h>
+#include <keepfs/inbox.h>
 
 #include <string.h>
 
@@ -14,6 +15,7 @@ static const struct make_kind *const kinds[] = {
         [CONF_JOB_DUMP] = &dump_kind,
         [CONF_JOB_FILES] = &files_kind,
         [CONF_JOB_EXPORT] = &export_kind,
+        [CONF_JOB_INBOX] = &inbox_kind,
 };
 
 const struct make_kind *kind_of(const struct conf_job *job)

@@ -23,7 +23,8 @@ struct flush_request { /* of the worker alone: an interrupted caller may have cl
 
 static int live; /* handles */
 
-static void write_own(fuse_req_t req, struct handle *h, const char *buf, size_t size, off_t off)
+static void write_own(fuse_req_t req, struct handle *h, const char *buf, size_t size, off_t off,
+                      uint64_t owner)
 {
 	str_append_bytes(&((struct own_handle *)h)->written, buf, size);
 	fuse_reply_write(req, size);
@@ -38,7 +39,7 @@ static void store(void *arg)
 	free(fr);
 }
 
-static void flush_own(fuse_req_t req, struct handle *h)
+static void flush_own(fuse_req_t req, struct handle *h, uint64_t owner)
 {
 	struct flush_request *fr = mem_alloc(sizeof(*fr));
 

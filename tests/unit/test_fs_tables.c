@@ -134,7 +134,7 @@ static void files_keep_their_numbers(void **state)
 	}
 	assert_lists(
 	        f, "",
-	        "./ ../ backups/ exports/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ diff/ copies/ ");
+	        "./ ../ backups/ exports/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ diff/ copies/ inbox/ ");
 	assert_lists(
 	        f, "status",
 	        "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "
@@ -152,7 +152,16 @@ static void files_keep_their_numbers(void **state)
 static void other_numbers_are_nobodys(void **state)
 {
 	const uint64_t run = UINT64_C(1) << 60 | 1 << 3;
-	const uint64_t inos[] = {0, 15, 70, 71, UINT64_C(1) << 32 | 16, run, run | 1, run | 5, run | 7};
+	const uint64_t inos[] = {0,
+	                         UINT64_C(1) << 57 | 1,
+	                         UINT64_C(3) << 56,
+	                         70,
+	                         71,
+	                         UINT64_C(1) << 32 | 16,
+	                         run,
+	                         run | 1,
+	                         run | 5,
+	                         run | 7};
 	struct fixture *f = *state;
 	struct node node;
 

@@ -31,6 +31,8 @@ struct pg_archive_facts {
 	char database[256];
 	char server_version[128];
 	char tool_version[128];
+	/* When it was begun, by the clock on the wall where pg_dump ran, as struct tm has it: second, minute, hour, day, month from 0, years since 1900, summer time. */
+	int date[7];
 	uint64_t toc_entries;
 	uint64_t toc_end;      /* offset of the first data block: size of header and table of contents */
 	uint64_t data_entries; /* entries that must have a data block */

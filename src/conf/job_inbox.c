@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the keys of one directory into which files are written say about each other. Pure. */
+#include "job_kinds.h"
+
+#include <keepfs/policy/schedule.h>
+
+#include <stddef.h>
+
+bool conf_inbox_takes_everything(const struct conf_job *job)
+{
+	return true;
+}
+
+static bool is_scheduled(const struct conf_job *job)
+{
+	struct schedule schedule;
+
+	return job->policy.schedule && schedule_parse(job->policy.schedule, &schedule, NULL) == 0 &&
+	       !schedule_is_off(&schedule);
+}
+
+void conf_inbox_check(const void *base, const struct conf_clashes *clashes)
+{
+	const struct conf_job *job = base;
+
+	conf_policy_check(&job->policy, clashes);
+	conf_encryption_check(&job->encrypt, clashes);
+	if (is_scheduled(job))
+		conf_clash(
+		        clashes, "schedule", "schedule",
+		        "says when a backup is made, but an inbox has what is written into it; it cannot have",
+		        "no schedule (expected_interval says how often something has to come in)");
+	if (job->pre_hook && *job->pre_hook)
+		conf_clash(
+		        clashes, "pre_hook", "pre_hook",
+		        "is run before a backup is made, but an inbox has what is written into it; it cannot have",
+		        "no pre_hook");
+	if (job->post_hook && *job->post_hook)
+		conf_clash(clashes, "post_hook", "post_hook",
+		           "is run behind a run of a job, which an inbox does not have; it cannot have",
+		           "no post_hook (a [command NAME] is told of each backup)");
+}
