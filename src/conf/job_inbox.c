@@ -30,13 +30,4 @@ void conf_inbox_check(const void *base, const struct conf_clashes *clashes)
 		        clashes, "schedule", "schedule",
 		        "says when a backup is made, but an inbox has what is written into it; it cannot have",
 		        "no schedule (expected_interval says how often something has to come in)");
-	if (job->pre_hook && *job->pre_hook)
-		conf_clash(
-		        clashes, "pre_hook", "pre_hook",
-		        "is run before a backup is made, but an inbox has what is written into it; it cannot have",
-		        "no pre_hook");
-	if (job->post_hook && *job->post_hook)
-		conf_clash(clashes, "post_hook", "post_hook",
-		           "is run behind a run of a job, which an inbox does not have; it cannot have",
-		           "no post_hook (a [command NAME] is told of each backup)");
 }

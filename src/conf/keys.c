@@ -168,6 +168,7 @@ static const struct conf_choice methods[] = {
 #define CLASS(field)       CONF_KEYS_CLASS, .offset = offsetof(struct conf_class, field)
 #define READ(field)        CONF_KEYS_READ, .offset = offsetof(struct conf_read, field)
 #define JOB(field)         CONF_KEYS_JOB, .offset = offsetof(struct conf_job, field)
+#define MAKING(field)      CONF_KEYS_MAKING, .offset = offsetof(struct conf_job, field)
 #define DUMP(field)        CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, dump.field)
 #define DRILL(field)       CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, field)
 #define FILES(field)       CONF_KEYS_FILES, .offset = offsetof(struct conf_job, files.field)

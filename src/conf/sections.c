@@ -153,7 +153,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .header = "[backup NAME]",
                  .env = "BACKUP_",
                  .example = "[backup full]",
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY | CONF_KEYS_DUMP,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKING | CONF_KEYS_POLICY | CONF_KEYS_DUMP,
                  .list = &jobs,
                  .kind = CONF_JOB_DUMP,
                  .check = conf_dump_check,
@@ -170,7 +170,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .env = "FILES_",
                  .example = "[files documents]",
                  .is_extra = true,
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY | CONF_KEYS_FILES,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKING | CONF_KEYS_POLICY | CONF_KEYS_FILES,
                  .list = &jobs,
                  .kind = CONF_JOB_FILES,
                  .check = conf_files_check,
@@ -184,7 +184,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .header = "[export]",
                  .env = "EXPORT_",
                  .is_extra = true,
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY | CONF_KEYS_EXPORT,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKING | CONF_KEYS_POLICY | CONF_KEYS_EXPORT,
                  .list = &jobs,
                  .only = CONF_EXPORTS,
                  .kind = CONF_JOB_EXPORT,
@@ -208,7 +208,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .takes_everything = conf_inbox_takes_everything,
                  .help = "A directory inbox/NAME in the mount: what is written into it (cp, rsync, mv) becomes a backup in backups/NAME/ when it is closed, one section "
                          "each. Dumps of pg_dump, tars, and files that are compressed with gzip or zstd are checked to their end, and refused when they are cut off; anything else is "
-                         "kept as it is. NAME is chosen as for [backup NAME]. It has no schedule and no hooks; all keys of keeping, encryption, copies and checking are those "
+                         "kept as it is. NAME is chosen as for [backup NAME]. It has no schedule; all keys of keeping, encryption, copies and checking are those "
                          "of every job."},
         [CONF_SECTION_CLASS] =
                 {.name = "class",

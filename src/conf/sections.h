@@ -44,6 +44,7 @@ enum conf_key_set { /* bits, as a section can have several */
 	            CONF_KEYS_MAIN_STORE = 1 << 8, /* of the one that has everything but exports elsewhere */
 	            CONF_KEYS_NAMED_STORE = 1 << 9,
 	            CONF_KEYS_CLASS = 1 << 10,
+	            CONF_KEYS_MAKING = 1 << 11, /* of jobs that make something themselves */
 	            CONF_KEYS_MAIL = 1 << 16,
 	            CONF_KEYS_WEBHOOK = 1 << 17,
 	            CONF_KEYS_COMMAND = 1 << 18,

@@ -26,6 +26,8 @@
 
 /* A program that has closed a file under a temporary name renames it at once. */
 #define NAMING_TIMEOUT_MS (INT64_C(10) * 60 * 1000)
+/* A writer that has stopped holds memory that others wait for. */
+#define IDLE_TIMEOUT_MS (INT64_C(60) * 60 * 1000)
 /* What came in may be older than all that the rules keep: it is there for a day at least, so that somebody can say otherwise. */
 #define STAYS_US (INT64_C(86400) * US_PER_S)
 
@@ -145,11 +147,15 @@ static int take_all_bytes(struct entry_work *w, struct error *err)
 	size_t len;
 	int r;
 
-	while ((r = intake_next(w->arrival->intake, w->order.cancel, -1, &data, &len, err)) == INTAKE_PIECE) {
+	while ((r = intake_next(w->arrival->intake, w->order.cancel, IDLE_TIMEOUT_MS, &data, &len, err)) ==
+	       INTAKE_PIECE) {
 		r = take_incoming_bytes(w, data, len, err);
 		if (r < 0)
 			return r;
 	}
+	if (r == -ETIMEDOUT)
+		return error_set(err, ERROR_TIMEOUT, ETIMEDOUT,
+		                 "nothing was written for an hour, and it was not closed");
 	if (r < 0)
 		return r;
 	if (w->bytes == 0)

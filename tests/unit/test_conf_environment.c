@@ -236,6 +236,9 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 		setenv("KEEPFS_BACKUP_FULL_DATABASES", "SELECT datname FROM tenants", 1);
 		example = "dbname=registry";
 	}
+	/* Nothing but that there is none can be said of it. */
+	if (ref.section == CONF_SECTION_INBOX && strcmp(k->name, "schedule") == 0)
+		example = "disabled";
 	setenv("KEEPFS_STORE_URL", "s3://bucket", 1);
 	if (ref.section == CONF_SECTION_FILES)
 		setenv("KEEPFS_FILES_FULL_PATH", "/srv/x", 1);

@@ -60,11 +60,16 @@ static void test_temporary_names(void **state)
 		const char *name, *plain;
 		bool is_temporary;
 	} rows[] = {
-	        {".old.dump.x7Gh2K", "old.dump", true},     {"old.dump.partial", "old.dump", true},
-	        {"old.dump.1a2b3c4d.partial", "old.dump", true}, {"old.dump.part", "old.dump", true},
-	        {".hidden", "hidden", true},                {"old.dump", "old.dump", false},
-	        {"old.backup", "old.backup", false},        {".part", "part", true},
-	        {".", ".", true},                           {"x.tmp", "x", true},
+	        {".old.dump.x7Gh2K", "old.dump", true},
+	        {"old.dump.partial", "old.dump", true},
+	        {"old.dump.1a2b3c4d.partial", "old.dump", true},
+	        {"old.dump.part", "old.dump", true},
+	        {".hidden", "hidden", true},
+	        {"old.dump", "old.dump", false},
+	        {"old.backup", "old.backup", false},
+	        {".part", "part", true},
+	        {".", ".", true},
+	        {"x.tmp", "x", true},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -78,10 +83,17 @@ static void test_temporary_names(void **state)
 static void test_endings(void **state)
 {
 	static const char *const rows[][2] = {
-	        {"notes.xml", ".xml"},     {"notes.tar.xz", ".tar.xz"}, {"a.2024-01-05.xml.gz", ".xml.gz"},
-	        {"notes", ".bin"},         {".profile", ".bin"},        {"x.20240105", ".bin"},
-	        {"x.a b", ".bin"},         {"x.", ".bin"},              {"x.gz", ".gz"},
-	        {"x.abcdefghijklmnopqrstuvw", ".bin"}, {"..gz", ".gz"},
+	        {"notes.xml", ".xml"},
+	        {"notes.tar.xz", ".tar.xz"},
+	        {"a.2024-01-05.xml.gz", ".xml.gz"},
+	        {"notes", ".bin"},
+	        {".profile", ".bin"},
+	        {"x.20240105", ".bin"},
+	        {"x.a b", ".bin"},
+	        {"x.", ".bin"},
+	        {"x.gz", ".gz"},
+	        {"x.abcdefghijklmnopqrstuvw", ".bin"},
+	        {"..gz", ".gz"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -93,9 +105,10 @@ static void test_endings(void **state)
 	}
 }
 
-static const char sql[] = "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 15.3 (Debian)\n"
-                          "-- Dumped by pg_dump version 15.4\n\n-- Started on 2024-01-05 02:30:11 UTC\n\nSELECT 1;\n"
-                          "\n--\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict abc\n";
+static const char sql[] =
+        "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 15.3 (Debian)\n"
+        "-- Dumped by pg_dump version 15.4\n\n-- Started on 2024-01-05 02:30:11 UTC\n\nSELECT 1;\n"
+        "\n--\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict abc\n";
 
 static void test_text_of_pg_dump(void **state)
 {
@@ -126,8 +139,16 @@ static void test_text_of_pg_dump(void **state)
 /* Nothing that only begins like something makes the program fail. */
 static void test_hostile_heads(void **state)
 {
-	static const char *const heads[] = {"PGDMP", "PGDMP\1\20\0\4\10\1", "PGDMP\1\377\0", "\x1f\x8b\x08", "\x1f\x8b\x08\0\0\0\0\0\0\0\377\377",
-	                                    "\x28\xb5\x2f\xfd", "\x28\xb5\x2f\xfd\377\377\377\377", "--\n-- PostgreSQL database dump\n", "toc.dat", ""};
+	static const char *const heads[] = {"PGDMP",
+	                                    "PGDMP\1\20\0\4\10\1",
+	                                    "PGDMP\1\377\0",
+	                                    "\x1f\x8b\x08",
+	                                    "\x1f\x8b\x08\0\0\0\0\0\0\0\377\377",
+	                                    "\x28\xb5\x2f\xfd",
+	                                    "\x28\xb5\x2f\xfd\377\377\377\377",
+	                                    "--\n-- PostgreSQL database dump\n",
+	                                    "toc.dat",
+	                                    ""};
 	static const size_t lens[] = {5, 12, 8, 3, 12, 4, 8, 31, 7, 0};
 	char tar[1024] = "toc.dat";
 
@@ -159,8 +180,8 @@ static void test_hostile_heads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_times_in_names),  cmocka_unit_test(test_temporary_names),
-	        cmocka_unit_test(test_endings),         cmocka_unit_test(test_text_of_pg_dump),
+	        cmocka_unit_test(test_times_in_names), cmocka_unit_test(test_temporary_names),
+	        cmocka_unit_test(test_endings),        cmocka_unit_test(test_text_of_pg_dump),
 	        cmocka_unit_test(test_hostile_heads),
 	};
 

@@ -36,8 +36,9 @@ static void note_done(struct intake_piece *piece, int r)
 
 static void offer(struct intake *in, struct piece *p, const char *text)
 {
-	*p = (struct piece){.base = {.data = text, .len = text ? strlen(text) : 0, .is_end = !text, .done = note_done},
-	                    .result = NOT_DONE};
+	*p = (struct piece){
+	        .base = {.data = text, .len = text ? strlen(text) : 0, .is_end = !text, .done = note_done},
+	        .result = NOT_DONE};
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
 	intake_offer(in, &p->base);
