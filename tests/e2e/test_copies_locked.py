@@ -75,6 +75,7 @@ def test_a_copy_is_locked_by_the_rules_of_its_store(copied, offsite, tmp_path):
     keepfs.ask("hold", f"backups/full/{name} on name=audit reason=audit")
     wait_locked(keepfs, offsite, name, midnight_after(5), hold=True)
     wait_until(lambda: listed(keepfs)[name]["held"], lambda: listed(keepfs))
+    assert [one["name"] for one in json.loads(offsite.get(f"holds/backups/full/{name}.json"))["holds"]] == ["audit"]
     keepfs.ask("hold", f"backups/full/{name} off name=audit")
     wait_locked(keepfs, offsite, name, midnight_after(5))
     # Rules that keep more make it longer; rules that keep less never make it shorter.
