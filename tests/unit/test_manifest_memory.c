@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What very large manifests take: docs/operations.md, Memory, promises it to whoever limits a service. */
+/* What very large manifests, and the first link of a chain, take: docs/operations.md, Memory, promises it to whoever limits a service. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/link.h>
 #include <keepfs/codec/manifest.h>
 
 /* A sanitizer's memory is no measure, so there it need not be much. */
@@ -150,12 +151,49 @@ static void nothing_of_it_is_kept(void **state)
 		fail_msg("%ld KiB are kept", kept_kib);
 }
 
+/* It names all backups that were there before. */
+static void the_first_link_of_a_chain(void **state)
+{
+	_cleanup(link) struct link l = {.type = LINK_BEGUN, .at_us = 1}, back = {0};
+	_cleanup(str) struct str text = {0};
+	_cleanup(sign_key) struct sign_key *k = NULL;
+	struct signature s, none = {0};
+	struct error err = {0};
+	char pem[] =
+	        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"
+	        "-----END PRIVATE KEY-----\n";
+	long begun_kib;
+
+	assert_int_equal(sign_key_parse("k", pem, strlen(pem), &k, NULL), 0);
+	l.key = *sign_key_public(k);
+	str_copy(l.place.id, sizeof(l.place.id), "0123456789abcdef");
+	l.place.sequence = 1;
+	for (int i = 0; i < FILES; i++) {
+		_cleanup(free) char *path = mem_printf("backups/full/%08dT020000Z.dump", i);
+		struct link_entry *e = link_add(&l, path);
+
+		e->run_id = i + 1;
+		memset(e->hash, 'a', SHA256_HEX_BYTES - 1);
+	}
+	link_encode(&l, &text);
+	link_finish(&l);
+	sign_make(k, text.data, text.len, &s);
+	signature_append(&text, &s, &none);
+	begun_kib = begin();
+	if (link_decode("chain/000000000001.json", text.data, text.len, &back, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(back.count, FILES);
+	assert_int_equal(back.entries[FILES - 1].run_id, FILES);
+	assert_peak_bytes(begun_kib, FILES * 300L);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(nothing_of_it_is_kept),
 	        cmocka_unit_test(a_directory_of_many_files),
 	        cmocka_unit_test(a_file_of_many_extents),
+	        cmocka_unit_test(the_first_link_of_a_chain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
