@@ -70,7 +70,7 @@ static void audit_removal(const struct replica_order *o, const char *path, int r
 	(void)catalog_add_audit(o->repository->catalog, &entry, NULL);
 }
 
-static int remove_kept_copy(struct keeping *k, const char *path, struct error *err)
+static int remove_unread_copy(struct keeping *k, const char *path, struct error *err)
 {
 	const struct replica_order *o = k->order;
 	const struct store_call call = {.cancel = o->cancel};
@@ -89,6 +89,18 @@ static int remove_kept_copy(struct keeping *k, const char *path, struct error *e
 		         o->named->name);
 		r = catalog_forget_replica(o->repository->catalog, path, o->store, err);
 	}
+	return r;
+}
+
+/* One that somebody reads by itself is looked at the next day. */
+static int remove_kept_copy(struct keeping *k, const char *path, struct error *err)
+{
+	int r;
+
+	if (!replica_begin_change(path, k->order->store))
+		return 0;
+	r = remove_unread_copy(k, path, err);
+	replica_end_change(path, k->order->store);
 	return r;
 }
 

@@ -114,6 +114,17 @@ static void note_marked(void *arg, const char *path)
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* By whoever has read it. What it is is in the catalog. */
+static void note_copy_lost(void *arg, const char *path)
+{
+	struct replicas *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	for (struct lane *l = r->lanes; l; l = l->next)
+		alarm_wake(&l->alarm);
+	pthread_mutex_unlock(&r->lock);
+}
+
 /* What is wanted. */
 
 static int want_all(struct lane *l, const struct conf *conf, uint64_t store, struct error *err)
@@ -272,7 +283,8 @@ static bool copy_one(struct lane *l, const struct replica_order *o, const char *
 		log_error("%s is not copied to %s: %s", path, l->name, err.message);
 	else if (r < 0 && target_failed)
 		pause_lane(l, o->store, &err);
-	else if (r < 0 && r != -ECANCELED && r != -ENOENT)
+	/* -EBUSY: somebody reads the copy by itself, and it has its next attempt. */
+	else if (r < 0 && r != -ECANCELED && r != -ENOENT && r != -EBUSY)
 		wait_for_source(l, path, &err);
 	return r != -ECANCELED;
 }
@@ -341,6 +353,20 @@ static int drop_abandoned(const struct replica_order *o, struct error *err)
 	return r < 0 ? r : catalog_forget_replica(catalog, row.path, o->store, err);
 }
 
+/* As what was removed just now makes them superfluous, too. */
+static int follow_chain(struct lane *l, const struct replica_order *o, struct error *err)
+{
+	struct error why = {0};
+	bool target_failed = false;
+	int r = replica_follow_chain(o, &target_failed, &why);
+
+	if (r < 0 && r != -ECANCELED && !target_failed)
+		log_warning("%s: old links of the chain stay for now: %s", l->name, why.message);
+	if (r < 0 && err)
+		*err = why;
+	return r == -ECANCELED || target_failed ? r : 0;
+}
+
 static int compare_daily(struct lane *l, const struct replica_order *o, int64_t *ret_next_us,
                          struct error *err)
 {
@@ -361,6 +387,8 @@ static int compare_daily(struct lane *l, const struct replica_order *o, int64_t 
 		r = copy_lane_beside(l, o, true, err);
 	if (r == 0)
 		r = replica_clean(o, &removed, err);
+	if (r == 0)
+		r = follow_chain(l, o, err);
 	/* What was found to be lost, and what was removed, it does not have. */
 	l->is_behind = l->locks_due = true;
 	/* A doubtful clock keeps what is there. */
@@ -591,6 +619,7 @@ int replicas_new(struct repository *repository, struct conf_live *live, struct r
 	r->events = (struct artifact_events){.listed = note_listed,
 	                                     .removed = note_removed,
 	                                     .marked = note_marked,
+	                                     .copy_lost = note_copy_lost,
 	                                     .rewrapped = note_listed,
 	                                     .arg = r};
 	repository_listen(repository, &r->events);
