@@ -1005,5 +1005,28 @@ const char *const migrations[] = {
         " DELETE FROM replica_lock WHERE store = OLD.store AND path = OLD.path; END;"
         "CREATE TRIGGER replica_lock_changed AFTER UPDATE OF state ON replica WHEN NEW.state = 0 BEGIN"
         " DELETE FROM replica_lock WHERE store = OLD.store AND path = OLD.path; END;",
+
+        /* What is known of copies beside their names: keepfs/catalog/copy_tree.h. What an earlier keepfs has noted is learned anew, by the comparison of names. */
+        "DELETE FROM copy_tree;"
+        "ALTER TABLE copy_tree ADD COLUMN sha256 TEXT NOT NULL DEFAULT '';" /* of the file; '': not known */
+        "ALTER TABLE copy_tree ADD COLUMN stored_sha256 TEXT NOT NULL DEFAULT '';" /* of the object */
+        "ALTER TABLE copy_tree ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;"
+        "CREATE TABLE copy_about ("
+        " path TEXT NOT NULL," /* of the artifact */
+        " store INTEGER NOT NULL,"
+        " run_id INTEGER NOT NULL,"
+        " kind TEXT NOT NULL,"
+        " target TEXT NOT NULL,"
+        " triggered_by TEXT NOT NULL,"
+        " note TEXT NOT NULL,"
+        " encrypted_to TEXT NOT NULL,"
+        " facts TEXT NOT NULL," /* an object of JSON; '': there are none */
+        " PRIMARY KEY (path, store)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE TRIGGER copy_about_dropped AFTER DELETE ON replica BEGIN"
+        " DELETE FROM copy_about WHERE store = OLD.store AND path = OLD.path; END;"
+        "CREATE TRIGGER copy_about_changed AFTER UPDATE OF state ON replica WHEN NEW.state = 0 BEGIN"
+        " DELETE FROM copy_about WHERE store = OLD.store AND path = OLD.path; END;"
+        "UPDATE replica_store SET compared_at_us = 0;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

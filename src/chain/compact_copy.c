@@ -120,8 +120,7 @@ static int read_common_range(struct following *f, int64_t number, struct error *
 	if (r == 0)
 		r = chain_read_link(f->c, &f->there, f->keys, number, &there, &why);
 	if (r == 0)
-		return f->range.type == LINK_COMPACTED &&
-		                       strcmp(f->range.place.hash, there.place.hash) == 0
+		return f->range.type == LINK_COMPACTED && strcmp(f->range.place.hash, there.place.hash) == 0
 		               ? 0
 		               : 1;
 	if (r > 0 || r == -EBADMSG || r == -ENOTSUP)
@@ -131,7 +130,8 @@ static int read_common_range(struct following *f, int64_t number, struct error *
 	return r;
 }
 
-int chain_compact_copy(struct chain *c, const struct chain_copy *copy, uint64_t *ret_removed, struct error *err)
+int chain_compact_copy(struct chain *c, const struct chain_copy *copy, uint64_t *ret_removed,
+                       struct error *err)
 {
 	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
 	_cleanup(following) struct following f = {
@@ -145,7 +145,8 @@ int chain_compact_copy(struct chain *c, const struct chain_copy *copy, uint64_t 
 	int r;
 
 	*ret_removed = 0;
-	if (!keys || !keys->key || catalog_chain(c->catalog, CATALOG_MAIN_STORE, &known) < 0 || !known.compacted)
+	if (!keys || !keys->key || catalog_chain(c->catalog, CATALOG_MAIN_STORE, &known) < 0 ||
+	    !known.compacted)
 		return 0;
 	r = read_common_range(&f, known.compacted, err);
 	if (r == 0)

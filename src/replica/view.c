@@ -46,8 +46,7 @@ static struct use_of_copy **find_use_of_copy(const char *path, uint64_t store, b
 {
 	struct use_of_copy **at = &uses;
 
-	while (*at &&
-	       ((*at)->store != store || (*at)->changes != changes || !str_equal((*at)->path, path)))
+	while (*at && ((*at)->store != store || (*at)->changes != changes || !str_equal((*at)->path, path)))
 		at = &(*at)->next;
 	return at;
 }
@@ -109,7 +108,8 @@ static int check_viewed_row(const struct repository *repo, const char *path, uin
 	name = stores_name(repo->stores, store);
 	if (r == -ENOENT)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT,
-		                 "%s has no copy of %s: 'keepfs replicate --list' shows what it has", name, path);
+		                 "%s has no copy of %s: 'keepfs replicate --list' shows what it has", name,
+		                 path);
 	return error_set(
 	        err, ERROR_NOT_FOUND, ENOENT,
 	        "the copy of %s in %s cannot be read by itself, since it is %s%s%s: 'keepfs replicate --list' shows those that are whole",
@@ -129,12 +129,14 @@ static int fetch_viewed(const struct replica_view *v, const struct catalog_repli
 		error_set(err, ERROR_NOT_FOUND, ENOENT, "%s: there is no manifest of %s any more",
 		          v->store->name, v->path);
 	if (r == -EBADMSG || r == -ENOENT)
-		replica_found_wrong(v->real, v->path, v->number, err ? err->message : "its manifest is not right");
+		replica_found_wrong(v->real, v->path, v->number,
+		                    err ? err->message : "its manifest is not right");
 	return r;
 }
 
 /* The order of steps of a rebuild: what its manifest says is all that is known. */
-static int list_viewed(struct replica_view *v, const char *state_dir, const struct manifest *m, struct error *err)
+static int list_viewed(struct replica_view *v, const char *state_dir, const struct manifest *m,
+                       struct error *err)
 {
 	char *directory = mem_printf("%s/" REPLICA_VIEW_PREFIX "XXXXXX", state_dir);
 	int r;

@@ -133,8 +133,8 @@ static int visit_copy(void *arg, const struct catalog_replica *row, struct error
 	return v->each(v->arg, name, err);
 }
 
-int copied_each(struct catalog *c, const char *word, int (*each)(void *arg, const char *name, struct error *err),
-                void *arg, struct error *err)
+int copied_each(struct catalog *c, const char *word,
+                int (*each)(void *arg, const char *name, struct error *err), void *arg, struct error *err)
 {
 	_cleanup(free) char *name = store_name_of(word), *path = copied_path(word);
 	struct visiting v = {.name = name, .path = path, .each = each, .arg = arg};
@@ -182,9 +182,10 @@ static int load_for_copy(const struct make_context *ctx, const struct copied *co
 	if (r < 0 && copy && !says_register(r, &why)) {
 		other = erasures_load_copy(conf, copy->ctx.repository, order->cancel, ret, &again);
 		if (other == 0)
-			make_warn(order,
-			          "what was erased is taken from the register in %s and on this host, since %s",
-			          copy->store, why.message);
+			make_warn(
+			        order,
+			        "what was erased is taken from the register in %s and on this host, since %s",
+			        copy->store, why.message);
 		if (other == 0 || says_register(other, &again)) {
 			r = other;
 			why = again;

@@ -31,8 +31,8 @@ int copied_find(struct catalog *c, const char *word, char **ret_name, struct cat
  *
  * It may call the catalog; what it returns ends it, if it is not 0, and is returned. Return: 0; -EINVAL (ERROR_USAGE): there is none.
  */
-int copied_each(struct catalog *c, const char *word, int (*each)(void *arg, const char *name, struct error *err),
-                void *arg, struct error *err);
+int copied_each(struct catalog *c, const char *word,
+                int (*each)(void *arg, const char *name, struct error *err), void *arg, struct error *err);
 /** copied_open() - read the copy of that whole name. As replica_view_new(); the caller's copied_close(). */
 int copied_open(const struct make_context *ctx, const char *name, struct cancel *cancel, struct copied *ret,
                 struct error *err);

@@ -34,7 +34,8 @@ static void copy_all(struct copies *c)
 	for (size_t i = 0; i < count; i++) {
 		_cleanup(free) char *text = get(c->f, objects[i].key);
 
-		assert_int_equal(store_put_bytes(c->there, NULL, objects[i].key, text, strlen(text), NULL, NULL), 0);
+		assert_int_equal(
+		        store_put_bytes(c->there, NULL, objects[i].key, text, strlen(text), NULL, NULL), 0);
 	}
 }
 
@@ -258,7 +259,8 @@ static void another_version_of_a_kept_copy_is_found(void **state)
 	assert_int_equal(chain_sign_again(c.f->chain, &m, &other, NULL), 0);
 	assert_int_equal(store_put_bytes(c.there, NULL, key, other.data, other.len, NULL, NULL), 0);
 	prove_there(&c, &found);
-	if (found.of[PROVE_REPLAYED] != 1 || !strstr(str_text(&found.text), "as link 9 says, and is another version"))
+	if (found.of[PROVE_REPLAYED] != 1 ||
+	    !strstr(str_text(&found.text), "as link 9 says, and is another version"))
 		fail_msg("%s", str_text(&found.text));
 	str_finish(&found.text);
 	store_free(c.there);
@@ -272,9 +274,12 @@ static void nothing_is_signed(void **state)
 
 	begin_followed(&c, *state);
 	copy_all(&c);
-	assert_int_equal(chain_compact_copy(NULL, &(struct chain_copy){.store = c.there, .main = c.f->store, .holds = holds, .arg = &c},
-	                                    &removed, NULL),
-	                 0);
+	assert_int_equal(
+	        chain_compact_copy(
+	                NULL,
+	                &(struct chain_copy){.store = c.there, .main = c.f->store, .holds = holds, .arg = &c},
+	                &removed, NULL),
+	        0);
 	assert_int_equal(removed, 0);
 	store_free(c.there);
 }

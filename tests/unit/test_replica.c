@@ -486,10 +486,65 @@ static void a_tree_of_what_is_there(void **state)
 	two_finish(&t);
 }
 
+static void keep_line(void *arg, const char *line)
+{
+	str_appendf(arg, "%s\n", line);
+}
+
+/* Checksums as sha256sum -c takes them, and what is known of each. */
+static void what_is_known_of_copies(void **state)
+{
+	_cleanup(str) struct str lines = {0}, expected = {0};
+	struct catalog_copy_facts facts;
+	uint64_t directory;
+	char hex[SHA256_HEX_BYTES];
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(replica_make(&t.order, LATER, NULL, NULL), 0);
+	directory = copy_tree_ino(t.order.store, "backups/full");
+	assert_int_equal(directory & 1, 0);
+	assert_int_equal(copy_tree_ino(t.order.store, PATH) & 1, 0);
+	assert_true(catalog_copy_has_sums(t.f->catalog, directory));
+	assert_false(catalog_copy_has_sums(t.f->catalog, copy_tree_ino(t.order.store, "backups")));
+	assert_false(catalog_copy_has_sums(t.f->catalog, copy_tree_ino(t.order.store, PATH)));
+	assert_false(catalog_copy_has_sums(t.f->catalog, 4711));
+	assert_int_equal(catalog_copy_facts(t.f->catalog, copy_tree_ino(t.order.store, PATH), &facts), 0);
+	assert_string_equal(facts.manifest.path, PATH);
+	assert_string_equal(facts.manifest.job, "full");
+	assert_int_equal(facts.manifest.run_id, 7);
+	assert_int_equal(facts.manifest.started_at_us, row_of(&t, PATH).started_at_us);
+	assert_int_equal(facts.manifest.verified_at_us, row_of(&t, PATH).verified_at_us);
+	assert_int_equal(facts.replica.state, REPLICA_WHOLE);
+	assert_int_equal(facts.stored_bytes, strlen(BYTES));
+	str_copy(hex, sizeof(hex), facts.sha256);
+	assert_int_equal(strlen(hex), SHA256_HEX_BYTES - 1);
+	manifest_finish(&facts.manifest);
+	str_appendf(&expected, "%s  %s\n%s  %s\n", hex, strrchr(PATH, '/') + 1, hex, strrchr(LATER, '/') + 1);
+	assert_int_equal(catalog_copy_sums(t.f->catalog, directory, false, keep_line, &lines), 0);
+	assert_string_equal(str_text(&lines), str_text(&expected));
+	/* Above artifacts there is nothing to tell. */
+	assert_int_equal(catalog_copy_facts(t.f->catalog, directory, &facts), -ENOENT);
+	assert_int_equal(catalog_copy_facts(t.f->catalog, 4711, &facts), -ENOENT);
+	/* It goes with the copy. */
+	assert_int_equal(catalog_forget_replica(t.f->catalog, PATH, t.order.store, NULL), 0);
+	assert_int_equal(catalog_copy_facts(t.f->catalog, copy_tree_ino(t.order.store, PATH), &facts),
+	                 -ENOENT);
+	str_clear(&lines);
+	assert_int_equal(catalog_copy_sums(t.f->catalog, directory, false, keep_line, &lines), 0);
+	assert_non_null(strstr(str_text(&lines), "20261121"));
+	assert_null(strstr(str_text(&lines), "20261120"));
+	two_finish(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(a_tree_of_what_is_there, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_known_of_copies, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_lies_beside_backups, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(another_object_beside_is_told, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(the_same_keys_and_bytes, set_up, tear_down),

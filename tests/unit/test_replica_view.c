@@ -24,7 +24,8 @@ static struct replica_view_options options_of(struct two *t)
 
 static unsigned count_places(struct two *t)
 {
-	_cleanup(free) char *pattern = mem_printf("ls -d %s/" REPLICA_VIEW_PREFIX "* 2>/dev/null | wc -l", t->f->state_dir);
+	_cleanup(free) char *pattern =
+	        mem_printf("ls -d %s/" REPLICA_VIEW_PREFIX "* 2>/dev/null | wc -l", t->f->state_dir);
 	FILE *f = popen(pattern, "r");
 	unsigned count = 99;
 
@@ -229,7 +230,8 @@ static void how_people_name_it(void **state)
 	assert_int_equal(copied_each(t.f->catalog, "copies/offsite/full", count_named, &count, NULL), 0);
 	assert_int_equal(count, 4);
 	assert_int_equal(copied_each(t.f->catalog, "copies/offsite/" PATH, count_named, &count, NULL), 0);
-	assert_int_equal(copied_each(t.f->catalog, "copies/offsite/" PATH ".age", count_named, &count, NULL), 0);
+	assert_int_equal(copied_each(t.f->catalog, "copies/offsite/" PATH ".age", count_named, &count, NULL),
+	                 0);
 	assert_int_equal(count, 6);
 	assert_int_equal(copied_each(t.f->catalog, "copies/offsite", count_named, &count, NULL), 1);
 	assert_int_equal(copied_each(t.f->catalog, "copies/offsite/fu", count_named, &count, NULL), -EINVAL);
@@ -239,7 +241,8 @@ static void how_people_name_it(void **state)
 		_cleanup(free) char *name = NULL;
 		struct error err = {0};
 
-		assert_int_equal(copied_find(t.f->catalog, "copies/offsite/" PATH, &name, NULL, &err), -EINVAL);
+		assert_int_equal(copied_find(t.f->catalog, "copies/offsite/" PATH, &name, NULL, &err),
+		                 -EINVAL);
 		assert_non_null(strstr(err.message, "that copy is lost: why"));
 	}
 	two_finish(&t);
