@@ -65,6 +65,7 @@ struct replica_order {
 	void *arg;
 	struct cancel *cancel;
 	atomic_uint_least64_t *done_bytes; /* NULL, or counts what is in the target */
+	bool reads_only; /* of a reader: nothing is made there, and what is there is whole */
 };
 
 #define REPLICA_BESIDE_KINDS 6
@@ -107,7 +108,7 @@ void replica_found_wrong(const struct repository *repository, const char *path, 
  * negative errno.
  */
 int replica_bring_back(const struct replica_order *order, const char *path, bool repair, struct error *err);
-/** replica_compare() - hold the names in the further store against the catalog: what is lost there, what is there that nobody knew of. One request for each thousand
+/** replica_compare() - hold the names in the further store against the catalog: what is lost there, what is there that nobody knew of (with reads_only, whatever is listed). One request for each thousand
  * manifests, and three for each that was not known. */
 int replica_compare(const struct replica_order *order, struct error *err);
 /**
@@ -157,10 +158,12 @@ struct replicas;
 /**
  * replicas_new() - a thread for each further store of a job's `copies`; it sleeps until something is to be done
  * @live: the configuration in force; borrowed, as @repository
+ * @reads_only: of a reader: each thread only looks once an hour what its store has, so that copies/ shows it, and reads go on from there
+ *
  * It listens to what is listed and removed: before any thread uses the repository.
  */
-int replicas_new(struct repository *repository, struct conf_live *live, struct replicas **ret,
-                 struct error *err);
+int replicas_new(struct repository *repository, struct conf_live *live, bool reads_only,
+                 struct replicas **ret, struct error *err);
 /** replicas_look() - the configuration was replaced, or somebody has changed what is wanted. Any thread; does not block. NULL allowed. */
 void replicas_look(struct replicas *r);
 /** replicas_look_beside() - something that lies beside backups was put into the store. Any thread; does not block. NULL allowed. */

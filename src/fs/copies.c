@@ -332,6 +332,24 @@ static int open_copy_object(struct opening_copy *o, struct store **store, const 
 	return artifact_handle_open(fs, &o->node, &what, &o->reader, ret_handle, err);
 }
 
+/* It was rewrapped since somebody looked at it: with another length it would be read to a wrong end. */
+static int check_as_shown(struct opening_copy *o, const struct manifest *m, const struct manifest_file *f,
+                          struct error *err)
+{
+	struct fs *fs = o->later.fs;
+	const struct manifest_object *object = &m->objects[f->object];
+	bool is_stored = object->cipher && sealed_is_shown(fs, &o->node);
+	int r;
+
+	if (o->node.entry.size_bytes == (is_stored ? object->stored_bytes : f->size_bytes))
+		return 0;
+	r = catalog_set_copy_tree(copies_catalog(fs), o->place.store, m, err);
+	return r < 0 ? r
+	             : error_set(err, ERROR_CONFLICT, ESTALE,
+	                         "%s was written anew there since it was looked at: it is opened once more",
+	                         o->place.shown);
+}
+
 static int open_copy(struct opening_copy *o, struct handle **ret_handle, struct error *err)
 {
 	struct fs *fs = o->later.fs;
@@ -352,7 +370,8 @@ static int open_copy(struct opening_copy *o, struct handle **ret_handle, struct 
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
 		                 "%s: the manifest there has no file %s: another backup has the name",
 		                 store->name, o->place.file);
-	return open_copy_object(o, &store, &m, f, ret_handle, err);
+	r = check_as_shown(o, &m, f, err);
+	return r < 0 ? r : open_copy_object(o, &store, &m, f, ret_handle, err);
 }
 
 void copies_failed(struct fs *fs, uint64_t ino, int r, bool damage, const struct error *err)
@@ -376,7 +395,7 @@ static int errno_of_copy(int r)
 {
 	if (r == -ECANCELED)
 		return EINTR;
-	return r == -ENOKEY || r == -EKEYREJECTED || r == -ENOTSUP ? -r : EIO;
+	return r == -ENOKEY || r == -EKEYREJECTED || r == -ENOTSUP || r == -ESTALE ? -r : EIO;
 }
 
 static void open_copy_later(void *arg)
@@ -386,7 +405,10 @@ static void open_copy_later(void *arg)
 	struct error err = {0};
 	int r = open_copy(o, &h, &err);
 
-	if (r < 0 && r != -ECANCELED)
+	/* The kernel looks the name up once more, and opens it with what is known by now. */
+	if (r == -ESTALE)
+		log_info("%s", err.message);
+	else if (r < 0 && r != -ECANCELED)
 		copies_failed(o->later.fs, o->node.ino, r, is_copy_damage(&err), &err);
 	if (!later_claim(&o->later)) {
 		if (h)

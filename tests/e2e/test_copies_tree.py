@@ -207,6 +207,24 @@ def test_what_is_wrong_there(copied, offsite):
     assert (there / second).read_bytes() == keepfs.path("backups", "full", second).read_bytes()
 
 
+def test_written_anew_since_it_was_looked_at(copied):
+    """of another length than was shown nobody reads a part: the kernel asks once more, and reads all of it"""
+    keepfs = copied().mount()
+    name = backup(keepfs)
+    path = keepfs.path("copies", "offsite", "backups", "full", name)
+    expected = path.read_bytes()
+    keepfs.unmount()
+    for change in ("- 100", "+ 100"):
+        with keepfs.writable_catalog() as catalog:
+            catalog.execute(f"UPDATE copy_tree SET size_bytes = size_bytes {change} WHERE name = ?", (name,))
+        keepfs.mount()
+        assert path.stat().st_size != len(expected)
+        assert path.read_bytes() == expected and path.stat().st_size == len(expected)
+        assert name not in keepfs.text("status", "last-error")
+        keepfs.unmount()
+    assert "is opened once more" in (keepfs.state / "keepfs.log").read_text()
+
+
 def test_the_store_does_not_answer(copied, offsite):
     """listing needs no store; reading says what is wrong"""
     keepfs = copied().mount()

@@ -162,6 +162,37 @@ static void what_is_there_is_learned(void **state)
 	two_finish(&t);
 }
 
+/* A reader makes nothing: what is there counts as whole, also of what is listed, until somebody reads that it is not; and he looks again. */
+static void what_a_reader_learns(void **state)
+{
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(replica_make(&t.order, LATER, NULL, NULL), 0);
+	assert_int_equal(catalog_forget_replica(t.f->catalog, PATH, t.order.store, NULL), 0);
+	assert_int_equal(catalog_forget_replica(t.f->catalog, LATER, t.order.store, NULL), 0);
+	remove_here(&t, PATH);
+	t.order.reads_only = true;
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_REMOVED);
+	assert_int_equal(row_of(&t, LATER).state, REPLICA_WHOLE);
+	assert_int_equal(catalog_has_copy_tree(t.f->catalog, t.order.store, LATER), 1);
+	replica_found_wrong(&t.f->repo, LATER, t.order.store, "wrong bytes");
+	assert_int_equal(row_of(&t, LATER).state, REPLICA_LOST);
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(row_of(&t, LATER).state, REPLICA_WHOLE);
+	assert_string_equal(row_of(&t, LATER).error, "");
+	assert_int_equal(store_remove(t.there, NULL, "manifests/" LATER ".json", NULL), 0);
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(catalog_replica(t.f->catalog, LATER, t.order.store, &(struct catalog_replica){0}),
+	                 -ENOENT);
+	assert_int_equal(catalog_has_copy_tree(t.f->catalog, t.order.store, LATER), 0);
+	two_finish(&t);
+}
+
 static void repair(void **state)
 {
 	struct two t;
@@ -554,6 +585,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(what_is_removed_stays_there_and_comes_back, set_up,
 	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_there_is_learned, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_a_reader_learns, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(repair, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(a_read_goes_on_from_the_copy, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_wanted, set_up, tear_down),
