@@ -19,6 +19,7 @@ struct following {
 	struct chain *c;
 	const struct chain_copy *copy;
 	const struct signing_keys *keys;
+	const char *id; /* of the chain */
 	struct chain_at main, there;
 	struct link range; /* the newest that tells of all numbers to one */
 	struct chain_links links, main_links;
@@ -77,7 +78,7 @@ static int may_follow(struct following *f, int64_t sequence, struct error *err)
 {
 	_cleanup(link) struct link l = {0};
 	struct error why = {0};
-	int r = chain_read_link(f->c, &f->there, f->keys, sequence, &l, &why);
+	int r = chain_read_link(f->c, &f->there, f->keys, f->id, sequence, &l, &why);
 
 	if (r == 0)
 		return !proves_something(f, &l);
@@ -115,10 +116,10 @@ static int read_common_range(struct following *f, int64_t number, struct error *
 {
 	_cleanup(link) struct link there = {0};
 	struct error why = {0};
-	int r = chain_read_link(f->c, &f->main, f->keys, number, &f->range, &why);
+	int r = chain_read_link(f->c, &f->main, f->keys, f->id, number, &f->range, &why);
 
 	if (r == 0)
-		r = chain_read_link(f->c, &f->there, f->keys, number, &there, &why);
+		r = chain_read_link(f->c, &f->there, f->keys, f->id, number, &there, &why);
 	if (r == 0)
 		return f->range.type == LINK_COMPACTED && strcmp(f->range.place.hash, there.place.hash) == 0
 		               ? 0
@@ -148,6 +149,7 @@ int chain_compact_copy(struct chain *c, const struct chain_copy *copy, uint64_t 
 	if (!keys || !keys->key || catalog_chain(c->catalog, CATALOG_MAIN_STORE, &known) < 0 ||
 	    !known.compacted)
 		return 0;
+	f.id = known.id;
 	r = read_common_range(&f, known.compacted, err);
 	if (r == 0)
 		r = chain_list_links(&f.main, 0, &f.main_links, err);

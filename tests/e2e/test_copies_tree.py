@@ -163,6 +163,21 @@ def test_what_is_known_of_them(copied, offsite):
     keepfs.unmount()
 
 
+def test_another_manifest_there(copied, offsite):
+    """one that fits, and that keepfs has not put there: nobody reads what it names as a backup"""
+    keepfs = copied().mount()
+    name = backup(keepfs)
+    key = f"manifests/backups/full/{name}.json"
+    offsite.put(key, offsite.get(key) + b"\n")
+    with pytest.raises(OSError) as refused:
+        keepfs.path("copies", "offsite", "backups", "full", name).read_bytes()
+    assert refused.value.errno == errno.EIO
+    assert "is not the manifest any more that keepfs has put there" in keepfs.text("status", "last-error")
+    # And is put there again, over the one that was ours.
+    wait_until(lambda: offsite.get(key) == keepfs.store.get(key), lambda: keepfs.text("status", "replicas"))
+    wait_state(keepfs, name, "whole")
+
+
 def test_nothing_is_changed_there(copied, offsite):
     keepfs = copied().mount()
     name = backup(keepfs)

@@ -62,10 +62,13 @@ static inline void two_finish(struct two *t)
 	free(t->offsite.store.url);
 }
 
-/* An artifact with the right checksums: of the fixture's bytes. */
-static inline void publish(struct fixture *f, const char *path, int64_t run_id, const char *bytes)
+/* Of what is published: 0: it is not locked. */
+static __attribute__((unused)) int64_t published_locked_until_us;
+
+/* Bytes, and a manifest that has their checksums. */
+static inline void put_artifact(struct fixture *f, const char *path, int64_t run_id, const char *bytes,
+                                struct manifest *ret)
 {
-	_cleanup(manifest) struct manifest m = {0};
 	struct sha256 *h = sha256_new();
 	uint8_t digest[SHA256_BYTES];
 	char hex[SHA256_HEX_BYTES];
@@ -74,14 +77,23 @@ static inline void publish(struct fixture *f, const char *path, int64_t run_id, 
 	sha256_final(h, digest);
 	sha256_free(h);
 	hex_encode(digest, sizeof(digest), hex);
-	manifest_describe(&m, path, run_id, "primary");
-	m.started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S;
-	m.finished_at_us = m.started_at_us + US_PER_S;
-	manifest_put_own(&m, strlen(bytes), 1, hex);
-	m.objects[0].extents.items[0].crc32c = crc32c(0, bytes, strlen(bytes));
-	manifest_seal(&m);
+	manifest_describe(ret, path, run_id, "primary");
+	ret->started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S;
+	ret->finished_at_us = ret->started_at_us + US_PER_S;
+	ret->locked_until_us = published_locked_until_us;
+	manifest_put_own(ret, strlen(bytes), 1, hex);
+	ret->objects[0].extents.items[0].crc32c = crc32c(0, bytes, strlen(bytes));
+	manifest_seal(ret);
 	put_text(f, path, bytes);
-	put_manifest_of(f, &m);
+	put_manifest_of(f, ret);
+}
+
+/* An artifact with the right checksums: of the fixture's bytes. */
+static inline void publish(struct fixture *f, const char *path, int64_t run_id, const char *bytes)
+{
+	_cleanup(manifest) struct manifest m = {0};
+
+	put_artifact(f, path, run_id, bytes, &m);
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
 }
 
