@@ -161,6 +161,7 @@ static int stream_beside(struct besides *b, struct pool *pool, const char *key, 
 	                                              .pool = pool,
 	                                              .key = key,
 	                                              .part_bytes = PART_BYTES,
+	                                              .no_sums = true,
 	                                              .cancel = b->order->cancel};
 	_cleanup(stream_object) struct stream_object *object = NULL;
 	struct stream_facts facts = {0};

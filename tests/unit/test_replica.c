@@ -136,6 +136,39 @@ static void damage_is_not_copied(void **state)
 	two_finish(&t);
 }
 
+/* Nor one whose checksums are right, by chance or because somebody made it so, and whose SHA-256 is not. */
+static void what_has_the_same_crc_is_not_copied(void **state)
+{
+	/* The polynomial of CRC-32C, of 33 bits, as bytes have them: what differs by it has the same CRC. */
+	static const uint8_t polynomial[] = {0xf1, 0x76, 0xec, 0x05, 0x01};
+	struct two t;
+	struct error err = {0};
+	char other[] = BYTES;
+	bool target_failed = true;
+	_cleanup(free) char *there = NULL;
+
+	for (size_t i = 0; i < sizeof(polynomial); i++)
+		other[i] ^= (char)polynomial[i];
+	assert_int_equal(crc32c(0, other, strlen(BYTES)), crc32c(0, BYTES, strlen(BYTES)));
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	put_text(t.f, PATH, other);
+	assert_int_equal(replica_make(&t.order, PATH, &target_failed, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "the SHA-256 of " PATH " is "));
+	assert_false(target_failed);
+	there = get_there(&t, PATH);
+	assert_null(there);
+	/* Whole in the source, and then something else in the copy. */
+	put_text(t.f, PATH, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	put_there(&t, PATH, other);
+	assert_int_equal(replica_verify(&t.order, PATH, NULL), -EBADMSG);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_LOST);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_same_there(&t, PATH);
+	two_finish(&t);
+}
+
 static void what_is_removed_stays_there_and_comes_back(void **state)
 {
 	struct two t;
@@ -939,6 +972,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(what_failed_at_once_was_not_begun, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_was_ours_is_made_again, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(damage_is_not_copied, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_has_the_same_crc_is_not_copied, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_removed_stays_there_and_comes_back, set_up,
 	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_there_is_learned, set_up, tear_down),
