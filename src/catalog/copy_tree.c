@@ -351,7 +351,7 @@ int catalog_copy_sums(struct catalog *c, uint64_t directory_ino, bool as_stored,
 	        "SELECT iif(t.file = '', t.name || '/' || s.name, t.name), coalesce(s.sha256, t.sha256),"
 	        " coalesce(s.stored_sha256, t.stored_sha256), coalesce(s.sealed_bytes, t.sealed_bytes) IS NOT NULL"
 	        " FROM copy_tree t LEFT JOIN copy_tree s ON t.file = '' AND s.parent_ino = t.ino AND s.name = 'SHA256SUMS'"
-	        " WHERE t.parent_ino = ?1 AND t.path <> '' AND (t.file <> '' OR s.ino IS NOT NULL) ORDER BY t.sequence";
+	        " WHERE t.parent_ino = ?1 AND t.path <> '' AND (t.file <> '' OR s.ino IS NOT NULL) ORDER BY t.name";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(directory_ino)));
 	_cleanup(str) struct str line = {0}, name = {0};
 

@@ -56,6 +56,6 @@ struct catalog_copy_facts {
 int catalog_copy_facts(struct catalog *c, uint64_t ino, struct catalog_copy_facts *ret);
 /** catalog_copy_has_sums() - are there artifacts in this directory, so that it has SHA256SUMS? */
 bool catalog_copy_has_sums(struct catalog *c, uint64_t directory_ino);
-/** catalog_copy_sums() - call @row with each line of it, without its end. @as_stored: what is encrypted is shown as it is stored, and so are its lines. */
+/** catalog_copy_sums() - call @row with each line of it, by name, without its end. @as_stored: what is encrypted is shown as it is stored, and so are its lines. */
 int catalog_copy_sums(struct catalog *c, uint64_t directory_ino, bool as_stored,
                       void (*row)(void *arg, const char *line), void *arg);
