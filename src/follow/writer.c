@@ -89,15 +89,13 @@ static void go_on_from(struct head_writer *w, struct head *old)
 
 static int go_on_with_head(struct head_writer *w, const struct store_call *call, struct error *err)
 {
-	_cleanup(head) struct head old = {.closed = true};
+	_cleanup(head) struct head old = {0};
 	int r = read_old(w, call, &old, err);
 
-	if (r == -EBADMSG || r == -EFBIG) {
-		/* Nobody knows what its last number was: one that is surely greater. */
+	/* Nobody knows what its last number was, nor whether there was one: a number that is surely greater. */
+	if (r == -ENOENT || r == -EBADMSG || r == -EFBIG)
 		old = (struct head){.sequence = (uint64_t)clock_now_us()};
-		r = -ENOENT;
-	}
-	if (r < 0 && r != -ENOENT)
+	else if (r < 0)
 		return r;
 	pthread_mutex_lock(&w->lock);
 	go_on_from(w, &old);

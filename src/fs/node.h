@@ -33,7 +33,7 @@
  *
  *   bit 57, bit 56, hash             the directory of an inbox, by its name; bit 57 alone, number: a file that is written into one, by a number that counts from the start of the mount (incoming.h)
  *
- *   bits 60 and 58, hash             what is in copies/, by the number of its store and its path (keepfs/catalog/copy_tree.h); 0: copies/ itself
+ *   bits 60 and 58, hash             what is in copies/, by the number of its store and its path (keepfs/catalog/copy_tree.h); 0: copies/ itself; | 1 the SHA256SUMS of a directory
  *
  * What can be done with a node is told by its class. A struct node is a value: it is filled by one query of
  * the catalog, lives on the stack of whoever answers a request, owns nothing, and may be copied. What it says
@@ -212,6 +212,7 @@ extern const struct node_class class_history, class_history_directory;          
 extern const struct node_class class_history_table, class_history_link;                 /* history_table.c */
 extern const struct node_class class_copies, class_copies_directory, class_copies_file; /* copies.c */
 extern const struct node_class class_inbox;                                             /* inbox.c */
+extern const struct node_class class_copies_sums;                                       /* copies.c */
 extern const struct node_class class_links, class_link;                                 /* link.c */
 extern const struct node_class class_jobs, class_run, class_run_text;                   /* jobs.c */
 extern const struct node_class class_tenant_explain, class_tenant_trigger;              /* tenant.c */
