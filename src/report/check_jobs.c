@@ -256,12 +256,33 @@ static void tell_hidden_failure(struct checking *c, const char *job, const struc
 	item->what_to_do = mem_printf("make one with: keepfs trigger %s", job);
 }
 
+/* Nobody can make it have one: what does not come in is missed by expected_interval and rpo. */
+static bool is_empty_inbox(const struct checking *c, const char *name)
+{
+	const struct conf_job *job = conf_find_job(c->from->conf, name);
+
+	return job && job->kind == CONF_JOB_INBOX;
+}
+
+static void tell_empty_inbox(struct checking *c, const char *job)
+{
+	struct health_item *item = add_job(c, REPORT_OK, job);
+
+	item->text = mem_printf(
+	        "nothing has come in yet: what is written into inbox/%s/ of the mount becomes a backup", job);
+}
+
 /* It has no whole backup, and no failure either. */
 static void tell_empty_job(struct checking *c, const char *job, const struct job_view *view)
 {
-	struct health_item *item = add_job(c, REPORT_WARN, job);
+	struct health_item *item;
 	char at[32];
 
+	if (view->totals.artifacts == 0 && is_empty_inbox(c, job)) {
+		tell_empty_inbox(c, job);
+		return;
+	}
+	item = add_job(c, REPORT_WARN, job);
 	item->kind = "empty";
 	if (view->totals.artifacts > 0) {
 		item->text = mem_strdup("has only backups that are partial or damaged");

@@ -325,6 +325,7 @@ def test_a_store_that_is_full(new_keepfs, tmp_path, dumps):
 
 def test_rules_of_keeping_and_a_reload(new_keepfs, tmp_path):
     keepfs = new_keepfs({"inbox legacy": {"keep_last": "2"}}).mount()
+    assert "OK    job legacy: nothing has come in yet" in keepfs.text("status", "health")
     for number in range(4):
         data = f"{number}\n".encode() * 100
         (tmp_path / "x").write_bytes(data)
