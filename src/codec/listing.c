@@ -32,7 +32,7 @@ void listing_entry_finish(struct listing_entry *e)
 	*e = (struct listing_entry){0};
 }
 
-static void end_line(struct json *j, struct str *out)
+static void end_listing_line(struct json *j, struct str *out)
 {
 	json_write(j, 0, out);
 	str_append_char(out, '\n');
@@ -58,7 +58,7 @@ void listing_entry_encode(const struct listing_entry *e, struct str *out)
 	json_set_string(j, "sha256", e->sha256);
 	json_set_string(j, "pack", e->pack);
 	json_set_int(j, "at", (int64_t)e->at);
-	end_line(j, out);
+	end_listing_line(j, out);
 }
 
 struct listing_writer {
@@ -91,7 +91,7 @@ struct listing_writer *listing_writer_new(const struct listing_head *head, const
 	json_set_string(j, "job", head->job);
 	json_set_string(j, "source", head->source);
 	json_set_time(j, "taken_at", head->taken_at_us);
-	end_line(j, &w->lines);
+	end_listing_line(j, &w->lines);
 	return w;
 }
 
@@ -118,7 +118,7 @@ static void note_frame(struct listing_writer *w, const struct segment *s)
 	json_set_int(j, "raw", (int64_t)s->raw_bytes);
 	json_set_int(j, "lines", w->line_count);
 	json_set_string(j, "first", str_text(&w->first));
-	end_line(j, &w->index);
+	end_listing_line(j, &w->index);
 }
 
 static int end_frame(struct listing_writer *w, struct error *err)
@@ -140,7 +140,7 @@ static int end_frame(struct listing_writer *w, struct error *err)
 }
 
 /* The first line, and the last, are frames of their own: a frame of the index has nothing but objects. */
-static int make_room(struct listing_writer *w, size_t len, struct error *err)
+static int make_line_room(struct listing_writer *w, size_t len, struct error *err)
 {
 	bool is_full = w->line_count == LISTING_FRAME_LINES || w->lines.len + len > SEGMENT_RAW_BYTES;
 
@@ -158,10 +158,11 @@ int listing_writer_add(struct listing_writer *w, const struct listing_entry *e, 
 		                 str_text(&w->last));
 	listing_entry_encode(e, &line);
 	if (line.len > LISTING_LINE_BYTES)
-		return error_set(err, ERROR_USAGE, E2BIG,
-		                 "%s: what is known of the object beside its bytes is %zu KiB, and more than %zu KiB cannot be kept",
-		                 e->key, line.len >> 10, LISTING_LINE_BYTES >> 10);
-	r = make_room(w, line.len, err);
+		return error_set(
+		        err, ERROR_USAGE, E2BIG,
+		        "%s: what is known of the object beside its bytes is %zu KiB, and more than %zu KiB cannot be kept",
+		        e->key, line.len >> 10, LISTING_LINE_BYTES >> 10);
+	r = make_line_room(w, line.len, err);
 	if (r < 0)
 		return r;
 	if (w->line_count++ == 0) {
@@ -183,7 +184,7 @@ int listing_writer_finish(struct listing_writer *w, struct str *ret_index, struc
 
 	json_set_int(j, "count", (int64_t)w->objects);
 	json_set_int(j, "bytes", (int64_t)w->bytes);
-	end_line(j, &w->lines);
+	end_listing_line(j, &w->lines);
 	if (r == 0)
 		r = end_frame(w, err);
 	if (r < 0 || !ret_index)
@@ -194,7 +195,7 @@ int listing_writer_finish(struct listing_writer *w, struct str *ret_index, struc
 	json_set_int(j, "listing_bytes", (int64_t)w->written);
 	json_set_int(j, "count", (int64_t)w->objects);
 	json_set_int(j, "bytes", (int64_t)w->bytes);
-	end_line(j, ret_index);
+	end_listing_line(j, ret_index);
 	str_append_bytes(ret_index, str_text(&w->index), w->index.len);
 	return 0;
 }

@@ -47,7 +47,7 @@ static bool get_natural(const struct json *j, const char *key, uint64_t *ret)
 	return true;
 }
 
-static bool get_key(const struct json *j, const char *member, char **ret)
+static bool get_shown_key(const struct json *j, const char *member, char **ret)
 {
 	const char *name = json_get_string(j, member);
 	_cleanup(str) struct str key = {0};
@@ -60,7 +60,8 @@ static bool get_key(const struct json *j, const char *member, char **ret)
 
 static bool is_hex_digest(const char *text)
 {
-	return text && strlen(text) == SHA256_HEX_BYTES - 1 && strspn(text, "0123456789abcdef") == SHA256_HEX_BYTES - 1;
+	return text && strlen(text) == SHA256_HEX_BYTES - 1 &&
+	       strspn(text, "0123456789abcdef") == SHA256_HEX_BYTES - 1;
 }
 
 static bool get_meta(const struct json *j, struct json **ret)
@@ -78,13 +79,13 @@ static bool get_meta(const struct json *j, struct json **ret)
 	return true;
 }
 
-static const char *read_entry(const struct json *j, struct listing_entry *e)
+static const char *read_listing_entry(const struct json *j, struct listing_entry *e)
 {
 	const char *sha256 = json_get_string(j, "sha256"), *pack = json_get_string(j, "pack");
 	char directory[CLOCK_NAME_BYTES];
 	int64_t number;
 
-	if (!get_key(j, "name", &e->key))
+	if (!get_shown_key(j, "name", &e->key))
 		return "a name is none";
 	if (!get_natural(j, "size", &e->bytes) || !get_natural(j, "at", &e->at))
 		return "a size or a place is none";
@@ -109,7 +110,7 @@ static const char *read_entry(const struct json *j, struct listing_entry *e)
 static int decode_entry(const struct json *j, struct listing_entry *ret, struct error *err)
 {
 	_cleanup(listing_entry) struct listing_entry e = {0};
-	const char *why = read_entry(j, &e);
+	const char *why = read_listing_entry(j, &e);
 
 	if (why)
 		return damaged_listing(err, why);
@@ -122,7 +123,8 @@ int listing_entry_decode(const char *line, size_t len, struct listing_entry *ret
 {
 	_cleanup(json) struct json *j = json_parse(line, len, NULL);
 
-	return j && json_is_object_value(j) ? decode_entry(j, ret, err) : damaged_listing(err, "a line is no JSON");
+	return j && json_is_object_value(j) ? decode_entry(j, ret, err)
+	                                    : damaged_listing(err, "a line is no JSON");
 }
 
 /* The index. */
@@ -135,14 +137,16 @@ void listing_index_finish(struct listing_index *x)
 	*x = (struct listing_index){0};
 }
 
-static int check_format(const struct json *j, const char *format, struct error *err)
+static int check_listing_format(const struct json *j, const char *format, struct error *err)
 {
 	int64_t version = 0;
 
-	if (!str_equal(json_get_string(j, "format"), format) || !json_get_int(j, "version", &version) || version < 1)
+	if (!str_equal(json_get_string(j, "format"), format) || !json_get_int(j, "version", &version) ||
+	    version < 1)
 		return damaged_listing(err, "its first line is none");
 	if (version > LISTING_VERSION)
-		return error_set(err, ERROR_USAGE, ENOTSUP, "a newer keepfs has written the listing of a mirror");
+		return error_set(err, ERROR_USAGE, ENOTSUP,
+		                 "a newer keepfs has written the listing of a mirror");
 	return 0;
 }
 
@@ -151,23 +155,25 @@ static bool read_frame(const struct json *j, const struct listing_index *x, stru
 	const struct listing_frame *before = x->count > 0 ? &x->frames[x->count - 1] : NULL;
 	uint64_t bytes, raw, lines;
 
-	if (!get_natural(j, "at", &f->at) || !get_natural(j, "bytes", &bytes) || !get_natural(j, "raw", &raw) ||
-	    !get_natural(j, "lines", &lines))
+	if (!get_natural(j, "at", &f->at) || !get_natural(j, "bytes", &bytes) ||
+	    !get_natural(j, "raw", &raw) || !get_natural(j, "lines", &lines))
 		return false;
-	if (raw == 0 || raw > LISTING_FRAME_BYTES || bytes == 0 || bytes > 2 * LISTING_FRAME_BYTES || lines == 0 ||
-	    lines > LISTING_FRAME_LINES || f->at > x->listing_bytes || bytes > x->listing_bytes - f->at)
+	if (raw == 0 || raw > LISTING_FRAME_BYTES || bytes == 0 || bytes > 2 * LISTING_FRAME_BYTES ||
+	    lines == 0 || lines > LISTING_FRAME_LINES || f->at > x->listing_bytes ||
+	    bytes > x->listing_bytes - f->at)
 		return false;
 	f->bytes = bytes;
 	f->raw = raw;
 	f->lines = (uint32_t)lines;
 	if (before && f->at != before->at + before->bytes)
 		return false;
-	if (!get_key(j, "first", &f->first))
+	if (!get_shown_key(j, "first", &f->first))
 		return false;
 	return !before || strcmp(before->first, f->first) < 0;
 }
 
-static int take_frame(struct listing_index *x, const char *line, size_t len, uint64_t *lines, struct error *err)
+static int take_frame(struct listing_index *x, const char *line, size_t len, uint64_t *lines,
+                      struct error *err)
 {
 	_cleanup(json) struct json *j = json_parse(line, len, NULL);
 	struct listing_frame f = {0};
@@ -186,10 +192,11 @@ static int take_frame(struct listing_index *x, const char *line, size_t len, uin
 static int take_index_head(struct listing_index *x, const char *line, size_t len, struct error *err)
 {
 	_cleanup(json) struct json *j = json_parse(line, len, NULL);
-	int r = j ? check_format(j, LISTING_INDEX_FORMAT, err) : damaged_listing(err, "its index is no JSON");
+	int r = j ? check_listing_format(j, LISTING_INDEX_FORMAT, err)
+	          : damaged_listing(err, "its index is no JSON");
 
-	if (r == 0 && (!get_natural(j, "listing_bytes", &x->listing_bytes) || !get_natural(j, "count", &x->objects) ||
-	               !get_natural(j, "bytes", &x->bytes)))
+	if (r == 0 && (!get_natural(j, "listing_bytes", &x->listing_bytes) ||
+	               !get_natural(j, "count", &x->objects) || !get_natural(j, "bytes", &x->bytes)))
 		r = damaged_listing(err, "its index has no numbers");
 	return r;
 }
@@ -225,15 +232,16 @@ struct listing_reader {
 	const struct listing_index *index;
 	const struct listing_source *source;
 	struct unpacker *unpacker;
-	size_t frame;  /* of which the lines are; index->count: of none */
-	size_t next;   /* the frame that comes when the lines are at their end */
-	char *lines;   /* LISTING_FRAME_BYTES */
+	size_t frame;   /* of which the lines are; index->count: of none */
+	size_t next;    /* the frame that comes when the lines are at their end */
+	char *lines;    /* LISTING_FRAME_BYTES */
 	size_t len, at; /* of the lines; of these so many were taken */
 	char *packed;
 	size_t room; /* of packed */
 };
 
-struct listing_reader *listing_reader_new(const struct listing_index *index, const struct listing_source *source)
+struct listing_reader *listing_reader_new(const struct listing_index *index,
+                                          const struct listing_source *source)
 {
 	struct listing_reader *r = mem_alloc(sizeof(*r));
 
@@ -254,7 +262,7 @@ struct listing_reader *listing_reader_free(struct listing_reader *r)
 	return NULL;
 }
 
-static int unpack_frame(struct listing_reader *r, const struct listing_frame *f, struct error *err)
+static int unpack_lines(struct listing_reader *r, const struct listing_frame *f, struct error *err)
 {
 	int result;
 
@@ -269,7 +277,8 @@ static int unpack_frame(struct listing_reader *r, const struct listing_frame *f,
 	}
 	result = r->source->read(r->source->arg, f->at, r->packed, f->bytes, err);
 	if (result == 0)
-		result = unpacker_run(r->unpacker, r->packed, f->bytes, r->lines, LISTING_FRAME_BYTES, &r->len, err);
+		result = unpacker_run(r->unpacker, r->packed, f->bytes, r->lines, LISTING_FRAME_BYTES,
+		                      &r->len, err);
 	if (result == 0 && (r->len != f->raw || r->lines[r->len - 1] != '\n'))
 		result = damaged_listing(err, "a frame is not as the index says");
 	return result;
@@ -280,7 +289,7 @@ static int load_frame(struct listing_reader *r, size_t number, struct error *err
 	int result = 0;
 
 	if (r->frame != number)
-		result = unpack_frame(r, &r->index->frames[number], err);
+		result = unpack_lines(r, &r->index->frames[number], err);
 	r->frame = result < 0 ? r->index->count : number;
 	r->next = result < 0 ? r->next : number + 1;
 	r->at = 0;
@@ -341,7 +350,8 @@ int listing_reader_next(struct listing_reader *r, struct listing_entry *ret, str
 	return result < 0 ? result : 1;
 }
 
-int listing_reader_find(struct listing_reader *r, const char *key, struct listing_entry *ret, struct error *err)
+int listing_reader_find(struct listing_reader *r, const char *key, struct listing_entry *ret,
+                        struct error *err)
 {
 	_cleanup(listing_entry) struct listing_entry e = {0};
 	int result = listing_reader_seek(r, key, err);
@@ -369,7 +379,7 @@ struct listing_scan {
 static int scan_head(struct listing_scan *s, const struct json *j, struct error *err)
 {
 	_cleanup(listing_head) struct listing_head head = {0};
-	int r = check_format(j, LISTING_FORMAT, err);
+	int r = check_listing_format(j, LISTING_FORMAT, err);
 
 	if (r < 0)
 		return r;

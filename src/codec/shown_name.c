@@ -87,7 +87,7 @@ void shown_name(const char *key, size_t len, struct str *out)
 	}
 }
 
-static int hex_digit(char c)
+static int shown_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -107,8 +107,8 @@ static int unescape_component(const char *text, size_t len, struct str *key, boo
 			str_append_char(key, text[i]);
 			continue;
 		}
-		high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
-		low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+		high = i + 2 < len ? shown_hex_digit(text[i + 1]) : -1;
+		low = high >= 0 ? shown_hex_digit(text[i + 2]) : -1;
 		if (low < 0 || (high == 0 && low == 0))
 			return -EINVAL;
 		str_append_char(key, (char)(high << 4 | low));

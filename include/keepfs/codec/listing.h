@@ -48,8 +48,9 @@ struct listing_entry {
 	char *etag;
 	char *version_id; /* NULL: the source keeps no versions */
 	int64_t modified_us;
-	char *type;        /* NULL: not known */
-	struct json *meta; /* an object of strings: "x-amz-meta-…" without that, and other headers of its own; NULL: none */
+	char *type; /* NULL: not known */
+	struct json *
+	        meta; /* an object of strings, by the names of headers: "x-amz-meta-owner", "content-encoding"; NULL: none */
 	char sha256[SHA256_HEX_BYTES];
 	char *pack;  /* "20261120T020000Z/00001": packs/JOB/20261120T020000Z/00001.tar */
 	uint64_t at; /* in it, of its first byte */
