@@ -43,7 +43,8 @@ static struct listing_entry entry_of(int number)
 static void write_listing(int count, struct str *listing, struct str *index)
 {
 	const struct listing_out out = {.write = append_listing, .arg = listing};
-	struct listing_head head = {.job = "documents", .source = "s3://documents", .taken_at_us = INT64_C(1795140000000000)};
+	struct listing_head head = {
+	        .job = "documents", .source = "s3://documents", .taken_at_us = INT64_C(1795140000000000)};
 	_cleanup(listing_writer) struct listing_writer *w = listing_writer_new(&head, &out);
 	struct error err = {0};
 
@@ -97,7 +98,8 @@ static void check_by_index(int count)
 	}
 	for (int i = 0; i < count; i += 97) {
 		_cleanup(listing_entry) struct listing_entry e = {0}, next = {0}, none = {0};
-		_cleanup(free) char *key = mem_printf("docs/%06d", i * 2), *between = mem_printf("docs/%06d", i * 2 + 1);
+		_cleanup(free) char *key = mem_printf("docs/%06d", i * 2),
+		                    *between = mem_printf("docs/%06d", i * 2 + 1);
 
 		assert_int_equal(listing_reader_find(r, key, &e, &err), 1);
 		assert_entry(&e, i);
@@ -218,8 +220,11 @@ static void test_lines_that_are_wrong(void **state)
 	refuse_line(LINE("\"a\"", "1", "\"20261199T020000Z/00001\"", "512"));
 	refuse_line("{\"name\":\"a\",\"size\":1" REST ",\"meta\":{\"a\":1},\"pack\":" GOOD_PACK ",\"at\":1}");
 	refuse_line("{\"name\":\"a\",\"size\":1" REST ",\"meta\":[],\"pack\":" GOOD_PACK ",\"at\":1}");
-	refuse_line("{\"name\":\"a\",\"size\":1,\"etag\":\"\",\"modified\":null,\"sha256\":\"" SHA "\",\"pack\":" GOOD_PACK ",\"at\":1}");
-	refuse_line("{\"name\":\"a\",\"size\":1,\"etag\":\"\",\"modified\":\"2026-11-20T02:00:00Z\",\"sha256\":\"abc\",\"pack\":" GOOD_PACK ",\"at\":1}");
+	refuse_line("{\"name\":\"a\",\"size\":1,\"etag\":\"\",\"modified\":null,\"sha256\":\"" SHA
+	            "\",\"pack\":" GOOD_PACK ",\"at\":1}");
+	refuse_line(
+	        "{\"name\":\"a\",\"size\":1,\"etag\":\"\",\"modified\":\"2026-11-20T02:00:00Z\",\"sha256\":\"abc\",\"pack\":" GOOD_PACK
+	        ",\"at\":1}");
 }
 
 static void refuse_index(const char *text, size_t len, int expected)
@@ -231,7 +236,8 @@ static void refuse_index(const char *text, size_t len, int expected)
 	assert_null(x.frames);
 }
 
-#define HEAD "{\"format\":\"keepfs-mirror-index\",\"version\":1,\"listing_bytes\":1000,\"count\":2,\"bytes\":9}\n"
+#define HEAD                                                                                                 \
+	"{\"format\":\"keepfs-mirror-index\",\"version\":1,\"listing_bytes\":1000,\"count\":2,\"bytes\":9}\n"
 
 static void refuse_frames(const char *frames)
 {

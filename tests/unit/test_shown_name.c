@@ -37,7 +37,10 @@ static void test_keys_and_names(void **state)
 	assert_shown_as("...", "...");
 	assert_shown_as(".a", ".a");
 	assert_shown_as("a\nb\x7f", "a%0Ab%7F");
-	assert_shown_as("Gr\xc3\xbc\xc3\x9f" "e", "Gr\xc3\xbc\xc3\x9f" "e");
+	assert_shown_as("Gr\xc3\xbc\xc3\x9f"
+	                "e",
+	                "Gr\xc3\xbc\xc3\x9f"
+	                "e");
 	assert_shown_as("\xff\xc3", "%FF%C3");
 	assert_shown_as("\xc3/\xbc", "%C3/%BC");
 }
@@ -52,10 +55,10 @@ static void refuse_name(const char *name)
 
 static void test_what_is_no_name(void **state)
 {
-	static const char *const names[] = {"",    "a//b",  "/",     "a/",     ".",      "..",   "a/./b", "%0",
-	                                    "%00", "%2e",   "%41",   "%2E",    "%2Ea",   "a%",   "%%",    "%a/b",
-	                                    "a%=", "a%-/b", "a%-",   "%-",     "%-/a",   "\n",   "\xff",  "%C3%BC",
-	                                    "%GG", "a%2",   "a/%2E", "%2E%2E.", "x/%2F/y"};
+	static const char *const names[] = {
+	        "",     "a//b", "/",    "a/",     ".",   "..",   "a/./b", "%0",      "%00",    "%2e",
+	        "%41",  "%2E",  "%2Ea", "a%",     "%%",  "%a/b", "a%=",   "a%-/b",   "a%-",    "%-",
+	        "%-/a", "\n",   "\xff", "%C3%BC", "%GG", "a%2",  "a/%2E", "%2E%2E.", "x/%2F/y"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcmp(names[i], "%2E") != 0 && strcmp(names[i], "a/%2E") != 0)
@@ -134,8 +137,8 @@ static void test_names_of_random_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_keys_and_names),           cmocka_unit_test(test_what_is_no_name),
-	        cmocka_unit_test(test_long_components),          cmocka_unit_test(test_where_a_component_is_cut),
+	        cmocka_unit_test(test_keys_and_names),        cmocka_unit_test(test_what_is_no_name),
+	        cmocka_unit_test(test_long_components),       cmocka_unit_test(test_where_a_component_is_cut),
 	        cmocka_unit_test(test_names_of_random_bytes),
 	};
 
