@@ -29,6 +29,7 @@ struct lease;
 struct keyring;
 struct stores;
 struct chain;
+struct chain_at;
 
 /** struct artifact_removed - what of the tree is gone; all borrowed for the call. */
 struct artifact_removed {
@@ -184,6 +185,13 @@ struct artifact_lock_order {
  */
 int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_order *order,
                            struct manifest *m, struct cancel *cancel, struct error *err);
+/**
+ * artifact_lock_again() - some objects of @m, which is listed, were put anew in its store, and have no lock: all of it is locked as its row says, and held when it is held
+ *
+ * Where nothing is locked nothing is asked. A request for each object, several at once. On failure it has to be called again: nothing else finds out.
+ */
+int artifact_lock_again(struct repository *repo, const struct manifest *m, struct cancel *cancel,
+                        struct error *err);
 /** artifact_locks_changed() - some are to be locked for longer (catalog_want_locks()): have the tidier, if there is one, do it. */
 void artifact_locks_changed(struct repository *repo);
 /**
@@ -361,6 +369,8 @@ struct artifact_comparison {
 	uint64_t missing;  /* listed, but the store has no manifest of them any more: they count as damaged */
 };
 
+/** artifact_read_numbers() - for chain_read_numbers_by(), with the repository as @repo: of all manifests in the store that are not listed; one request for each thousand, and one for each of these. */
+int artifact_read_numbers(void *repo, const struct chain_at *at, struct error *err);
 /**
  * artifact_compare() - hold the catalog against all manifests in the store, by their names
  * @now_us: what is younger than an hour by its manifest is left alone

@@ -533,6 +533,13 @@ int artifact_learn_numbers(struct repository *repo, struct store *store, uint64_
 	return r;
 }
 
+int artifact_read_numbers(void *repo, const struct chain_at *at, struct error *err)
+{
+	static const struct store_call no_call = {0};
+
+	return artifact_learn_numbers(repo, at->store, at->id, at->call ? at->call : &no_call, err);
+}
+
 /* The key behind which new manifests come; NULL: all are new. It ends with the time: "…Z-2.dump" is newer than "…Z.dump" of
  * the same second, but sorts before it. */
 static char *newest_known_key(struct catalog *catalog, const char *directory)

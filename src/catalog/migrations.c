@@ -1006,6 +1006,10 @@ const char *const migrations[] = {
         "CREATE TRIGGER replica_lock_changed AFTER UPDATE OF state ON replica WHEN NEW.state = 0 BEGIN"
         " DELETE FROM replica_lock WHERE store = OLD.store AND path = OLD.path; END;",
 
+        /* The SHA-256 of the manifest that was put last, or was about to be; '': none was yet. And the newest link that says something of a manifest that is not signed. */
+        "ALTER TABLE rewrap ADD COLUMN manifest TEXT NOT NULL DEFAULT '';"
+        "ALTER TABLE chain_unsigned ADD COLUMN link INTEGER NOT NULL DEFAULT 0;",
+
         /* Which packs an artifact needs, from its manifest: keepfs/catalog/needs.h. */
         "CREATE TABLE need ("
         " directory TEXT NOT NULL," /* of packs */

@@ -567,6 +567,7 @@ static int open_parts(struct engine *e, const struct lease_wait *wait, struct er
 	                                    .keyring = e->keyring,
 	                                    .lease = e->lease,
 	                                    .fence = e->fence};
+	chain_read_numbers_by(e->chain, artifact_read_numbers, &e->repository);
 	e->make = (struct make_context){.conf = e->conf, .repository = &e->repository, .pool = e->pool};
 	if (e->conf->role == CONF_READER)
 		return begin_reading(e, is_new, err);
@@ -597,6 +598,7 @@ int engine_open_waiting(const struct conf *conf, const struct lease_wait *wait, 
 	*ret = e;
 	/* They point to one another. */
 	ret->make.repository = &ret->repository;
+	chain_read_numbers_by(ret->chain, artifact_read_numbers, &ret->repository);
 	if (conf->role == CONF_WRITER)
 		r = begin_telling(ret, err);
 	if (r < 0)

@@ -101,23 +101,25 @@ int catalog_each_artifact_of(struct catalog *c, uint64_t store,
 
 /* What links say of manifests that are not signed. */
 
-/** catalog_unsigned_note() - a link names these. @is_newest: the links that came behind it are known; else what is known of a path is newer, unless that does not have the
- * manifest's SHA-256, and this has. */
+/** catalog_unsigned_note() - the link with the number @link names these. @is_newest: the links that came behind it are known; else what is known of a path by a newer one stays, unless that does not
+ * have the manifest's SHA-256, and this has. */
 int catalog_unsigned_note(struct catalog *c, uint64_t store, const struct catalog_unsigned *artifacts,
-                          size_t count, bool is_newest, struct error *err);
-/** catalog_unsigned_gone() - a link says that the one of @path that the run @run_id has made is gone. */
-int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, int64_t run_id,
+                          size_t count, int64_t link, bool is_newest, struct error *err);
+/** catalog_unsigned_gone() - the link with the number @link says that the one of @path that the run @run_id has made is gone. */
+int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, int64_t run_id, int64_t link,
                           struct error *err);
 
-/** catalog_unsigned_returned() - a link says that the one of @path that the run @run_id has made is there again. */
+/** catalog_unsigned_returned() - the link with the number @link says that the one of @path that the run @run_id has made is there again; nothing where a newer one is known. */
 int catalog_unsigned_returned(struct catalog *c, uint64_t store, const char *path, int64_t run_id,
-                              struct error *err);
+                              int64_t link, struct error *err);
+/** catalog_unsigned_loosen() - the one of @path that the run @run_id has made has another manifest now, and there was no key to say so: it is named again when there is one. */
+int catalog_unsigned_loosen(struct catalog *c, const char *path, int64_t run_id, struct error *err);
 
 enum catalog_unsigned_state {
 	CATALOG_UNSIGNED_UNKNOWN,   /* no link names one of that path */
 	CATALOG_UNSIGNED_NAMED,     /* it is what a link names */
 	CATALOG_UNSIGNED_OTHER,     /* a link names another one of that path */
-	CATALOG_UNSIGNED_REWRAPPED, /* and that gets other objects just now (keepfs/catalog/rewraps.h), so its manifest may be one that no link names yet */
+	CATALOG_UNSIGNED_REWRAPPED, /* and this is the manifest that keepfs has put in place of that one (keepfs/catalog/rewraps.h), and no link names it yet */
 	CATALOG_UNSIGNED_GONE, /* a link names it, and a later one says that it is gone: somebody may have brought it back */
 };
 /** catalog_unsigned_is() - what links of whichever store say of @m, whose bytes have the SHA-256 @manifest: as above; negative errno. */
@@ -125,8 +127,9 @@ int catalog_unsigned_is(struct catalog *c, const struct manifest *m, const char 
 /**
  * catalog_unsigned_next() - the next artifact behind *@ino whose manifest is no link as far as the catalog knows, and of which no link has the SHA-256 of the manifest; *@ino is its
  * @ret_path: heap
+ * @with_loose: those, too, that a link names without the SHA-256 of the manifest
  *
  * Of those from before @begun_at_us only what the first link names: what else is that old has been put there by somebody. Return: 0; -ENOENT: there is no more.
  */
-int catalog_unsigned_next(struct catalog *c, uint64_t store, int64_t begun_at_us, uint64_t *ino,
-                          char **ret_path);
+int catalog_unsigned_next(struct catalog *c, uint64_t store, int64_t begun_at_us, bool with_loose,
+                          uint64_t *ino, char **ret_path);
