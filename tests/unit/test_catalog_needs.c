@@ -169,9 +169,11 @@ static void test_what_a_manifest_may_need(void **state)
 	_cleanup(str) struct str found = {0};
 
 	(void)state;
-	assert_int_equal(ranges_of("{\"packs/docs/20261120T020000Z\":\"1-5000,5003\",\"packs/docs/20261121T020000Z\":\"7\"}",
-	                           &found),
-	                 0);
+	assert_int_equal(
+	        ranges_of(
+	                "{\"packs/docs/20261120T020000Z\":\"1-5000,5003\",\"packs/docs/20261121T020000Z\":\"7\"}",
+	                &found),
+	        0);
 	assert_string_equal(str_text(&found),
 	                    " 20261120T020000Z:1-5000 20261120T020000Z:5003-5003 20261121T020000Z:7-7");
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
@@ -181,16 +183,19 @@ static void test_what_a_manifest_may_need(void **state)
 static void test_what_lies_beside_a_manifest(void **state)
 {
 	static const char path[] = "backups/site/20261120T020000Z";
-	_cleanup(free) char *own = manifest_contents_key(path, NULL), *part = manifest_contents_key(path, "objects");
+	_cleanup(free) char *own = manifest_contents_key(path, NULL),
+	                    *part = manifest_contents_key(path, "objects");
 	_cleanup(free) char *index = manifest_contents_index_key(path, "objects"),
 	                    *sealed = mem_printf("%s.age", part), *again = mem_printf("%s.r2.age", part);
 
 	(void)state;
 	assert_string_equal(own, "manifests/backups/site/20261120T020000Z.contents.zst");
 	assert_string_equal(index, "manifests/backups/site/20261120T020000Z.contents.objects.index");
-	assert_true(manifest_is_beside(own, path) && manifest_is_beside(part, path) && manifest_is_beside(index, path) &&
-	            manifest_is_beside(sealed, path) && manifest_is_beside(again, path));
-	assert_true(manifest_is_beside_any(own) && manifest_is_beside_any(part) && manifest_is_beside_any(again));
+	assert_true(manifest_is_beside(own, path) && manifest_is_beside(part, path) &&
+	            manifest_is_beside(index, path) && manifest_is_beside(sealed, path) &&
+	            manifest_is_beside(again, path));
+	assert_true(manifest_is_beside_any(own) && manifest_is_beside_any(part) &&
+	            manifest_is_beside_any(again));
 	assert_false(manifest_is_beside(own, "backups/site/20261120T020000"));
 	assert_false(manifest_is_beside("manifests/backups/site/20261120T020000Z.contents", path));
 	assert_false(manifest_is_beside("manifests/backups/site/20261120T020000Z.contents.x/y.zst", path));
@@ -200,7 +205,8 @@ static void test_what_lies_beside_a_manifest(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(test_packs_are_needed_as_long_as_states_are_there, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(test_packs_are_needed_as_long_as_states_are_there, set_up,
+	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(test_the_newest_run_is_told, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(test_packs_of_later_runs, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(test_packs_are_no_backups, set_up, tear_down),

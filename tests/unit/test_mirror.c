@@ -40,12 +40,15 @@ static void assert_needs(const char *const *packs, const char *expected)
 
 static void test_needs_are_ranges(void **state)
 {
-	static const char *const packs[] = {"20261121T020000Z/00007", "20261120T020000Z/00003", "20261120T020000Z/00001",
-	                                    "20261120T020000Z/00002", "20261120T020000Z/00001", "20261120T020000Z/100000",
+	static const char *const packs[] = {"20261121T020000Z/00007", "20261120T020000Z/00003",
+	                                    "20261120T020000Z/00001", "20261120T020000Z/00002",
+	                                    "20261120T020000Z/00001", "20261120T020000Z/100000",
 	                                    "20261120T020000Z/00005", NULL};
 	_cleanup(used) struct used none = {0};
 
-	assert_needs(packs, "{\"packs/docs/20261120T020000Z\":\"1-3,5,100000\",\"packs/docs/20261121T020000Z\":\"7\"}");
+	assert_needs(
+	        packs,
+	        "{\"packs/docs/20261120T020000Z\":\"1-3,5,100000\",\"packs/docs/20261121T020000Z\":\"7\"}");
 	assert_null(used_needs(&none, "docs"));
 	assert_null(used_find(&none, "20261120T020000Z/00001"));
 }
@@ -226,9 +229,11 @@ int main(void)
 	        cmocka_unit_test(test_needs_are_ranges),
 	        cmocka_unit_test(test_many_packs_are_counted),
 	        cmocka_unit_test(test_headers_of_members),
-	        cmocka_unit_test_setup_teardown(test_a_directory_in_the_order_of_its_paths, set_up_source, tear_down_source),
+	        cmocka_unit_test_setup_teardown(test_a_directory_in_the_order_of_its_paths, set_up_source,
+	                                        tear_down_source),
 	        cmocka_unit_test_setup_teardown(test_a_large_directory, set_up_source, tear_down_source),
-	        cmocka_unit_test_setup_teardown(test_a_file_that_is_another_one, set_up_source, tear_down_source),
+	        cmocka_unit_test_setup_teardown(test_a_file_that_is_another_one, set_up_source,
+	                                        tear_down_source),
 	        cmocka_unit_test(test_what_is_no_source),
 	};
 
