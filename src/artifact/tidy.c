@@ -13,6 +13,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/needs.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
 #include <keepfs/store/canary.h>
@@ -338,6 +339,7 @@ static void look_at_locks(struct artifact_tidier *t)
 static int64_t compare_all(struct artifact_tidier *t)
 {
 	struct artifact_comparison counts = {0};
+	struct catalog_pack pack;
 	struct error err = {0};
 	int r = artifact_compare(t->repo, clock_now_us(), &t->cancel, &counts, &err);
 
@@ -350,7 +352,7 @@ static int64_t compare_all(struct artifact_tidier *t)
 	if (r < 0 && r != -ECANCELED)
 		log_warning("the catalog could not be held against the store: %s", err.message);
 	t->knows_all = r == 0 && counts.unlisted == 0;
-	if (r == 0 && counts.unlisted > 0)
+	if (r == 0 && counts.unlisted > 0 && catalog_next_unneeded_pack(t->repo->catalog, "", &pack) == 0)
 		log_info(
 		        "packs that no backup needs are not removed, since the store holds backups that are not listed");
 	clear_canaries(t);

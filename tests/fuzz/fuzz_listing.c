@@ -25,8 +25,8 @@ static void try_line(const char *text, size_t size)
 		return;
 	}
 	listing_entry_encode(&e, &line);
-	fuzz_must(listing_entry_decode(line.data, line.len, &again, &err) == 0, "what was taken is taken again",
-	          line.data);
+	fuzz_must(listing_entry_decode(line.data, line.len, &again, &err) == 0,
+	          "what was taken is taken again", line.data);
 	listing_entry_encode(&again, &line_again);
 	fuzz_must(strcmp(line.data, line_again.data) == 0, "the same line", line.data);
 }
@@ -40,7 +40,8 @@ static void try_index(const char *text, size_t size)
 	if (r == 0)
 		return;
 	fuzz_must_refuse(r, &err);
-	fuzz_must((r == -EBADMSG || r == -ENOTSUP) && !x.frames, "a refused index leaves nothing", err.message);
+	fuzz_must((r == -EBADMSG || r == -ENOTSUP) && !x.frames, "a refused index leaves nothing",
+	          err.message);
 }
 
 static void try_name(const uint8_t *data, size_t size)
