@@ -111,6 +111,26 @@ bool catalog_needs_packs(struct catalog *c, uint64_t ino)
 	return query_one(&query) == 0;
 }
 
+int catalog_each_needed_pack(struct catalog *c, uint64_t ino, void (*row)(void *arg, uint64_t pack_ino),
+                             void *arg, uint64_t *ret_missing)
+{
+	static const char count_sql[] = "SELECT coalesce(sum(last - first + 1), 0) FROM need WHERE ino = ?1";
+	static const char sql[] =
+	        "SELECT a.ino FROM need n CROSS JOIN directory d ON d.path = n.directory"
+	        " CROSS JOIN artifact a ON a.directory_ino = d.ino AND a.tomb = 0"
+	        " AND CAST(a.name AS INTEGER) BETWEEN n.first AND n.last WHERE n.ino = ?1 ORDER BY d.path, a.name";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
+	int64_t left = 0;
+	int r = db_number(query.connection, &left, count_sql, VALUES(ino_value(ino)));
+
+	if (r < 0)
+		return r;
+	for (; query_next(&query); left--)
+		row(arg, column_u64(query.row, 0));
+	*ret_missing = left > 0 ? (uint64_t)left : 0;
+	return query.result;
+}
+
 int catalog_newest_with_needs(struct catalog *c, const char *job, struct catalog_newest *ret)
 {
 	static const char sql[] =

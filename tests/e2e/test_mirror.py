@@ -344,3 +344,21 @@ def test_what_must_not_be_read(new_keepfs, store, foreign):
         assert "secret" in run["warning"]
     finally:
         foreign.client.remove_policy()
+
+
+def test_verify_reads_the_packs(new_keepfs, store, foreign):
+    foreign.put("one", os.urandom(100 * KIB))
+    keepfs = new_keepfs({"mirror docs": foreign.section()}).mount()
+    keepfs.backup("docs")
+    (path,), (pack,) = states(store), packs(store)
+    done = keepfs.run("verify", path)
+    assert f"{pack} is right" in keepfs.text("jobs", done.stdout.split()[1], "log")
+    data = bytearray(store.get(pack))
+    data[2000] ^= 1
+    store.put(pack, bytes(data))
+    done = keepfs.run("verify", path, check=False)
+    assert done.returncode != 0 and pack in done.stdout + done.stderr
+    # The next state does not build on it.
+    run = keepfs.backup("docs")
+    assert contents(store, states(store)[1]) == foreign.objects
+    assert "stored anew" in keepfs.text("jobs", str(run["run"]), "log")

@@ -117,6 +117,27 @@ static void test_packs_of_later_runs(void **state)
 }
 
 /* What is in packs/ is no backup: no directory of it is judged by rules, and no run is made of it. */
+static void count_pack(void *arg, uint64_t ino)
+{
+	(*(int *)arg)++;
+}
+
+static void test_what_one_state_needs(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t ino, missing = 0;
+	int count = 0;
+
+	for (int i = 1; i <= 4; i++)
+		list_pack(f, i, 1);
+	ino = list_state(f, 1, "2-3,5");
+	assert_int_equal(catalog_each_needed_pack(f->catalog, ino, count_pack, &count, &missing), 0);
+	assert_int_equal(count, 2);
+	assert_int_equal(missing, 1);
+	assert_int_equal(catalog_each_needed_pack(f->catalog, 1, count_pack, &count, &missing), 0);
+	assert_true(count == 2 && missing == 0);
+}
+
 static void test_packs_are_no_backups(void **state)
 {
 	struct fixture *f = *state;
@@ -209,6 +230,7 @@ int main(void)
 	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(test_the_newest_run_is_told, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(test_packs_of_later_runs, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(test_what_one_state_needs, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(test_packs_are_no_backups, set_up, tear_down),
 	        cmocka_unit_test(test_what_a_manifest_may_need),
 	        cmocka_unit_test(test_what_lies_beside_a_manifest),

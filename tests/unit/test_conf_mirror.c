@@ -15,7 +15,8 @@ static void test_a_bucket(void **state)
 	struct fixture *f = *state;
 	const struct conf_job *job;
 
-	accept(f, BUCKET "endpoint = https://h\naccess_key = A\nsecret_key = S\nconnections = 8\nunreadable = skip\nkeep_daily = 7\n");
+	accept(f, BUCKET
+	       "endpoint = https://h\naccess_key = A\nsecret_key = S\nconnections = 8\nunreadable = skip\nkeep_daily = 7\n");
 	job = &f->conf.jobs[0];
 	assert_int_equal(job->kind, CONF_JOB_MIRROR);
 	assert_string_equal(job->name, "docs");

@@ -28,6 +28,11 @@ int catalog_each_pack_of_job(struct catalog *c, const char *job, int64_t after_r
 /** catalog_needs_packs() - does artifact @ino need any? False also when that cannot be known. */
 bool catalog_needs_packs(struct catalog *c, uint64_t ino);
 
+/** catalog_each_needed_pack() - call @row with the inode number of each pack that artifact @ino needs, in the order of their paths. *@ret_missing: so many of them are not
+ * listed. */
+int catalog_each_needed_pack(struct catalog *c, uint64_t ino, void (*row)(void *arg, uint64_t pack_ino),
+                             void *arg, uint64_t *ret_missing);
+
 /** struct catalog_newest - an artifact that needs packs of a job. */
 struct catalog_newest {
 	uint64_t ino;
