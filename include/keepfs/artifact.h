@@ -363,10 +363,15 @@ int artifact_recover(struct repository *repo, struct artifact_recovery *ret, str
 
 /** struct artifact_comparison - what comparing brought; sums, so that several may be counted into one. */
 struct artifact_comparison {
-	uint64_t adopted;  /* whole, and listed from now on */
-	uint64_t unlisted; /* in the store, but not listed: health tells why */
-	uint64_t young;    /* of these: another keepfs may be at it, so they are looked at again in an hour */
-	uint64_t missing;  /* listed, but the store has no manifest of them any more: they count as damaged */
+	void (*progress)(void *arg, uint64_t looked_at); /* in: NULL, or called after each manifest */
+	void *arg;
+	uint64_t looked_at; /* manifests so far */
+	uint64_t adopted;   /* whole, and listed from now on */
+	uint64_t unlisted;  /* in the store, but not listed: health tells why */
+	uint64_t young;   /* of these: another keepfs may be at it, so they are looked at again in an hour */
+	uint64_t missing; /* listed, but the store has no manifest of them any more: they count as damaged */
+	uint64_t
+	        changed; /* listed, and another keepfs has rewrapped them: their new objects are listed now */
 };
 
 /** artifact_read_numbers() - for chain_read_numbers_by(), with the repository as @repo: of all manifests in the store that are not listed; one request for each thousand, and one for each of these. */
@@ -381,8 +386,11 @@ int artifact_read_numbers(void *repo, const struct chain_at *at, struct error *e
  * marked, never deleted; the mark goes when the manifest is back. Runs that are added get numbers above those of all
  * manifests that were read.
  *
- * It costs one request for each thousand objects below manifests/, and three for each artifact that is not known, one for
- * each that is missing; one for each thousand in the trash or held, when some are not known; and 8 bytes of memory for each artifact. It may run beside all else. A failure of the store
+ * A manifest that is another object now than when it was read (its etag in the listing) was rewrapped by another keepfs: it is read again, and the objects that it names now are
+ * listed. Who has the lease need not: nobody else writes, and what others wrote before is artifact_follow_all()'s.
+ *
+ * It costs one request for each thousand objects below manifests/, and three for each artifact that is not known, two for each that was rewrapped (and two to look whether that
+ * went on meanwhile), one for each that is missing; one for each thousand in the trash or held, when some are not known; and 8 bytes of memory for each artifact. It may run beside all else. A failure of the store
  * ends it, and no conclusion is drawn from what was not seen.
  */
 int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *cancel,

@@ -37,8 +37,14 @@ static int note_all_unsigned(struct connection *c, uint64_t store, const struct 
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < count; i++)
-		r = note_unsigned(c, store, &artifacts[i], link, is_newest);
+		r = artifacts[i].is_gone ? 0 : note_unsigned(c, store, &artifacts[i], link, is_newest);
 	return r;
+}
+
+int chain_note_named(struct connection *c, uint64_t store, const struct catalog_unsigned *named, size_t count,
+                     int64_t link)
+{
+	return note_all_unsigned(c, store, named, count, link, link > 1);
 }
 
 int catalog_unsigned_note(struct catalog *c, uint64_t store, const struct catalog_unsigned *artifacts,
@@ -50,8 +56,7 @@ int catalog_unsigned_note(struct catalog *c, uint64_t store, const struct catalo
 	                             note_all_unsigned(c->writer, store, artifacts, count, link, is_newest));
 }
 
-int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, int64_t run_id, int64_t link,
-                          struct error *err)
+int chain_unsigned_gone(struct connection *c, uint64_t store, const char *path, int64_t run_id, int64_t link)
 {
 	static const char sql[] =
 	        "INSERT INTO chain_unsigned (store, ino, path, run_id, size_bytes, sha256, manifest, is_gone, link)"
@@ -59,9 +64,15 @@ int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, i
 	        " ON CONFLICT (ino, store) DO UPDATE SET is_gone = 1, link = max(link, excluded.link)"
 	        " WHERE run_id = excluded.run_id";
 
-	return write_run(c, err, sql,
-	                 VALUES(ino_value(store), ino_value(ino_of_artifact(path)), text_value(path),
-	                        int_value(run_id), int_value(link)));
+	return db_run(c, sql,
+	              VALUES(ino_value(store), ino_value(ino_of_artifact(path)), text_value(path),
+	                     int_value(run_id), int_value(link)));
+}
+
+int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, int64_t run_id, int64_t link,
+                          struct error *err)
+{
+	return TRANSACTION(c, err, chain_unsigned_gone(c->writer, store, path, run_id, link));
 }
 
 int catalog_unsigned_returned(struct catalog *c, uint64_t store, const char *path, int64_t run_id,

@@ -98,7 +98,7 @@ int catalog_retry_replicas(struct catalog *c, uint64_t store, struct error *err)
 #define REPLICA_COLUMNS                                                                                      \
 	"r.path, r.ino, r.store, r.state, " IS_LISTED(                                                       \
 	        "r.ino") ", r.job, r.class, r.started_at_us, r.finished_at_us, r.keep_until_us,"             \
-	                 " r.partial, r.since_us, r.verified_at_us, r.stored_bytes, r.done_bytes, r.manifest_sha256, r.attempts, r.next_try_us, r.error"
+	                 " r.partial, r.since_us, r.verified_at_us, r.stored_bytes, r.done_bytes, r.manifest_sha256, r.attempts, r.next_try_us, r.error, r.is_released"
 
 static void read_replica(sqlite3_stmt *row, struct catalog_replica *ret)
 {
@@ -117,6 +117,7 @@ static void read_replica(sqlite3_stmt *row, struct catalog_replica *ret)
 	        .done_bytes = column_u64(row, 14),
 	        .attempts = (unsigned)sqlite3_column_int(row, 16),
 	        .next_try_us = sqlite3_column_int64(row, 17),
+	        .is_released = sqlite3_column_int(row, 19),
 	};
 	column_text(row, 0, ret->path, sizeof(ret->path));
 	column_text(row, 5, ret->job, sizeof(ret->job));

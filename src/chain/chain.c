@@ -177,6 +177,7 @@ static int make_begun(void *arg, const struct catalog_chain *at, struct catalog_
 
 	if (at->id[0])
 		return CATALOG_CHAIN_NOT_NEEDED;
+	making_drop_gone(m);
 	new_chain_id(ret->place.id);
 	ret->place.sequence = 1;
 	ret->key = sign_key_public(m->keys->key);
@@ -212,6 +213,7 @@ int chain_make_link(void *arg, const struct catalog_chain *at, struct catalog_ch
 
 	place_behind(at, &ret->place);
 	ret->ends = m->ends;
+	ret->ends_run_id = m->ends && !m->link.entries[0].sequence ? m->link.entries[0].run_id : 0;
 	ret->is_compacted = m->link.type == LINK_COMPACTED;
 	write_body(m, ret, false);
 	return 0;
@@ -235,12 +237,7 @@ static int begin(struct chain *c, const struct chain_at *at, const struct signin
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
 	m.link.key = *sign_key_public(keys->key);
-	/* Before the link: what is not known to be named by it is never named with the hash of its manifest. */
-	m.link.place.sequence = 1;
-	r = chain_note_unsigned(c, at, &m.link, false, err);
-	if (r < 0)
-		return r;
-	r = catalog_chain_give(c->catalog, at->id, make_begun, &m, err);
+	r = chain_give_names(c, at, &m, make_begun, err);
 	if (r == 0)
 		log_info("%s: what is published from now on is signed with the key %s, and is a chain",
 		         at->store->name, m.link.key.id);
@@ -432,7 +429,6 @@ int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum
 {
 	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
 	_cleanup(making) struct making m = {.keys = keys, .link = {.type = how}, .ends = path};
-	bool is_unsigned;
 	int r;
 
 	if (!keys || !keys->key)
@@ -444,19 +440,14 @@ int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum
 	r = catalog_chain_links_of(c->catalog, at->id, path, add_gone_link, &m);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	is_unsigned = m.link.count == 0;
-	if (is_unsigned && run_id)
+	if (m.link.count == 0 && run_id)
 		link_add(&m.link, path)->run_id = run_id;
 	if (m.link.count == 0)
 		return 0;
 	r = chain_make_ready(c, at, keys, err);
 	if (r == 0)
 		r = chain_give(c, at, chain_make_link, &m, err);
-	if (r == 0)
-		r = chain_finish_waiting(c, at, err);
-	return r == 0 && is_unsigned
-	               ? catalog_unsigned_gone(c->catalog, at->id, path, run_id, m.link.place.sequence, err)
-	               : r;
+	return r < 0 ? r : chain_finish_waiting(c, at, err);
 }
 
 bool chain_has_key(struct chain *c)

@@ -33,7 +33,8 @@ bool chain_find_key(struct chain *c, const struct signing_keys *keys, const char
 struct making {
 	const struct signing_keys *keys;
 	struct link link;
-	const char *ends; /* the path of the artifact whose links it ends; NULL: none's */
+	const char *ends;               /* the path of the artifact whose links it ends; NULL: none's */
+	struct catalog_unsigned *named; /* by chain_give_names(): its entries, as the catalog has them */
 };
 void making_finish(struct making *m);
 static inline void cleanup_making(struct making *m)
@@ -43,6 +44,13 @@ static inline void cleanup_making(struct making *m)
 /** chain_make_link() - for catalog_chain_give(): @arg is a struct making whose link is the next one. */
 int chain_make_link(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
                     struct error *err);
+typedef int (*make_link_fn)(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+                            struct error *err);
+/** chain_give_names() - catalog_chain_give_named() of all entries of the link of @m, which @make is called with, and begins with making_drop_gone(). */
+int chain_give_names(struct chain *c, const struct chain_at *at, struct making *m, make_link_fn make,
+                     struct error *err);
+/** making_drop_gone() - the link says nothing of what was removed since its entries were gathered. */
+void making_drop_gone(struct making *m);
 /** chain_give() - catalog_chain_give(), when chain_know_numbers() has been so once. */
 int chain_give(struct chain *c, const struct chain_at *at,
                int (*make)(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
@@ -53,9 +61,8 @@ int chain_note_listed(struct chain *c, const struct chain_at *at, struct error *
 /** chain_make_ready() - the chain is there, and @keys sign it. */
 int chain_make_ready(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
                      struct error *err);
-/** chain_note_unsigned() - the catalog is told what @l, which names manifests that are not signed, says: as catalog_unsigned_note(). */
-int chain_note_unsigned(struct chain *c, const struct chain_at *at, const struct link *l, bool is_newest,
-                        struct error *err);
+/** chain_learn_unsigned() - the catalog is told what @l, a link from the store which names manifests that are not signed, says: as catalog_unsigned_note(). */
+int chain_learn_unsigned(struct chain *c, const struct chain_at *at, const struct link *l, struct error *err);
 
 /** chain_name_again() - the manifest of @path, which is not signed, was replaced by another one of the same backup: where a link named the one before, another link names this one. Where there is no key, it is named when there is one. */
 int chain_name_again(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,

@@ -191,7 +191,7 @@ static int take_learnt(struct learning *l, const struct link *link, struct error
 		return learn_gone(l, link, err);
 	if (link->type == LINK_RETURNED)
 		return learn_returned(l, link, err);
-	return link_names_unsigned(link) ? chain_note_unsigned(l->c, l->at, link, false, err) : 0;
+	return link_names_unsigned(link) ? chain_learn_unsigned(l->c, l->at, link, err) : 0;
 }
 
 /* The key that signs, by the newest link. */

@@ -15,10 +15,9 @@
 
 #define NAMED_AT_ONCE 1000 /* in one link */
 
-int chain_note_unsigned(struct chain *c, const struct chain_at *at, const struct link *l, bool is_newest,
-                        struct error *err)
+static struct catalog_unsigned *names_of(const struct link *l)
 {
-	_cleanup(free) struct catalog_unsigned *named = mem_array(l->count ? l->count : 1, sizeof(*named));
+	struct catalog_unsigned *named = mem_array(l->count ? l->count : 1, sizeof(*named));
 
 	for (size_t i = 0; i < l->count; i++) {
 		const struct link_entry *e = &l->entries[i];
@@ -29,7 +28,48 @@ int chain_note_unsigned(struct chain *c, const struct chain_at *at, const struct
 		                                     .size_bytes = e->size_bytes,
 		                                     .manifest = e->now};
 	}
-	return catalog_unsigned_note(c->catalog, at->id, named, l->count, l->place.sequence, is_newest, err);
+	return named;
+}
+
+int chain_learn_unsigned(struct chain *c, const struct chain_at *at, const struct link *l, struct error *err)
+{
+	_cleanup(free) struct catalog_unsigned *named = names_of(l);
+
+	return catalog_unsigned_note(c->catalog, at->id, named, l->count, l->place.sequence, false, err);
+}
+
+int chain_give_names(struct chain *c, const struct chain_at *at, struct making *m, make_link_fn make,
+                     struct error *err)
+{
+	_cleanup(free) struct catalog_unsigned *named = names_of(&m->link);
+	int r;
+
+	m->named = named;
+	r = catalog_chain_give_named(c->catalog, at->id, named, m->link.count, make, m, err);
+	m->named = NULL;
+	return r;
+}
+
+void making_drop_gone(struct making *m)
+{
+	struct link *l = &m->link;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (m->named[i].is_gone)
+			free(l->entries[i].path);
+		else
+			l->entries[kept++] = l->entries[i];
+	l->count = kept;
+}
+
+static int make_names(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+                      struct error *err)
+{
+	struct making *m = arg;
+
+	making_drop_gone(m);
+	return m->link.count == 0 ? CATALOG_CHAIN_NOT_NEEDED : chain_make_link(m, at, ret, err);
 }
 
 static void name_one(struct link *l, const struct manifest *m, const char *text, size_t len)
@@ -143,11 +183,13 @@ static int name_gathered(struct chain *c, const struct chain_at *at, const struc
 	int r = chain_make_ready(c, at, keys, err);
 
 	if (r == 0)
-		r = chain_give(c, at, chain_make_link, m, err);
+		r = chain_know_numbers(c, at, err);
+	if (r == 0)
+		r = chain_give_names(c, at, m, make_names, err);
+	if (r == CATALOG_CHAIN_NOT_NEEDED)
+		return 0;
 	if (r == 0)
 		r = chain_finish_waiting(c, at, err);
-	if (r == 0)
-		r = chain_note_unsigned(c, at, &m->link, true, err);
 	if (r == 0)
 		log_info("%s: link %" PRId64 " of the chain names %zu manifests that are not signed",
 		         at->store->name, m->link.place.sequence, m->link.count);

@@ -156,7 +156,7 @@ static int remove_kept_copy(struct keeping *k, const char *path, struct error *e
 		return error_system(err, -r, "the catalog cannot be read");
 	r = k->store ? 0 : repository_open_store(o->repository, o->store, &k->store, err);
 	/* It was held when it was lost here: nobody has ended that, and nobody could have removed it. */
-	if (r == 0)
+	if (r == 0 && !row.is_released)
 		r = artifact_is_held_there(o->repository, k->store, &call, path, clock_now_us(), err);
 	if (r == 0)
 		r = replica_check_unlocked(o, k->store, path, err);

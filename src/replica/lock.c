@@ -237,7 +237,7 @@ static int find_hold_of_copy(struct copy_locks *l, struct copy_lock *c, struct e
 
 	if (c->row->is_listed)
 		c->held = catalog_is_held(repo->catalog, c->row->ino, clock_now_us());
-	else if (c->known.is_held)
+	else if (c->known.is_held && !c->row->is_released)
 		r = artifact_is_held_there(repo, l->store, &l->call, c->row->path, clock_now_us(), err);
 	if (!c->row->is_listed)
 		c->held = r > 0;

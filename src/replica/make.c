@@ -692,13 +692,14 @@ static int check_way_back(const struct replica_order *o, const char *path, bool 
 
 /* Its row says what its manifest does, which was true where it was made: so it is locked as long here, too. What fails is found out by who asks the store, and done by the rules. */
 static int list_brought_back(const struct replica_order *o, struct store *from, const struct manifest *m,
-                             struct error *err)
+                             bool is_released, struct error *err)
 {
 	const struct store_call call = {.cancel = o->cancel};
 	struct error why = {0};
 	bool ignored;
-	int r = artifact_copy_holds(from, repository_store(o->repository), &call, m->path, true, &ignored,
-	                            err);
+	int r = is_released ? 0
+	                    : artifact_copy_holds(from, repository_store(o->repository), &call, m->path, true,
+	                                          &ignored, err);
 
 	if (r == 0)
 		r = artifact_adopt(o->repository, m, o->cancel, err);
@@ -729,7 +730,7 @@ static int bring_back_there(const struct replica_order *o, const char *path, boo
 	r = replica_copy(&copy, err);
 	if (r == 0)
 		r = repair ? artifact_lock_again(o->repository, &copy.manifest, o->cancel, err)
-		           : list_brought_back(o, from, &copy.manifest, err);
+		           : list_brought_back(o, from, &copy.manifest, row->is_released, err);
 	if (r == 0) {
 		change_state(row, REPLICA_WHOLE);
 		str_copy(row->manifest_sha256, sizeof(row->manifest_sha256), copy.sha256);

@@ -403,6 +403,92 @@ static void one_that_is_rewrapped_is_named_again(void **state)
 	assert_found(f, PROVE_CHANGED, "size, SHA-256 or manifest");
 }
 
+/* A store in which somebody does something else while a manifest is read. */
+struct meddled {
+	struct store base;
+	struct fixture *f;
+	struct store *inner;
+	unsigned day; /* 0: it was done */
+	bool is_told; /* the chain is told of it */
+};
+
+static void remove_meanwhile(struct meddled *m)
+{
+	_cleanup(free) char *path = path_of(m->day), *key = manifest_key(path);
+	const struct chain_at at = {.store = m->inner};
+	int64_t run_id = m->day;
+
+	m->day = 0;
+	assert_int_equal(catalog_entomb_artifact(m->f->catalog, ino_of_artifact(path), NULL, NULL), 0);
+	assert_int_equal(store_remove(m->inner, NULL, key, NULL), 0);
+	if (m->is_told)
+		assert_int_equal(chain_end(m->f->chain, &at, path, LINK_REMOVED, run_id, NULL), 0);
+	assert_int_equal(catalog_drop_artifact(m->f->catalog, ino_of_artifact(path), NULL), 0);
+}
+
+static int meddled_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
+                       const struct iovec *iov, int count, const struct store_get_options *options,
+                       struct error *err)
+{
+	struct meddled *m = (struct meddled *)s;
+	_cleanup(free) char *path = path_of(m->day), *own = manifest_key(path);
+	int r = store_get(m->inner, call, key, offset, iov, count, options, err);
+
+	if (m->day && strcmp(key, own) == 0)
+		remove_meanwhile(m);
+	return r;
+}
+
+static int meddled_head(struct store *s, const struct store_call *call, const char *key,
+                        struct store_object *ret, struct error *err)
+{
+	return store_head(((struct meddled *)s)->inner, call, key, ret, err);
+}
+
+static int meddled_put(struct store *s, const struct store_call *call, const char *key,
+                       const struct iovec *iov, int count, const struct store_put_options *options,
+                       struct error *err)
+{
+	return store_put(((struct meddled *)s)->inner, call, key, iov, count, options, err);
+}
+
+static int meddled_features(struct store *s, struct store_features *ret, struct error *err)
+{
+	return store_features(((struct meddled *)s)->inner, ret, err);
+}
+
+static const struct store_ops meddled_ops = {
+        .get = meddled_get, .head = meddled_head, .put = meddled_put, .features = meddled_features};
+
+static void what_is_removed_while_it_is_named_is_not_missing(void **state)
+{
+	struct fixture *f = *state;
+	int64_t now_us = clock_now_us();
+	_cleanup(free) char *path = path_of(2);
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	for (int is_told = 0; is_told < 2; is_told++) {
+		struct meddled m = {.base = {.ops = &meddled_ops, .name = f->store->name},
+		                    .f = f,
+		                    .inner = f->store,
+		                    .day = 2,
+		                    .is_told = is_told};
+		const struct chain_at at = {.store = &m.base};
+		int64_t before = assert_proven(f, first_pem);
+
+		list_unsigned(f, 2, now_us + 1000000);
+		assert_int_equal(chain_name_unsigned(f->chain, &at, 100, NULL), 0);
+		assert_int_equal(m.day, 0);
+		/* Nothing names it; who tells of it tells that it is gone. */
+		assert_int_equal(assert_proven(f, first_pem), before + is_told);
+	}
+	/* So one that somebody puts there again is no backup. */
+	list_unsigned(f, 2, now_us + 1000000);
+	assert_int_equal(catalog_drop_artifact(f->catalog, ino_of_artifact(path), NULL), 0);
+	assert_int_equal(believe_day(f, 2, NULL), -EBADMSG);
+	assert_found(f, PROVE_ADDED, "its manifest is not signed");
+}
+
 /* A reader, or whoever takes the lease next: it knows the manifest from before. */
 static void another_catalog_learns_what_was_named_again(void **state)
 {
@@ -484,6 +570,7 @@ int main(void)
 	        CHAIN_TEST(links_of_another_chain_say_nothing),
 	        CHAIN_TEST(a_link_binds_what_is_from_before),
 	        CHAIN_TEST(one_that_is_rewrapped_is_named_again),
+	        CHAIN_TEST(what_is_removed_while_it_is_named_is_not_missing),
 	        CHAIN_TEST(another_catalog_learns_what_was_named_again),
 	        CHAIN_TEST(one_that_is_rewrapped_without_a_key_is_named_later),
 	        CHAIN_TEST(what_was_made_while_signing_was_off_is_named),

@@ -429,6 +429,33 @@ static void what_is_held_stays_there(void **state)
 	two_finish(&t);
 }
 
+/* The hold was ended, and then the backup was removed, before the further store had heard of either. */
+static void what_was_removed_was_held_by_nobody(void **state)
+{
+	const struct catalog_hold court = {.name = "court", .reason = "r", .by = "b", .at_us = 1};
+	uint64_t ino = ino_of_artifact(PATH), removed = 9;
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(artifact_hold(&t.f->repo, ino, &court, NULL), 0);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(replica_make(&t.order, LATER, NULL, NULL), 0);
+	assert_int_equal(artifact_end_hold(&t.f->repo, ino, "court", NULL), 0);
+	remove_here(&t, PATH);
+	assert_true(row_of(&t, PATH).is_released);
+	assert_int_equal(replica_bring_back(&t.order, PATH, false, NULL), 0);
+	assert_false(row_of(&t, PATH).is_released);
+	assert_false(catalog_is_held(t.f->catalog, ino, clock_now_us()));
+	remove_here(&t, PATH);
+	t.offsite.keeping.keep_last = 1;
+	t.offsite.keeping.keep_within_ms = -1;
+	assert_int_equal(replica_clean(&t.order, &removed, NULL), 0);
+	assert_int_equal(removed, 1);
+	two_finish(&t);
+}
+
 /* A name that is free again is another backup's: it has no copy, whatever lies there. */
 static void another_of_the_same_name_has_no_copy(void **state)
 {
@@ -958,6 +985,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(repair, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_comes_back_is_locked, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_held_stays_there, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_was_removed_was_held_by_nobody, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(another_of_the_same_name_has_no_copy, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_was_wrong_once_is_read_again, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_repaired_is_locked_again, set_up, tear_down),

@@ -40,6 +40,7 @@ struct catalog_chain_given {
 	bool is_compacted;             /* it tells of all numbers up to one */
 	const char *
 	        ends; /* the path of the artifact whose links are said to be gone by this: borrowed; NULL: none's */
+	int64_t ends_run_id; /* that made it, where it is not signed: as catalog_unsigned_gone(); 0: it is signed */
 	/* The manifest with this number has another content, and this hash now: borrowed; NULL: none has. */
 	const struct chain_place *rewritten;
 	/* This manifest is in the store again, as a link of its own number: borrowed; NULL: none is. */
@@ -57,6 +58,18 @@ int catalog_chain_give(struct catalog *c, uint64_t store,
                        int (*make)(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
                                    struct error *err),
                        void *arg, struct error *err);
+struct catalog_unsigned;
+/**
+ * catalog_chain_give_named() - the same of a link that names manifests that are not signed
+ *
+ * Within the transaction, and before @make is called, is_gone is set of those of @named that are not listed any more, or of which a link has said that they are gone: they were
+ * removed since whoever makes the link looked. @make leaves them out, and the others are noted as by catalog_unsigned_note(). So of two links of which one names a manifest, and the
+ * other one says that it is gone, the latter always has the higher number.
+ */
+int catalog_chain_give_named(struct catalog *c, uint64_t store, struct catalog_unsigned *named, size_t count,
+                             int (*make)(void *arg, const struct catalog_chain *at,
+                                         struct catalog_chain_given *ret, struct error *err),
+                             void *arg, struct error *err);
 /** catalog_chain_waiting() - the first object of @store that may not be there yet: its sequence, and the object (heap); -ENOENT: there is none. */
 int catalog_chain_waiting(struct catalog *c, uint64_t store, int64_t *ret_sequence, char **ret_body);
 /** catalog_chain_written() - the store has it. */
@@ -94,6 +107,7 @@ struct catalog_unsigned {
 	int64_t run_id;
 	uint64_t size_bytes;
 	const char *manifest; /* borrowed: the SHA-256 of its manifest; NULL: not known */
+	bool is_gone;         /* catalog_chain_give_named() */
 };
 /** catalog_each_artifact_of() - call @row for each that the store @store has, those in the trash included. */
 int catalog_each_artifact_of(struct catalog *c, uint64_t store,
