@@ -239,7 +239,7 @@ def test_what_a_killed_run_packed_is_used(new_keepfs, store, foreign):
     run = keepfs.backup("docs")
     (path,) = states(store)
     assert contents(store, path) == foreign.objects
-    assert there[0] in packs(store) and there[0].split("/")[2] != path.split("/")[2]
+    assert there[0] in packs(store)
     assert "packs of a run that broke off: " in keepfs.text("jobs", str(run["run"]), "log")
     assert facts(store, path)["packs"] < 4
 
