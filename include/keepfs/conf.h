@@ -135,6 +135,16 @@ struct conf_files {     /* what only a job that archives a directory has: [files
 	bool skip_unreadable; /* what cannot be read is counted, and does not fail the run */
 };
 
+enum conf_unreadable { CONF_UNREADABLE_FAIL, CONF_UNREADABLE_SKIP };
+/** CONF_MIRROR_NONE - the url of a mirror that mirrors nothing, and says so. */
+#define CONF_MIRROR_NONE "none"
+
+struct conf_mirror {            /* what only a job that mirrors a bucket has: [mirror NAME] */
+	struct conf_store from; /* what is mirrored; of it only what the keys of the section say is set */
+	int64_t connections;    /* gets at once */
+	int skip_unreadable;    /* enum conf_unreadable */
+};
+
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };
 enum conf_export_format {
 	CONF_EXPORT_JSON,
@@ -212,7 +222,7 @@ struct conf_named_store {
 /** CONF_PRIMARY - how `copies` calls [store]. */
 #define CONF_PRIMARY "primary"
 
-enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES, CONF_JOB_EXPORT };
+enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES, CONF_JOB_EXPORT, CONF_JOB_MIRROR };
 
 /* For whom something is encrypted: keepfs/keyring.h. Of a job: what is set there stands for all that [keepfs] says. */
 struct conf_encryption {
@@ -246,8 +256,9 @@ struct conf_job {
 	int64_t drill_max_age_ms; /* how old the last good drill may be; 0: by the schedule */
 	char *drill_server;       /* where it is rehearsed; "": on a throw-away server */
 	char **copies; /* stores that have what it makes: CONF_PRIMARY and names of [store NAME]; NULL-terminated, empty: [store] alone */
-	struct conf_dump dump;   /* CONF_JOB_DUMP */
-	struct conf_files files; /* CONF_JOB_FILES */
+	struct conf_dump dump;     /* CONF_JOB_DUMP */
+	struct conf_files files;   /* CONF_JOB_FILES */
+	struct conf_mirror mirror; /* CONF_JOB_MIRROR */
 	struct conf_export export; /* CONF_JOB_EXPORT: at most one job is of this kind, and its name is CONF_EXPORTS */
 };
 

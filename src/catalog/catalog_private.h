@@ -111,6 +111,8 @@ int intent_drop(struct connection *c, const char *path);
 int run_add(struct connection *c, const struct catalog_run *run, int64_t *ret_id);
 /** run_settle_targets() - databases of a run that are pending or running end with it. */
 int run_settle_targets(struct connection *c, int64_t run_id, enum run_state state, const char *error);
+/** needs_insert() - the packs that an artifact needs, which is listed by the same transaction. */
+int needs_insert(struct connection *c, const struct manifest *m);
 /** run_note_artifact() - an artifact of a known run is listed: note it there. */
 int run_note_artifact(struct connection *c, const struct manifest *m);
 struct catalog_unsigned;

@@ -1051,5 +1051,16 @@ const char *const migrations[] = {
         "CREATE TRIGGER copy_about_changed AFTER UPDATE OF state ON replica WHEN NEW.state = 0 BEGIN"
         " DELETE FROM copy_about WHERE store = OLD.store AND path = OLD.path; END;"
         "UPDATE replica_store SET compared_at_us = 0;",
+        /* Which packs an artifact needs, from its manifest: keepfs/catalog/needs.h. */
+        "CREATE TABLE need ("
+        " directory TEXT NOT NULL," /* of packs */
+        " first INTEGER NOT NULL,"
+        " last INTEGER NOT NULL,"
+        " ino INTEGER NOT NULL," /* of the artifact that needs them */
+        " PRIMARY KEY (directory, first, last, ino)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE INDEX need_of ON need (ino);"
+        "CREATE TRIGGER artifact_needs_forgotten AFTER DELETE ON artifact BEGIN"
+        " DELETE FROM need WHERE ino = OLD.ino; END;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -39,6 +39,7 @@ void manifest_finish(struct manifest *m)
 	free(m->unknown);
 	free(m->extents_key);
 	json_free(m->facts);
+	json_free(m->needs);
 	for (size_t i = 0; i < m->file_count; i++)
 		free(m->files[i].name);
 	free(m->files);
@@ -345,6 +346,8 @@ void manifest_encode(const struct manifest *m, struct str *out)
 	json_set_int(j, "size", (int64_t)m->size_bytes);
 	set_sha256(j, "sha256", m->sha256);
 	json_set(j, "facts", encode_facts(m));
+	if (m->needs)
+		json_set(j, "needs", json_clone(m->needs));
 	if (m->encrypted_to)
 		json_set(j, "encrypted_to", encode_recipients(m->encrypted_to));
 	json_set(j, "extents", encode_extents(m));

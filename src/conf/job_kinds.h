@@ -18,6 +18,10 @@ bool conf_files_takes_everything(const struct conf_job *job);
 void conf_export_check(const void *base, const struct conf_clashes *clashes);
 bool conf_export_takes_everything(const struct conf_job *job);
 
+/** The same for a job that mirrors a bucket. */
+void conf_mirror_check(const void *base, const struct conf_clashes *clashes);
+bool conf_mirror_takes_everything(const struct conf_job *job);
+
 /** conf_named_store_check() - the same of a [store NAME]. */
 void conf_named_store_check(const void *base, const struct conf_clashes *clashes);
 

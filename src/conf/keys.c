@@ -126,6 +126,12 @@ static const struct conf_choice tenancies[] = {
         {NULL, 0},
 };
 
+static const struct conf_choice unreadables[] = {
+        {"fail", CONF_UNREADABLE_FAIL},
+        {"skip", CONF_UNREADABLE_SKIP},
+        {NULL, 0},
+};
+
 static const struct conf_choice unsures[] = {
         {"fail", CONF_UNSURE_FAIL},
         {"warn", CONF_UNSURE_WARN},
@@ -171,6 +177,7 @@ static const struct conf_choice methods[] = {
 #define DUMP(field)        CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, dump.field)
 #define DRILL(field)       CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, field)
 #define FILES(field)       CONF_KEYS_FILES, .offset = offsetof(struct conf_job, files.field)
+#define MIRROR(field)      CONF_KEYS_MIRROR, .offset = offsetof(struct conf_job, mirror.field)
 #define EXPORT(field)      CONF_KEYS_EXPORT, .offset = offsetof(struct conf_job, export.field)
 #define POLICY(field)      CONF_KEYS_POLICY, .policy = true, .offset = offsetof(struct conf_policy, field)
 #define KEPT               .type = CONF_INT, .fallback = "none", .zero = "none", .min = 1, .max = 100000
@@ -210,6 +217,7 @@ const struct conf_key conf_keys[] = {
 #include "keys_keepfs.inc"
 #include "keys_store.inc"
 #include "keys_files.inc"
+#include "keys_mirror.inc"
 
 #include "keys_export.inc"
 #include "keys_job.inc"

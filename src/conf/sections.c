@@ -195,6 +195,20 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                          "table of the database is exported, or left out by a key of this section; one of which nobody can say "
                          "whose its rows are makes an export fail, and so does what looks like a secret. "
                          "'keepfs export --explain' shows what is exported, and why."},
+        [CONF_SECTION_MIRROR] =
+                {.name = "mirror",
+                 .header = "[mirror NAME]",
+                 .env = "MIRROR_",
+                 .example = "[mirror uploads]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY | CONF_KEYS_MIRROR,
+                 .list = &jobs,
+                 .kind = CONF_JOB_MIRROR,
+                 .check = conf_mirror_check,
+                 .takes_everything = conf_mirror_takes_everything,
+                 .help = "A job that mirrors the objects of a bucket, or the files of a directory, one section each. NAME is chosen as for [backup NAME]. Each run makes a state: all objects "
+                         "as they were then, of which only those are read and stored that the state before does not have. Without a key for it the credentials "
+                         "are looked for as for [store]; those that are set in [store] are not used."},
         [CONF_SECTION_CLASS] =
                 {.name = "class",
                  .header = "[class NAME]",

@@ -159,7 +159,7 @@ const struct node_class class_linked_root = {
 /* A directory that is directly in a root has the root's number in the catalog as parent. */
 static const struct tree_root *root_above(const struct node *directory)
 {
-	for (size_t i = 0; i < tree_roots_count; i++) {
+	for (size_t i = 0; i < tree_roots_shown; i++) {
 		if (tree_roots[i].catalog_ino == directory->entry.parent_ino)
 			return &tree_roots[i];
 	}
@@ -197,7 +197,7 @@ char *linked_why_kept(struct fs *fs, const struct node *directory, const struct 
 {
 	_cleanup(str) struct str roots = {0};
 
-	for (size_t i = 0; i < tree_roots_count; i++) {
+	for (size_t i = 0; i < tree_roots_shown; i++) {
 		if (tree_roots[i].links_ino)
 			str_appendf(&roots, "%s%s/", roots.len ? ", " : "", tree_roots[i].name);
 	}

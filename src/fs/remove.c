@@ -19,6 +19,7 @@
 #include <keepfs/catalog/entries.h>
 #include <keepfs/inside.h>
 #include <keepfs/prune.h>
+#include <keepfs/codec/name.h>
 
 #include <errno.h>
 
@@ -134,8 +135,11 @@ static void forget_gone(void *arg)
 
 void on_artifact_removed(void *arg, const struct artifact_removed *what)
 {
-	struct gone *gone = mem_alloc(sizeof(*gone));
+	struct gone *gone;
 
+	if (tree_is_pack(what->path))
+		return;
+	gone = mem_alloc(sizeof(*gone));
 	gone->fs = arg;
 	gone->ino = what->ino;
 	removed_init(&gone->removed, what);

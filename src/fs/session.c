@@ -137,6 +137,8 @@ static void on_artifact_listed(void *arg, const struct manifest *m)
 {
 	_cleanup(free) char *directory = mem_printf("%.*s", (int)(strrchr(m->path, '/') - m->path), m->path);
 
+	if (tree_is_pack(m->path))
+		return;
 	notify_directory_changed(arg, directory);
 }
 

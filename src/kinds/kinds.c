@@ -4,9 +4,11 @@
 #include <keepfs/kinds.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/dump.h>
 #include <keepfs/export.h>
 #include <keepfs/files.h>
+#include <keepfs/mirror.h>
 
 #include <string.h>
 
@@ -14,6 +16,7 @@ static const struct make_kind *const kinds[] = {
         [CONF_JOB_DUMP] = &dump_kind,
         [CONF_JOB_FILES] = &files_kind,
         [CONF_JOB_EXPORT] = &export_kind,
+        [CONF_JOB_MIRROR] = &mirror_kind,
 };
 
 const struct make_kind *kind_of(const struct conf_job *job)
@@ -23,6 +26,8 @@ const struct make_kind *kind_of(const struct conf_job *job)
 
 char *kind_unknown(const struct manifest *m)
 {
+	if (tree_is_pack(m->path))
+		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (strcmp(kinds[i]->name, m->kind) == 0)
 			return NULL;

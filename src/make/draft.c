@@ -11,6 +11,8 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/stores.h>
+#include <keepfs/codec/listing.h>
+#include <keepfs/codec/name.h>
 
 #include <errno.h>
 #include <string.h>
@@ -22,7 +24,7 @@ static void describe_draft(struct draft *d, const struct draft_options *options,
 	const struct make_order *order = options->order;
 
 	d->m.path = path;
-	d->m.job = mem_strdup(order->job->name);
+	d->m.job = mem_strdup(options->is_pack ? TREE_PACKS : order->job->name);
 	d->m.kind = mem_strdup(options->kind);
 	d->m.target = mem_strdup(order->target->label);
 	d->m.class = mem_strdup(order->target->class);
@@ -33,6 +35,10 @@ static void describe_draft(struct draft *d, const struct draft_options *options,
 	d->m.is_directory = options->is_directory;
 	d->m.run_id = order->run_id;
 	d->m.started_at_us = options->started_at_us;
+	if (options->is_pack) {
+		d->m.tiers_known = true;
+		return;
+	}
 	d->m.hold = mem_strdup(order->hold);
 	if (order->keep_ms)
 		d->m.keep_until_us = options->started_at_us + order->keep_ms * 1000;
@@ -62,6 +68,7 @@ int draft_new(const struct draft_options *options, struct draft **ret_draft, str
 	d->order = order;
 	d->store = opened ? opened : repository_store(options->ctx->repository);
 	d->opened = take_ptr(&opened);
+	d->is_pack = options->is_pack;
 	d->started_mono_us = clock_mono_us();
 	pthread_mutex_init(&d->secrets_lock, NULL);
 	d->rate = order->rate ? order->rate : rate_new(order->job->max_rate_bytes);
@@ -263,19 +270,21 @@ int draft_put(struct draft *d, const char *name, const void *data, size_t len, s
 	return r < 0 ? r : draft_finish(d, name, object, NULL, err);
 }
 
-int draft_put_object(struct draft *d, const char *role, const char *key, const void *data, size_t len,
-                     struct error *err)
+int draft_open_object(struct draft *d, const char *key, struct stream_object **ret_object, struct error *err)
 {
-	_cleanup(stream_object) struct stream_object *object = NULL;
+	_cleanup(free) char *own = mem_printf("%s%s", key, ending_of_keys(d));
+
+	return open_draft_object(d, own, 0, ret_object, err);
+}
+
+int draft_finish_object(struct draft *d, const char *role, const char *key, struct stream_object *object,
+                        struct error *err)
+{
 	_cleanup(free) char *own = mem_printf("%s%s", key, ending_of_keys(d));
 	struct stream_facts facts = {0};
 	size_t index;
-	int r = open_draft_object(d, own, 0, &object, err);
+	int r = draft_check_free(d, err);
 
-	if (r == 0)
-		r = stream_object_write(object, data, len, err);
-	if (r == 0)
-		r = draft_check_free(d, err);
 	if (r == 0)
 		r = stream_object_finish(object, NULL, &facts, err);
 	if (r < 0)
@@ -283,6 +292,27 @@ int draft_put_object(struct draft *d, const char *role, const char *key, const v
 	index = enter_object(d, own, &facts, true);
 	d->m.objects[index].role = mem_strdup(role);
 	return 0;
+}
+
+int draft_put_object(struct draft *d, const char *role, const char *key, const void *data, size_t len,
+                     struct error *err)
+{
+	_cleanup(stream_object) struct stream_object *object = NULL;
+	int r = draft_open_object(d, key, &object, err);
+
+	if (r == 0)
+		r = stream_object_write(object, data, len, err);
+	return r < 0 ? r : draft_finish_object(d, role, key, object, err);
+}
+
+char *draft_contents_key(const struct draft *d)
+{
+	return manifest_contents_key(d->m.path, NULL);
+}
+
+char *draft_contents_index_key(const struct draft *d)
+{
+	return manifest_contents_index_key(d->m.path, NULL);
 }
 
 size_t draft_file_count(const struct draft *d)
@@ -321,6 +351,9 @@ static int close_directory(struct draft *d, struct error *err)
 	_cleanup(str) struct str sums = {0};
 	int r;
 
+	/* All that is in it is in its listing, from which its digests are shown. */
+	if (d->m.file_count == 0 && manifest_object_of_role(&d->m, MANIFEST_ROLE_LISTING))
+		return 0;
 	qsort(d->m.files, d->m.file_count, sizeof(*d->m.files), compare_files);
 	for (size_t i = 0; i < d->m.file_count; i++)
 		str_appendf(&sums, "%s  %s\n", d->m.files[i].sha256, d->m.files[i].name);
@@ -405,7 +438,8 @@ static int lock_draft(struct draft *d, struct error *ret_err)
 	_cleanup(zone) struct zone *zone = NULL;
 	struct retention_rules rules;
 	struct conf_policy policy;
-	struct artifact_lock_order order = {.rules = &rules, .forever = d->order->target->stem != NULL};
+	struct artifact_lock_order order = {.rules = &rules,
+	                                    .forever = d->order->target->stem != NULL && !d->is_pack};
 	struct error err = {0};
 	int r = zone_load(conf_zone_name(conf, job), &zone, &err);
 
@@ -446,7 +480,8 @@ int draft_publish(struct draft *d, const struct draft_check *check, struct manif
 	if (!d->m.is_directory)
 		sum_up_file(d);
 	d->m.finished_at_us = make_now_us(d->ctx);
-	tag(d);
+	if (!d->is_pack)
+		tag(d);
 	r = lock_draft(d, err);
 	if (r < 0)
 		return r;

@@ -26,7 +26,8 @@ struct draft {
 	const struct make_order *order;
 	struct manifest m; /* as it is filled */
 	struct rate *rate;
-	size_t extents;  /* of all objects that are entered */
+	size_t extents; /* of all objects that are entered */
+	bool is_pack;
 	bool publishing; /* its manifest may be there, and be ours */
 	bool published;
 	struct store *store;  /* that gets it: borrowed, of the repository or @opened */

@@ -10,6 +10,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/needs.h>
 #include <keepfs/catalog/replicas.h>
 #include <keepfs/keyring.h>
 
@@ -164,6 +165,45 @@ static bool prove_kept(struct proving *p, uint64_t ino)
 	return true;
 }
 
+struct packs {
+	uint64_t *inos;
+	size_t count;
+};
+
+static void add_needed_pack(void *arg, uint64_t ino)
+{
+	struct packs *packs = arg;
+
+	if ((packs->count & (packs->count - 1)) == 0)
+		packs->inos = mem_resize(packs->inos, packs->count ? 2 * packs->count : 1, sizeof(ino));
+	packs->inos[packs->count++] = ino;
+}
+
+/* What a state has is in its packs, which are artifacts of their own; the scrub comes to them by itself. */
+static bool prove_needed_packs(struct proving *p, uint64_t ino)
+{
+	struct packs packs = {0};
+	struct error why = {0};
+	uint64_t missing = 0;
+	bool goes_on = true;
+	int r = catalog_each_needed_pack(p->ctx->repository->catalog, ino, add_needed_pack, &packs, &missing);
+
+	if (r < 0)
+		error_system(&why, -r, "the catalog cannot be read");
+	else if (missing > 0)
+		r = error_set(&why, ERROR_CORRUPT, EBADMSG, "%s: %llu packs that it needs are not there",
+		              p->name, (unsigned long long)missing);
+	if (r < 0) {
+		p->unknown++;
+		make_say(p->order, "%s", why.message);
+		note_not_right(p, r, &why);
+	}
+	for (size_t i = 0; goes_on && i < packs.count; i++)
+		goes_on = prove_kept(p, packs.inos[i]);
+	free(packs.inos);
+	return goes_on;
+}
+
 /* The scrub, which no run does, gives way: what it reads may be removed. */
 bool proving_backup(struct proving *p, uint64_t ino)
 {
@@ -176,7 +216,7 @@ bool proving_backup(struct proving *p, uint64_t ino)
 	/* It goes at this moment, so nothing can be proven of it. */
 	if (artifact_keep(repository, ino, run_id, "checked", NULL) < 0)
 		return true;
-	goes_on = prove_kept(p, ino);
+	goes_on = prove_kept(p, ino) && prove_needed_packs(p, ino);
 	artifact_let_go(repository, ino, run_id);
 	return goes_on;
 }

@@ -224,6 +224,16 @@ static void prepare_named_store(const char *key)
 		setenv("KEEPFS_STORES_FULL_SSE", "aws:kms", 1);
 }
 
+static void prepare_mirror(const char *key)
+{
+	setenv("KEEPFS_MIRROR_FULL_URL", "s3://documents", 1);
+	if (strcmp(key, "access_key") == 0 || str_starts(key, "secret_key") ||
+	    str_starts(key, "session_token"))
+		setenv("KEEPFS_MIRROR_FULL_ACCESS_KEY", "A", 1);
+	if (strcmp(key, "access_key") == 0 || str_starts(key, "session_token"))
+		setenv("KEEPFS_MIRROR_FULL_SECRET_KEY", "S", 1);
+}
+
 static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 {
 	const struct conf_key *k = &conf_keys[ref.key];
@@ -248,6 +258,8 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 	}
 	if (ref.section == CONF_SECTION_NAMED_STORE)
 		prepare_named_store(k->name);
+	if (ref.section == CONF_SECTION_MIRROR)
+		prepare_mirror(k->name);
 	if (ref.section == CONF_SECTION_CLASS && strcmp(k->name, "store") == 0)
 		setenv("KEEPFS_STORES_ACME_URL", "s3://other", 1);
 	if (ref.section == CONF_SECTION_EXPORT)

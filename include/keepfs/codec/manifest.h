@@ -122,6 +122,8 @@ struct manifest {
 	size_t object_count;
 	struct json *
 	        facts; /* what the kind says of it: an object of strings, numbers and booleans; NULL: nothing */
+	struct json *
+	        needs; /* packs, by their directory: {"packs/documents/20261120T020000Z": "1-5000,5003"}; NULL: none */
 	char *unknown;     /* fields that this keepfs does not know: "holds, signature"; NULL: none */
 	char *extents_key; /* of the object that holds the table; NULL: it is in the manifest */
 	char extents_sha256
@@ -168,6 +170,20 @@ bool manifest_hide_facts(const struct manifest *m, struct str *out);
 int manifest_take_facts(struct manifest *m, const char *json, size_t len, struct error *err);
 /** manifest_fact() - borrowed; NULL when there is no such fact, or it is not text. */
 const char *manifest_fact(const struct manifest *m, const char *name);
+
+/** struct manifest_need - numbers of packs in one directory, from @first to @last. */
+struct manifest_need {
+	const char *directory; /* "packs/documents/20261120T020000Z": borrowed */
+	int64_t first, last;
+};
+/** manifest_each_need() - call @each with all that @m needs, in the order of the manifest, until it does not return 0, which is returned. -EBADMSG: what is
+ * in m->needs is no such thing. */
+int manifest_each_need(const struct manifest *m, int (*each)(void *arg, const struct manifest_need *need),
+                       void *arg);
+/** manifest_contents_key() - heap: "manifests/<path>.contents.zst", of an object that says what a mirror or a pack has; @part: of a part of a bundle
+ * ("….contents.PART.zst"), NULL: of the artifact itself. manifest_contents_index_key(): of its index, "….index". Both lie beside the manifest. */
+char *manifest_contents_key(const char *path, const char *part);
+char *manifest_contents_index_key(const char *path, const char *part);
 
 /** manifest_file_path() - heap: where a file of @m is in the tree. */
 char *manifest_file_path(const struct manifest *m, const struct manifest_file *f);

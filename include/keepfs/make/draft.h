@@ -28,6 +28,9 @@ struct draft_options {
 	const char *kind;   /* "dump" */
 	const char *suffix; /* ".dump", ".schema" */
 	bool is_directory;  /* the artifact is one, of all files that are entered */
+	/* It is a pack, which other artifacts need (packs/…): it is an artifact of its own whatever the order makes, no rule keeps it, and no run has made it
+	 * as its result. */
+	bool is_pack;
 	int64_t started_at_us;
 	uint64_t store; /* that gets it: keepfs/catalog/stores.h; 0: the store itself */
 };
@@ -69,6 +72,13 @@ int draft_put(struct draft *d, const char *name, const void *data, size_t len, s
 /** draft_put_object() - an object that no file shows, under a key beside the manifest. */
 int draft_put_object(struct draft *d, const char *role, const char *key, const void *data, size_t len,
                      struct error *err);
+/** draft_open_object(), draft_finish_object() - the same of one that is not in memory: as draft_open() and draft_finish(). @key: the same for both. */
+int draft_open_object(struct draft *d, const char *key, struct stream_object **ret_object, struct error *err);
+int draft_finish_object(struct draft *d, const char *role, const char *key, struct stream_object *object,
+                        struct error *err);
+/** draft_contents_key() - heap: under which key such an object lies that lists what the artifact has; draft_contents_index_key(): its index. */
+char *draft_contents_key(const struct draft *d);
+char *draft_contents_index_key(const struct draft *d);
 /** draft_file_count(), draft_drop_files() - a way to make the data was given up: the files that it has stored, those
  * behind the first @keep, are no part of what is made in another way. */
 size_t draft_file_count(const struct draft *d);
