@@ -180,7 +180,8 @@ static int insert_objects(struct insertion *i)
 		const struct manifest_object *o = &i->m->objects[k];
 		int64_t id = 0;
 
-		if (!o->role)
+		/* Those of parts are found by the manifest. */
+		if (!o->role || manifest_is_of_part(i->m, k))
 			continue;
 		r = object_insert(i->c, o, &id);
 		if (r == 0)

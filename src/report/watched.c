@@ -81,6 +81,7 @@ const char *watched_parts(const struct conf_job *job, uint64_t count)
 	        [CONF_JOB_DUMP] = {"database", "databases"},
 	        [CONF_JOB_FILES] = {"directory", "directories"},
 	        [CONF_JOB_EXPORT] = {"tenant", "tenants"},
+	        [CONF_JOB_BUNDLE] = {"bundle", "bundles"},
 	};
 
 	return parts[job->kind][count != 1];

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""[bundle NAME]: what several jobs make is one backup, made and removed as one."""
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import stat
+import subprocess
+
+import pytest
+
+import daemon
+import signing
+
+DATABASE, OTHER = "bundle_shop", "bundle.other"
+
+
+@pytest.fixture(scope="module")
+def shop(pg):
+    for name in (DATABASE, OTHER):
+        pg.create(name)
+        pg.sql(name, """
+            CREATE TABLE customers (id int PRIMARY KEY, name text);
+            INSERT INTO customers SELECT g, md5(g::text) FROM generate_series(1, 100) g;
+            CREATE TABLE orders (id int PRIMARY KEY, note text);
+            INSERT INTO orders SELECT g, repeat(md5(g::text), 40) FROM generate_series(1, 3000) g
+            """)
+    yield pg
+    for name in (DATABASE, OTHER):
+        pg.drop(name)
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "config"
+    path.mkdir()
+    (path / "env").write_text("PASSWORD=x\n")
+    (path / "site.conf").write_text("listen 80\n")
+    return path
+
+
+@pytest.fixture
+def identity(tmp_path):
+    path = tmp_path / "identity"
+    subprocess.run(["age-keygen", "-o", path], check=True, capture_output=True)
+    path.chmod(0o600)
+    return path
+
+
+def recipient(identity):
+    return subprocess.run(["age-keygen", "-y", identity], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def jobs_of(shop, config, parts="config, database", bundle=None, database=None, files=None):
+    return {"database": {"database": shop.uri(DATABASE), **(database or {})},
+            "files config": {"path": config, **(files or {})},
+            "bundle site": {"parts": parts, "name": "acme.example.com", **(bundle or {})}}
+
+
+def bundles(keepfs):
+    return sorted(name for name in os.listdir(keepfs.path("backups", "site")) if name not in ("SHA256SUMS", "latest"))
+
+
+def newest(keepfs):
+    return keepfs.path("backups", "site", "latest").resolve()
+
+
+def tree(root):
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def content(root):
+    return {name: (root / name).read_bytes() for name in tree(root)}
+
+
+def check_sums(root):
+    subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=root, check=True, stdout=subprocess.DEVNULL)
+    listed = [line.split("  ", 1)[1] for line in (root / "SHA256SUMS").read_text().splitlines()]
+    assert sorted(listed) == [name for name in tree(root) if name != "SHA256SUMS"]
+
+
+@pytest.mark.parametrize("store", ["dir", "ceph"], indirect=True)
+def test_a_bundle_is_one_directory(new_keepfs, shop, config):
+    keepfs = new_keepfs(jobs_of(shop, config, bundle={"version_command": "echo ' 1.4.2 ' && echo more"})).mount()
+    run = keepfs.backup("site note='before the upgrade'")
+    assert run["kind"] == "bundle"
+    (name,) = bundles(keepfs)
+    root = newest(keepfs)
+    assert tree(root) == ["MANIFEST.json", "MANIFEST.txt", "SHA256SUMS", "config.tar.zst", "database.dump", "database.globals.sql.gz",
+                          "database.tables.csv"]
+    check_sums(root)
+    assert stat.S_IMODE((root / "database.globals.sql.gz").stat().st_mode) == 0o600
+    said = json.loads((root / "MANIFEST.json").read_text())
+    assert (said["format"], said["name"], said["job"], said["deployment_version"], said["note"]) == (
+        "keepfs-bundle", "acme.example.com", "site", "1.4.2", "before the upgrade")
+    assert [(part["name"], part["kind"]) for part in said["parts"]] == [("config.tar.zst", "files"), ("database.dump", "dump")]
+    assert said["parts"][0]["finished_at"] <= said["parts"][1]["finished_at"]
+    assert said["missing"] == []
+    for part in said["parts"]:
+        for file in part["files"]:
+            data = (root / file["name"]).read_bytes()
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (file["size"], file["sha256"])
+    text = (root / "MANIFEST.txt").read_text()
+    assert text.startswith("Backup of acme.example.com\n") and "1.4.2" in text and "before the upgrade" in text
+    for part in said["parts"]:
+        assert part["sha256"] in text and part["name"] in text
+    assert os.getxattr(root, "user.keepfs.deployment_version") == b"1.4.2"
+    subprocess.run(["tar", "-tf", root / "config.tar.zst"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["pg_restore", "-l", root / "database.dump"], check=True, stdout=subprocess.DEVNULL)
+    assert not keepfs.path("backups", "database").exists() or keepfs.artifacts("database") == []
+    keys = [key for key in keepfs.store.keys() if key.startswith("manifests/")]
+    assert keys == [f"manifests/backups/site/{name}.json"]
+    manifest = json.loads(keepfs.store.get(keys[0]))
+    assert [(part["name"], part["job"]) for part in manifest["parts"]] == [("config.tar.zst", "config"), ("database.dump", "database")]
+    keepfs.run("status")
+
+
+@pytest.mark.parametrize("form", ["custom", "directory", "plain"])
+def test_each_kind_of_part(new_keepfs, shop, config, form):
+    for sub in ("a", "a.b"):
+        (config / sub).mkdir()
+        (config / sub / "file").write_text(sub)
+    jobs = {"all": {"database": shop.uri("postgres"), "databases": f'{DATABASE}, {OTHER}', "format": form},
+            "files each": {"path": config, "each": "*/"},
+            "files none": {"path": config, "each": "nothing*/"},
+            "bundle site": {"parts": "all each none"}}
+    keepfs = new_keepfs(jobs).mount()
+    keepfs.backup("site")
+    root = newest(keepfs)
+    check_sums(root)
+    suffix = {"custom": ".dump", "directory": "", "plain": ".sql.gz"}[form]
+    said = json.loads((root / "MANIFEST.json").read_text())
+    assert said["name"] == "site"
+    assert [part["name"] for part in said["parts"]] == [f"all/{DATABASE}{suffix}", f"all/bundle=2Eother{suffix}", "each/a.tar.zst",
+                                                       "each/a=2Eb.tar.zst"]
+    assert [missing["job"] for missing in said["missing"]] == ["none"]
+    assert "nothing*/" in said["missing"][0]["why"] and "NOT IN THIS BUNDLE\n  none: " in (root / "MANIFEST.txt").read_text()
+    if form == "directory":
+        assert (root / "all" / DATABASE / "toc.dat").exists()
+        subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=root / "all" / DATABASE, check=True, stdout=subprocess.DEVNULL)
+    # Again, since the archives of `each` are of the bundle alone.
+    before = content(root)
+    keepfs.backup("site")
+    assert tree(newest(keepfs)) == sorted(before)
+    keepfs.unmount()
+    (keepfs.state / "catalog.db").unlink()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert content(root) == before
+    assert daemon.orphans(keepfs.store) == []
+
+
+def test_a_part_that_fails_fails_the_bundle(new_keepfs, shop, config, tmp_path):
+    jobs = jobs_of(shop, config, parts="config, media, database")
+    jobs["files media"] = {"path": tmp_path / "not there"}
+    keepfs = new_keepfs(jobs).mount()
+    run = keepfs.trigger("site")
+    assert keepfs.wait_run(run)["state"] == "failed"
+    assert "the part media failed, so there is no bundle" in keepfs.history(run)["error"]
+    assert keepfs.store.keys() == [] and keepfs.store.uploads() == []
+    assert bundles(keepfs) == [] if keepfs.path("backups", "site").exists() else True
+    (tmp_path / "not there").mkdir()
+    keepfs.backup("site")
+    assert len(bundles(keepfs)) == 1
+
+
+def test_kill_9_between_parts_leaves_nothing(new_keepfs, shop, config):
+    keepfs = new_keepfs(jobs_of(shop, config)).mount()
+    with shop.lock(DATABASE, "orders") as lock:
+        run = keepfs.trigger("site")
+        lock.wait_until_waited_for()
+        assert any(key.endswith("/config.tar.zst") for key in keepfs.store.keys())
+        keepfs.kill()
+    daemon.wait_until(lambda: not keepfs.processes(), "pg_dump to end with its reader")
+    assert keepfs.store.keys() != []
+    keepfs.mount()
+    assert keepfs.run_status(run)["state"] == "failed"
+    assert keepfs.store.keys() == [] and keepfs.store.uploads() == []
+    keepfs.backup("site")
+
+
+def test_a_cancelled_bundle_leaves_nothing(new_keepfs, shop, config):
+    keepfs = new_keepfs(jobs_of(shop, config)).mount()
+    with shop.lock(DATABASE, "orders") as lock:
+        run = keepfs.trigger("site")
+        lock.wait_until_waited_for()
+        keepfs.path("jobs", str(run), "cancel").write_text("1\n")
+        assert keepfs.wait_run(run)["state"] == "cancelled"
+    assert keepfs.store.keys() == []
+
+
+def test_it_is_removed_kept_and_counted_as_one(new_keepfs, shop, config):
+    keepfs = new_keepfs(jobs_of(shop, config, bundle={"keep_last": 2, "keep_within": "none"}), trash="3d").mount()
+    for _ in range(3):
+        keepfs.backup("site")
+    assert len(bundles(keepfs)) == 2
+    first, second = bundles(keepfs)
+    before = content(keepfs.path("backups", "site", first))
+    keepfs.run("hold", f"site/{first}", "on", "reason=audit")
+    with pytest.raises(PermissionError):
+        os.rmdir(keepfs.path("backups", "site", first))
+    keepfs.run("hold", f"site/{first}", "off")
+    os.rmdir(keepfs.path("backups", "site", first))
+    assert bundles(keepfs) == [second]
+    with pytest.raises(PermissionError):
+        os.unlink(keepfs.path("backups", "site", second, "database.dump"))
+    keepfs.run("undelete", f"site/{first}")
+    assert content(keepfs.path("backups", "site", first)) == before
+
+
+def test_it_is_signed_and_encrypted(new_keepfs, shop, config, tmp_path, identity):
+    private, public = signing.make_key(tmp_path, "sign")
+    keepfs = new_keepfs(jobs_of(shop, config, bundle={"encrypt_to": recipient(identity)}, files={"secret": "yes"}), identity_file=identity,
+                        signing_key_file=private, file_mode="0644").mount()
+    run = keepfs.backup("site")
+    root = newest(keepfs)
+    check_sums(root)
+    assert stat.S_IMODE((root / "config.tar.zst").stat().st_mode) == 0o600
+    assert stat.S_IMODE((root / "database.dump").stat().st_mode) == 0o644
+    assert json.loads((root / "MANIFEST.json").read_text())["parts"][0]["files"][0]["secret"] is True
+    # As docs/formats.md says, "Signatures".
+    script = """head -n -1 m.json > signed
+        jq -r .signature.ed25519 m.json | base64 -d > sig
+        openssl pkeyutl -verify -pubin -inkey "$PUB" -rawin -in signed -sigfile sig
+        jq -r .signature.key m.json"""
+    (tmp_path / "m.json").write_bytes((root / "MANIFEST.json").read_bytes())
+    done = subprocess.run(["sh", "-ec", script], cwd=tmp_path, env={**os.environ, "PUB": str(public)}, capture_output=True, text=True, check=True)
+    assert "Signature Verified Successfully" in done.stdout and done.stdout.split()[-1] == signing.id_of(public)
+    for key in keepfs.store.keys():
+        data = keepfs.store.get(key)
+        if key.startswith("backups/"):
+            assert key.endswith(".age") and data.startswith(b"age-encryption.org/v1")
+        assert b"PASSWORD" not in data and b"orders" not in data
+    assert "PASSWORD" not in keepfs.text("jobs", str(run["id"] if "id" in run else run["run"]), "log")
+    signing.prove(keepfs.store, public, check=0)
+
+
+def test_secrets_are_not_laid_open(new_keepfs, shop, config):
+    keepfs = new_keepfs(jobs_of(shop, config, files={"secret": "yes"}))
+    done = keepfs.run("mount", check=False)
+    line = [number for number, text in enumerate(keepfs.conf.read_text().splitlines(), 1) if text.startswith("parts =")][0]
+    assert done.returncode != 0 and f"keepfs.conf:{line}: [bundle site] parts: 'config' is secret" in done.stderr, done.stderr
+    keepfs.jobs["bundle site"]["allow_plain_secrets"] = "yes"
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup("site")
+    assert stat.S_IMODE((newest(keepfs) / "config.tar.zst").stat().st_mode) == 0o600
+
+
+def test_a_job_that_is_only_a_part_is_missed_by_nobody(new_keepfs, shop, config):
+    keepfs = new_keepfs(jobs_of(shop, config, bundle={"schedule": "daily-2am"})).mount()
+    keepfs.backup("site")
+    said = keepfs.run("check", check=False)
+    assert "database" in said.stdout
+    health = keepfs.text("status", "health")
+    assert "job database: is made as a part of site alone" in health and "job config: is made as a part of site alone" in health, health
+    keepfs.run("status")
+
+
+def test_a_version_that_cannot_be_told_is_a_warning(new_keepfs, shop, config, tmp_path):
+    keepfs = new_keepfs(jobs_of(shop, config, bundle={"version_file": tmp_path / "VERSION"})).mount()
+    run = keepfs.trigger("site")
+    assert keepfs.wait_run(run)["state"] == "completed"
+    assert "version_file" in keepfs.history(run)["warning"]
+    (tmp_path / "VERSION").write_text("2.0\n")
+    keepfs.backup("site")
+    assert json.loads((newest(keepfs) / "MANIFEST.json").read_text())["deployment_version"] == "2.0"
