@@ -59,7 +59,7 @@ def jobs_of(shop, config, parts="config, database", bundle=None, database=None, 
 
 
 def bundles(keepfs):
-    return sorted(name for name in os.listdir(keepfs.path("backups", "site")) if name not in ("SHA256SUMS", "latest"))
+    return sorted(name for name in os.listdir(keepfs.path("backups", "site")) if name[0].isdigit())
 
 
 def newest(keepfs):
@@ -139,6 +139,11 @@ def test_each_kind_of_part(new_keepfs, shop, config, form):
     if form == "directory":
         assert (root / "all" / DATABASE / "toc.dat").exists()
         subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=root / "all" / DATABASE, check=True, stdout=subprocess.DEVNULL)
+    inside = keepfs.path("inside", "site", root.name)
+    assert sorted(os.listdir(inside)) == ["all"]
+    assert sorted(os.listdir(inside / "all")) == [DATABASE, "bundle=2Eother"]
+    assert not (inside / "each").exists() and not (inside / "all" / "none").exists()
+    assert len((inside / "all" / "bundle=2Eother" / "tables" / "public.orders.tsv").read_text().splitlines()) == 3000
     # Again, since the archives of `each` are of the bundle alone.
     before = content(root)
     keepfs.backup("site")
@@ -266,3 +271,65 @@ def test_a_version_that_cannot_be_told_is_a_warning(new_keepfs, shop, config, tm
     (tmp_path / "VERSION").write_text("2.0\n")
     keepfs.backup("site")
     assert json.loads((newest(keepfs) / "MANIFEST.json").read_text())["deployment_version"] == "2.0"
+
+
+def log_of(keepfs, command, words):
+    """the log of a run that is to end well"""
+    run = int(keepfs.ask(command, words).split()[0])
+    status = keepfs.wait_run(run)
+    log = keepfs.text("jobs", str(run), "log")
+    assert status["state"] == "completed", f"{status}\n{log}"
+    return log
+
+
+FORMATS = {"custom": ({}, "database.dump"), "directory": ({"format": "directory"}, "database"), "plain": ({"format": "plain"}, "database.sql.gz")}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_part_is_a_backup(new_keepfs, shop, config, identity, drill_dir, target, tmp_path, form):
+    """restored, drilled, verified and rescued as if its job had made it"""
+    settings, name = FORMATS[form]
+    jobs = jobs_of(shop, config, database=settings, bundle={"encrypt_to": recipient(identity)})
+    keepfs = new_keepfs(jobs, identity_file=identity, drill_dir=drill_dir).mount()
+    keepfs.backup("site")
+    (bundle,) = bundles(keepfs)
+    part = f"site/{bundle}/{name}"
+    assert f"site/{bundle} is right: level 1" in log_of(keepfs, "verify", "site")
+    assert f"{part} is right: level 1" in log_of(keepfs, "verify", part)
+    assert f"{part} can be restored: level" in log_of(keepfs, "drill", f"site/latest/{name}")
+    log_of(keepfs, "restore", f"backups/{part} into={target}")
+    everything = "SELECT md5(string_agg(o::text, ',' ORDER BY id)) FROM orders o"
+    assert shop.sql(target, everything) == shop.sql(DATABASE, everything)
+    shop.sql(DATABASE, "DELETE FROM orders WHERE id IN (11, 12)")
+    log = log_of(keepfs, "rescue", f"{part} public.orders confirm=public.orders")
+    assert "2 rows were inserted into public.orders" in log
+    assert shop.sql(target, everything) == shop.sql(DATABASE, everything)
+    assert os.listdir(keepfs.path("inside", "site")) == [bundle] and os.listdir(keepfs.path("inside", "site", bundle)) == ["database"]
+    rows = keepfs.path("inside", "site", bundle, "database", "tables", "public.orders.tsv").read_text().splitlines()
+    assert sorted(int(row.split("\t")[0]) for row in rows) == list(range(1, 3001))
+    assert "CREATE TABLE" in keepfs.path("inside", "site", bundle, "database", "schema.sql").read_text()
+    log_of(keepfs, "restore", f"site/latest/config.tar.zst to={tmp_path}/back")
+    assert (tmp_path / "back" / "env").read_text() == "PASSWORD=x\n"
+    assert f"site/{bundle}/config.tar.zst" in keepfs.refused("restore", f"site/{bundle}")
+
+
+def test_what_is_wrong_with_a_part_is_found(new_keepfs, shop, config):
+    jobs = jobs_of(shop, config)
+    jobs["files other"] = {"path": config}
+    jobs["bundle site"]["parts"] = "config, other, database"
+    keepfs = new_keepfs(jobs).mount()
+    keepfs.backup("site")
+    (bundle,) = bundles(keepfs)
+    key = f"backups/site/{bundle}/other.tar.zst"
+    data = bytearray(keepfs.store.get(key))
+    data[len(data) // 2] ^= 1
+    keepfs.store.put(key, bytes(data))
+    run = int(keepfs.ask("verify", f"site/{bundle}").split()[0])
+    assert keepfs.wait_run(run)["state"] == "failed"
+    assert "other.tar.zst" in keepfs.history(run)["error"]
+    assert f"site/{bundle}" in keepfs.text("status", "health")
+    # The others are as good as they were.
+    assert "database.dump is right: level 1" in log_of(keepfs, "verify", f"site/{bundle}/database.dump")
+    assert "config.tar.zst is right: level 1" in log_of(keepfs, "verify", f"site/{bundle}/config.tar.zst")
+    run = int(keepfs.ask("verify", f"site/{bundle}/other.tar.zst").split()[0])
+    assert keepfs.wait_run(run)["state"] == "failed"
