@@ -80,7 +80,7 @@ static int overlay_part(sqlite3_stmt *row, struct manifest *m)
 	return read_part_facts(row, 13, m);
 }
 
-#define PART_COLUMNS                                                                                         \
+#define PART_COLUMNS                                                                                                \
 	"p.ino, p.artifact_ino, p.is_directory, p.first, p.files, p.size_bytes, p.sha256, p.job, p.kind, p.target," \
 	" p.class, p.started_at_us, p.finished_at_us, p.facts, p.number, p.name"
 #define OF_LISTED " FROM artifact_part p JOIN artifact a ON a.ino = p.artifact_ino WHERE a.tomb = 0"
@@ -124,8 +124,8 @@ static int find_part(struct catalog *c, const char *sql, const struct value *val
 
 int catalog_next_part(struct catalog *c, uint64_t artifact_ino, int64_t after, struct catalog_part *ret)
 {
-	static const char sql[] =
-	        "SELECT " PART_COLUMNS OF_LISTED " AND p.artifact_ino = ?1 AND p.number > ?2 ORDER BY p.number LIMIT 1";
+	static const char sql[] = "SELECT " PART_COLUMNS OF_LISTED
+	                          " AND p.artifact_ino = ?1 AND p.number > ?2 ORDER BY p.number LIMIT 1";
 
 	return find_part(c, sql, VALUES(ino_value(artifact_ino), int_value(after)), ret);
 }
@@ -133,9 +133,10 @@ int catalog_next_part(struct catalog *c, uint64_t artifact_ino, int64_t after, s
 /* In the order of bytes '.' comes right before '/'. */
 int catalog_part_by_stem(struct catalog *c, uint64_t artifact_ino, const char *stem, struct catalog_part *ret)
 {
-	static const char sql[] = "SELECT " PART_COLUMNS OF_LISTED
-	                          " AND p.artifact_ino = ?1 AND (p.name = ?2 OR (p.name >= ?2 || '.' AND p.name < ?2 || '/'))"
-	                          " ORDER BY p.name LIMIT 1";
+	static const char sql[] =
+	        "SELECT " PART_COLUMNS OF_LISTED
+	        " AND p.artifact_ino = ?1 AND (p.name = ?2 OR (p.name >= ?2 || '.' AND p.name < ?2 || '/'))"
+	        " ORDER BY p.name LIMIT 1";
 
 	return find_part(c, sql, VALUES(ino_value(artifact_ino), text_value(stem)), ret);
 }
@@ -147,7 +148,8 @@ int catalog_part_below(struct catalog *c, uint64_t artifact_ino, const char *dir
 	                          " AND p.artifact_ino = ?1 AND p.name >= ?2 || '/' AND p.name < ?2 || '0'"
 	                          " AND p.kind = ?3 ORDER BY p.name LIMIT 1";
 
-	return find_part(c, sql, VALUES(ino_value(artifact_ino), text_value(directory), text_value(kind)), ret);
+	return find_part(c, sql, VALUES(ino_value(artifact_ino), text_value(directory), text_value(kind)),
+	                 ret);
 }
 
 int catalog_backup_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
@@ -160,8 +162,9 @@ int catalog_backup_manifest(struct catalog *c, uint64_t ino, struct manifest *re
 
 char *catalog_part_damage(struct catalog *c, const struct catalog_part *part)
 {
-	static const char sql[] = "SELECT name || ': ' || damaged FROM artifact_file WHERE parent_ino = ?1 AND sequence >= ?2"
-	                          " AND sequence < ?2 + ?3 AND damaged IS NOT NULL ORDER BY sequence LIMIT 1";
+	static const char sql[] =
+	        "SELECT name || ': ' || damaged FROM artifact_file WHERE parent_ino = ?1 AND sequence >= ?2"
+	        " AND sequence < ?2 + ?3 AND damaged IS NOT NULL ORDER BY sequence LIMIT 1";
 	_cleanup(query) struct query query =
 	        query_begin(c, sql,
 	                    VALUES(ino_value(part->artifact_ino), int_value(part->first),
@@ -172,9 +175,10 @@ char *catalog_part_damage(struct catalog *c, const struct catalog_part *part)
 
 int catalog_artifact_of(struct catalog *c, uint64_t ino, uint64_t *ret)
 {
-	static const char sql[] = "SELECT ino FROM artifact WHERE ino = ?1 AND tomb = 0 UNION ALL"
-	                          " SELECT a.ino FROM artifact_file f JOIN artifact a ON a.ino = f.artifact_ino"
-	                          " WHERE f.ino = ?1 AND a.tomb = 0";
+	static const char sql[] =
+	        "SELECT ino FROM artifact WHERE ino = ?1 AND tomb = 0 UNION ALL"
+	        " SELECT a.ino FROM artifact_file f JOIN artifact a ON a.ino = f.artifact_ino"
+	        " WHERE f.ino = ?1 AND a.tomb = 0";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
 	int r = query_one(&query);
 

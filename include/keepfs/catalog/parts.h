@@ -14,9 +14,9 @@ struct catalog;
 /** struct catalog_part - where a part is: its files are entries of catalog_artifact_files() of the artifact, with the directories that are first seen with them. */
 struct catalog_part {
 	uint64_t ino, artifact_ino;
-	int64_t number;  /* among those of the artifact */
-	char name[512];  /* in the artifact: "database.dump", "tenants/acme.dump" */
-	char kind[32];   /* "dump" */
+	int64_t number; /* among those of the artifact */
+	char name[512]; /* in the artifact: "database.dump", "tenants/acme.dump" */
+	char kind[32];  /* "dump" */
 	bool is_directory;
 	int64_t first; /* sequence */
 	uint64_t files;
@@ -27,7 +27,8 @@ int catalog_part(struct catalog *c, uint64_t ino, struct catalog_part *ret, stru
 /** catalog_next_part() - of the parts of an artifact, in their order, the first behind number @after (-1: of all); -ENOENT: there is no more. */
 int catalog_next_part(struct catalog *c, uint64_t artifact_ino, int64_t after, struct catalog_part *ret);
 /** catalog_part_by_stem() - the part whose name up to its suffix is @stem ("database", "tenants/acme"); -ENOENT. */
-int catalog_part_by_stem(struct catalog *c, uint64_t artifact_ino, const char *stem, struct catalog_part *ret);
+int catalog_part_by_stem(struct catalog *c, uint64_t artifact_ino, const char *stem,
+                         struct catalog_part *ret);
 /** catalog_part_below() - one of the parts of that kind in a directory of the artifact ("tenants"); -ENOENT: there is none. */
 int catalog_part_below(struct catalog *c, uint64_t artifact_ino, const char *directory, const char *kind,
                        struct catalog_part *ret);
