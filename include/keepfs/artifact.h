@@ -29,6 +29,7 @@ struct lease;
 struct keyring;
 struct stores;
 struct chain;
+struct chain_at;
 
 /** struct artifact_removed - what of the tree is gone; all borrowed for the call. */
 struct artifact_removed {
@@ -183,6 +184,13 @@ struct artifact_lock_order {
  */
 int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_order *order,
                            struct manifest *m, struct cancel *cancel, struct error *err);
+/**
+ * artifact_lock_again() - some objects of @m, which is listed, were put anew in its store, and have no lock: all of it is locked as its row says, and held when it is held
+ *
+ * Where nothing is locked nothing is asked. A request for each object, several at once. On failure it has to be called again: nothing else finds out.
+ */
+int artifact_lock_again(struct repository *repo, const struct manifest *m, struct cancel *cancel,
+                        struct error *err);
 /** artifact_locks_changed() - some are to be locked for longer (catalog_want_locks()): have the tidier, if there is one, do it. */
 void artifact_locks_changed(struct repository *repo);
 /**
@@ -340,12 +348,19 @@ int artifact_recover(struct repository *repo, struct artifact_recovery *ret, str
 
 /** struct artifact_comparison - what comparing brought; sums, so that several may be counted into one. */
 struct artifact_comparison {
-	uint64_t adopted;  /* whole, and listed from now on */
-	uint64_t unlisted; /* in the store, but not listed: health tells why */
-	uint64_t young;    /* of these: another keepfs may be at it, so they are looked at again in an hour */
-	uint64_t missing;  /* listed, but the store has no manifest of them any more: they count as damaged */
+	void (*progress)(void *arg, uint64_t looked_at); /* in: NULL, or called after each manifest */
+	void *arg;
+	uint64_t looked_at; /* manifests so far */
+	uint64_t adopted;   /* whole, and listed from now on */
+	uint64_t unlisted;  /* in the store, but not listed: health tells why */
+	uint64_t young;   /* of these: another keepfs may be at it, so they are looked at again in an hour */
+	uint64_t missing; /* listed, but the store has no manifest of them any more: they count as damaged */
+	uint64_t
+	        changed; /* listed, and another keepfs has rewrapped them: their new objects are listed now */
 };
 
+/** artifact_read_numbers() - for chain_read_numbers_by(), with the repository as @repo: of all manifests in the store that are not listed; one request for each thousand, and one for each of these. */
+int artifact_read_numbers(void *repo, const struct chain_at *at, struct error *err);
 /**
  * artifact_compare() - hold the catalog against all manifests in the store, by their names
  * @now_us: what is younger than an hour by its manifest is left alone
@@ -356,8 +371,11 @@ struct artifact_comparison {
  * marked, never deleted; the mark goes when the manifest is back. Runs that are added get numbers above those of all
  * manifests that were read.
  *
- * It costs one request for each thousand objects below manifests/, and three for each artifact that is not known, one for
- * each that is missing; one for each thousand in the trash or held, when some are not known; and 8 bytes of memory for each artifact. It may run beside all else. A failure of the store
+ * A manifest that is another object now than when it was read (its etag in the listing) was rewrapped by another keepfs: it is read again, and the objects that it names now are
+ * listed. Who has the lease need not: nobody else writes, and what others wrote before is artifact_follow_all()'s.
+ *
+ * It costs one request for each thousand objects below manifests/, and three for each artifact that is not known, two for each that was rewrapped (and two to look whether that
+ * went on meanwhile), one for each that is missing; one for each thousand in the trash or held, when some are not known; and 8 bytes of memory for each artifact. It may run beside all else. A failure of the store
  * ends it, and no conclusion is drawn from what was not seen.
  */
 int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *cancel,

@@ -33,6 +33,13 @@ struct chain *chain_new(struct catalog *catalog, struct signing *signing);
 struct chain *chain_free(struct chain *c);
 DEFINE_CLEANUP(chain, struct chain *, chain_free)
 
+/** struct chain_at - where the chain is. */
+struct chain_at {
+	uint64_t id;         /* of the store: keepfs/catalog/stores.h */
+	struct store *store; /* borrowed */
+	const struct store_call *call;
+};
+
 /** chain_set_compaction() - when chain_tidy() compacts: links that are older than @age_ms (0: never), and so many of them at least. Any thread. @c may be NULL. */
 void chain_set_compaction(struct chain *c, int64_t age_ms, int64_t least);
 
@@ -40,18 +47,19 @@ void chain_set_compaction(struct chain *c, int64_t age_ms, int64_t least);
  * Any thread. @c may be NULL. */
 void chain_set_doubted(struct chain *c, bool is_doubted);
 bool chain_is_doubted(const struct chain *c);
+/**
+ * chain_read_numbers_by() - have @numbers called for a store before the first number is given out there
+ *
+ * It has to tell the catalog the numbers of all manifests that the store has and the catalog does not list (catalog_chain_learn()). Before other threads use @c, which may be NULL.
+ */
+void chain_read_numbers_by(struct chain *c,
+                           int (*numbers)(void *arg, const struct chain_at *at, struct error *err),
+                           void *arg);
 /** chain_signing() - the keys that it was made with: borrowed; NULL of NULL. */
 struct signing *chain_signing(struct chain *c);
 
 /** chain_listen() - have @put called when a link was put into a store, on the thread that has put it; it must not block. Before other threads use @c, which may be NULL. */
 void chain_listen(struct chain *c, void (*put)(void *arg), void *arg);
-
-/** struct chain_at - where the chain is. */
-struct chain_at {
-	uint64_t id;         /* of the store: keepfs/catalog/stores.h */
-	struct store *store; /* borrowed */
-	const struct store_call *call;
-};
 
 /**
  * chain_ready() - the chain of this store can be gone on with: it was read from the store where the catalog knows none, was begun where there is none, is signed
@@ -88,8 +96,15 @@ bool chain_has_key(struct chain *c);
  */
 int chain_sign_again(struct chain *c, struct manifest *m, struct str *text, struct error *err);
 /** chain_rewritten() - the store has @m now (as decoded, or signed again) in place of another one of its number: write the link that says so, unless that was done.
- * Can be repeated after a failure, and after a crash. */
+ * Can be repeated after a failure, and after a crash. -ENOKEY (ERROR_USAGE): it is signed, and there is no key to say it with. One that is not signed is named when there is a key again. */
 int chain_rewritten(struct chain *c, const struct chain_at *at, const struct manifest *m, struct error *err);
+/**
+ * chain_know_numbers() - all numbers are known that the store has: of links, of what is listed, of what is not
+ *
+ * A catalog that is older than the store (a snapshot that was put back), or that was made anew without the keys, would give some out again, and nothing could be proven any more. Asked once for each store and
+ * process: who holds the lease is the only one to give out any. Nothing is asked where nothing is signed.
+ */
+int chain_know_numbers(struct chain *c, const struct chain_at *at, struct error *err);
 /** chain_finish_waiting() - put what was given out, and is not there yet. */
 int chain_finish_waiting(struct chain *c, const struct chain_at *at, struct error *err);
 /** chain_learn() - read the links that the store has behind the last one that the catalog knows. Links that nobody can be believed to have signed are passed over and

@@ -522,6 +522,8 @@ const struct conf_named_store *conf_find_store(const struct conf *c, const char 
 bool conf_has_copies(const struct conf_job *job, const char *name);
 /** conf_is_for_copies() - does any job? Then it is no tenant's. */
 bool conf_is_for_copies(const struct conf *c, const char *name);
+/** conf_whose_store() - by what is known that exports of tenants go there, so that no copy of a backup may: static; NULL: by nothing. */
+const char *conf_whose_store(const struct conf *c, const struct conf_named_store *s);
 /** conf_copy_rules() - what stays in @store of the copies of what @job has made: by its own rules, or the job's. */
 void conf_copy_rules(const struct conf *c, const struct conf_job *job, const char *class_name,
                      const struct conf_named_store *store, struct retention_rules *ret);

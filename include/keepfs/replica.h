@@ -31,7 +31,13 @@ struct replica_copy {
 	struct rate *rate; /* of what is written; NULL: no limit */
 	/* Called now and then with how much of it is in @to; what it returns, if negative, ends the copy. It may wait. NULL: nobody looks. */
 	int (*progress)(void *arg, uint64_t done_bytes, uint64_t stored_bytes, struct error *err);
-	void *arg;
+	/* The first of it is about to be put into @to; of what is not ours yet it is known that nothing lies there under its names that is somebody else's, so that from now on it is ours. Not called
+	 * when all of it is there, and right. What it returns, if negative, ends the copy. NULL: nobody wants to know. */
+	int (*begin)(void *arg, struct error *err);
+	/* What @from has of it was read: is it what was to be copied? What it returns, if negative, ends the copy before anything is done. NULL: whatever is there is. */
+	int (*check)(void *arg, const struct manifest *manifest, struct error *err);
+	const char *from_sha256; /* of the manifest's text that @from has to have; "" or NULL: not known */
+	void *arg;               /* of these */
 	struct cancel *cancel;
 	bool is_ours; /* what lies in @to below this name was made by us: objects that are not right are replaced */
 	bool had_manifest; /* likewise: a manifest was there, and ours, so that one that is damaged is replaced */
@@ -41,6 +47,7 @@ struct replica_copy {
 	struct manifest manifest;      /* as @from has it; the caller's manifest_finish(), on failure, too */
 	char sha256[SHA256_HEX_BYTES]; /* of the manifest's text */
 	uint64_t copied_bytes;         /* that were written now; the rest was there */
+	bool has_put;                  /* something was put into @to */
 	bool to_failed;                /* it was @to that failed, and not @from */
 };
 
@@ -92,6 +99,10 @@ int replica_make(const struct replica_order *order, const char *path, bool *targ
 /** replica_verify() - read what the further store has of @path, and note what is found: one that is not right is REPLICA_LOST, and is made again. Return: 0; -EBADMSG: it is not right;
  * another negative errno. */
 int replica_verify(const struct replica_order *order, const char *path, struct error *err);
+/** replica_fetch() - the manifest of the copy of @path in @store, which is the further store of the number @id, as artifact_fetch(). Of a copy that keepfs has made it is the one that was put there, or
+ * it is ARTIFACT_UNUSABLE. */
+int replica_fetch(const struct repository *repository, struct store *store, uint64_t id,
+                  const struct store_call *call, const char *path, struct manifest *ret, struct error *err);
 /** replica_found_wrong() - somebody has read what the store @store has of @path, and it was not right, or not there: the copy is REPLICA_LOST, and is made again, or, where there is
  * nothing to make it of, REPLICA_WRONG. What prevents noting that is logged. */
 void replica_found_wrong(const struct repository *repository, const char *path, uint64_t store,
@@ -114,8 +125,14 @@ int replica_compare(const struct replica_order *order, struct error *err);
  * store, failed with.
  */
 int replica_lock_all(const struct replica_order *order, uint64_t *ret_failed, struct error *err);
-/** replica_clean() - remove from the further store what its rules do not keep any more, of what the store of the catalog does not have; what is locked there stays until its time is over, and is noted (keepfs/catalog/replica_locks.h). @ret: how many. */
+/** replica_follow_holds() - have the further store say of each copy who holds its backup, as the store of the catalog does. Two requests for each that was ever held. @target_failed: whether it was
+ * the further store that failed. */
+int replica_follow_holds(const struct replica_order *order, bool *target_failed, struct error *err);
+/** replica_clean() - remove from the further store what its rules do not keep any more, of what the store of the catalog does not have, and nobody holds by what is said there; what is locked there stays until its time is over, and is noted (keepfs/catalog/replica_locks.h). @ret: how many. */
 int replica_clean(const struct replica_order *order, uint64_t *ret, struct error *err);
+/** replica_drop_abandoned() - remove from the further store what was begun there, or whose removal was, and whose artifact is not listed any more; what is whole there stays until the rules let it
+ * go. One that somebody is just at is left for the next time, with those behind it. */
+int replica_drop_abandoned(const struct replica_order *order, struct error *err);
 
 struct replicas;
 

@@ -266,6 +266,9 @@ int store_put_bytes(struct store *s, const struct store_call *call, const char *
  */
 int store_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
               const struct iovec *iov, int count, const struct store_get_options *options, struct error *err);
+/** store_get_object() - as store_get_all(), and which object it is; its length is @ret's. */
+int store_get_object(struct store *s, const struct store_call *call, const char *key, size_t max_bytes,
+                     char **ret_data, struct store_object *ret, struct error *err);
 /** store_get_all() - a small object on the heap with a NUL behind it; -EFBIG when it is larger than
  * @max_bytes. */
 int store_get_all(struct store *s, const struct store_call *call, const char *key, size_t max_bytes,

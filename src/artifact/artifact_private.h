@@ -115,6 +115,29 @@ static inline void cleanup_artifact_marks(struct artifact_marks *marks)
 /** artifact_marks_clear() - when it is listed: a mark that was overruled goes. What fails is logged. */
 void artifact_marks_clear(struct store *store, const struct store_call *call, const char *path,
                           const struct artifact_marks *marks);
+#define ARTIFACT_IS_ANOTHER  1
+#define ARTIFACT_HAS_CHANGED 2
+/** artifact_take_objects() - have the catalog list the objects that @m has now, of an artifact that another keepfs may have rewrapped. Return: 0: it did already;
+ * ARTIFACT_HAS_CHANGED: it does now; ARTIFACT_IS_ANOTHER: the one that is listed is not the one of @m, and stays; negative errno. */
+int artifact_take_objects(struct repository *repo, const struct manifest *m, struct error *err);
+struct store_object;
+/** struct artifact_seen - which objects manifests were that have been read, for catalog_note_manifests(): a page of them at once, since there may be very many. Begun with zeroes;
+ * artifact_seen_finish() forgets what artifact_seen_flush() has not noted, so that it is read once more. */
+struct artifact_seen {
+	struct catalog_manifest_mark *marks; /* heap */
+	size_t count;
+};
+/** artifact_mark_object() - fill in what tells the object from others that take its place: its etag. Where the store has none, its size: a manifest that was rewrapped nearly
+ * always has another one. */
+void artifact_mark_object(const struct store_object *object, struct catalog_manifest_mark *ret);
+int artifact_seen_add(struct repository *repo, struct artifact_seen *seen,
+                      const struct catalog_manifest_mark *mark, struct error *err);
+int artifact_seen_flush(struct repository *repo, struct artifact_seen *seen, struct error *err);
+void artifact_seen_finish(struct artifact_seen *seen);
+/** artifact_fetch_object() - artifact_fetch() that tells which object the manifest is, in @ret_object. */
+int artifact_fetch_object(const struct repository *repo, struct store *store, const struct store_call *call,
+                          const char *path, struct manifest *ret, struct store_object *ret_object,
+                          struct error *err);
 #define ARTIFACT_REFUSED    1
 #define ARTIFACT_LOCKS_MORE 1
 /** struct artifact_lock_turn - how far all that is due about locks was worked off, over several attempts. Begun with zeroes. */

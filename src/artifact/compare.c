@@ -27,9 +27,10 @@
 
 #define PAGE_ROWS 256
 /* Another keepfs that has lost the answer to its last put may still take back what it has published. */
-#define YOUNG_US      (INT64_C(3600) * US_PER_S)
-#define UNLISTED_KEPT 100
-#define MISSING_ASKED 1000 /* requests in one comparison, when the store has lost very many */
+#define YOUNG_US            (INT64_C(3600) * US_PER_S)
+#define UNLISTED_KEPT       100
+#define READ_REPLACED_TRIES 5
+#define MISSING_ASKED       1000 /* requests in one comparison, when the store has lost very many */
 
 struct comparison {
 	struct repository *repo;
@@ -43,6 +44,7 @@ struct comparison {
 		uint64_t *inos; /* of all artifacts that have a manifest */
 		size_t count, cap;
 	} seen;
+	struct artifact_seen objects; /* that manifests are */
 	struct catalog_unlisted *unlisted;
 	size_t unlisted_count;
 	struct marks_lookup marks;
@@ -180,9 +182,94 @@ static int consider_unknown(struct comparison *c, const char *path, struct error
 	return r < 0 ? r : weigh_unknown(c, &m, err);
 }
 
-static int consider_manifest(struct comparison *c, const char *key, struct error *err)
+/* The one that we list is gone, and another one has its path: only who follows knows that it is not he who has to tell of it. */
+static int take_another(struct comparison *c, struct manifest *m, struct error *err)
 {
-	_cleanup(free) char *path = manifest_path_of_key(key);
+	int r;
+
+	if (!c->follows)
+		return ARTIFACT_IS_ANOTHER;
+	sealed_take_facts(c->repo, c->store, &c->call, m);
+	r = artifact_forget(c->repo, ino_of_artifact(m->path), err);
+	return r < 0 ? r : weigh_unknown(c, m, err);
+}
+
+/* What cannot be read is told by whoever reads or verifies it, and looked at again by the next comparison. */
+static int read_once_more(struct comparison *c, const char *path, struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	struct error why = {0};
+	int r = artifact_fetch(c->repo, c->store, &c->call, path, &m, &why);
+
+	if (r == -ENOENT || r == ARTIFACT_UNUSABLE || r == -ENOTSUP)
+		return ARTIFACT_IS_ANOTHER;
+	if (r == 0 && c->at && !artifact_is_credible(c->repo, c->at, &m))
+		return ARTIFACT_IS_ANOTHER;
+	if (r == 0)
+		r = artifact_take_objects(c->repo, &m, &why);
+	if (r < 0 && err)
+		*err = why;
+	return r == ARTIFACT_IS_ANOTHER ? take_another(c, &m, err) : r;
+}
+
+/* Its objects may be other ones since somebody else has rewrapped it, and those that are listed may be gone. A run of our own may rewrap it just now: what we list is what was
+ * read behind that. */
+static int read_replaced(struct comparison *c, const char *path, struct error *err)
+{
+	int r = ARTIFACT_HAS_CHANGED;
+
+	for (int i = 0; i < READ_REPLACED_TRIES && r == ARTIFACT_HAS_CHANGED; i++) {
+		r = read_once_more(c, path, err);
+		if (r == ARTIFACT_HAS_CHANGED && i == 0)
+			c->counts->changed++;
+	}
+	return r;
+}
+
+static int note_object(struct comparison *c, const struct catalog_manifest_mark *mark, struct error *err)
+{
+	return artifact_seen_add(c->repo, &c->objects, mark, err);
+}
+
+/* A tenant may have put a manifest of that path into his store; the one that is listed is in another one. */
+static bool is_of_store(const struct comparison *c, const char *path)
+{
+	uint64_t store = CATALOG_MAIN_STORE;
+
+	return catalog_store_of(c->repo->catalog, path, &store) == 0 && store == c->store_id;
+}
+
+/* Who has the lease, and has caught up with those who had it before, knows what every manifest says, since nobody else writes one. */
+static int consider_known(struct comparison *c, const char *path, const struct store_object *object,
+                          struct error *err)
+{
+	struct catalog_manifest_mark mark = {.ino = ino_of_artifact(path)};
+	bool is_ours = !c->follows && lease_number(c->repo->lease);
+	int r;
+
+	artifact_mark_object(object, &mark);
+	r = catalog_look_at_manifest(c->repo->catalog, mark.ino, mark.mark);
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (r == CATALOG_LOOK_SAME || !is_of_store(c, path))
+		return 0;
+	r = is_ours || r == CATALOG_LOOK_BEFORE ? 0 : read_replaced(c, path, err);
+	return r == 0 ? note_object(c, &mark, err) : r < 0 ? r : 0;
+}
+
+static int consider_new(struct comparison *c, const char *path, const struct store_object *object,
+                        struct error *err)
+{
+	struct catalog_manifest_mark mark = {.ino = ino_of_artifact(path)};
+	int r = consider_unknown(c, path, err);
+
+	artifact_mark_object(object, &mark);
+	return r < 0 ? r : note_object(c, &mark, err);
+}
+
+static int consider_manifest(struct comparison *c, const struct store_object *object, struct error *err)
+{
+	_cleanup(free) char *path = manifest_path_of_key(object->key);
 	int r;
 
 	if (!path)
@@ -191,10 +278,10 @@ static int consider_manifest(struct comparison *c, const char *key, struct error
 	r = catalog_knows(c->repo->catalog, path);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	return r > 0 ? 0 : consider_unknown(c, path, err);
+	return r > 0 ? consider_known(c, path, object, err) : consider_new(c, path, object, err);
 }
 
-static int consider_all(struct comparison *c, struct listing *l, struct error *err)
+static int consider_each(struct comparison *c, struct listing *l, struct error *err)
 {
 	const struct store_object *object;
 	int r;
@@ -202,12 +289,24 @@ static int consider_all(struct comparison *c, struct listing *l, struct error *e
 	while ((r = listing_peek(l, &object, err)) == 0 && object) {
 		if (cancel_is_set(c->call.cancel))
 			return error_set(err, ERROR_CANCELLED, ECANCELED, "the comparison was cancelled");
-		r = consider_manifest(c, object->key, err);
+		r = consider_manifest(c, object, err);
 		if (r < 0)
 			return r;
+		c->counts->looked_at++;
+		if (c->counts->progress)
+			c->counts->progress(c->counts->arg, c->counts->looked_at);
 		listing_pop(l);
 	}
 	return r;
+}
+
+/* What was read is noted also when the rest of it failed. */
+static int consider_all(struct comparison *c, struct listing *l, struct error *err)
+{
+	int r = consider_each(c, l, err),
+	    noted = artifact_seen_flush(c->repo, &c->objects, r == 0 ? err : NULL);
+
+	return r < 0 ? r : noted;
 }
 
 /* Numbers are kept also when the rest of it failed. */
@@ -296,6 +395,7 @@ static void comparison_finish(struct comparison *c)
 	lookup_finish(&c->marks.trash);
 	lookup_finish(&c->marks.holds);
 	free(c->seen.inos);
+	artifact_seen_finish(&c->objects);
 	free(c->unlisted);
 }
 
@@ -531,6 +631,13 @@ int artifact_learn_numbers(struct repository *repo, struct store *store, uint64_
 		listing_pop(&l);
 	}
 	return r;
+}
+
+int artifact_read_numbers(void *repo, const struct chain_at *at, struct error *err)
+{
+	static const struct store_call no_call = {0};
+
+	return artifact_learn_numbers(repo, at->store, at->id, at->call ? at->call : &no_call, err);
 }
 
 /* The key behind which new manifests come; NULL: all are new. It ends with the time: "…Z-2.dump" is newer than "…Z.dump" of

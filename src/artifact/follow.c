@@ -50,25 +50,28 @@ static bool is_the_same(struct repository *repo, const struct manifest *m)
 	       str_equal(known.sha256, m->sha256);
 }
 
-/* It is what it was; but another keepfs may have rewrapped it. */
-static int take_other_objects(struct repository *repo, const struct manifest *m, struct error *err)
+int artifact_take_objects(struct repository *repo, const struct manifest *m, struct error *err)
 {
 	int r;
 
+	if (!is_the_same(repo, m))
+		return ARTIFACT_IS_ANOTHER;
 	if (artifact_is_as_listed(repo, m))
 		return 0;
 	r = catalog_relist_artifact(repo->catalog, m, err);
-	if (r == 0)
-		artifact_tell_rewrapped(repo, m);
-	return r;
+	if (r < 0)
+		return r;
+	artifact_tell_rewrapped(repo, m);
+	return ARTIFACT_HAS_CHANGED;
 }
 
 static int list_made(struct repository *repo, const struct manifest *m, struct error *err)
 {
 	int r;
 
-	if (is_the_same(repo, m))
-		return take_other_objects(repo, m, err);
+	r = artifact_take_objects(repo, m, err);
+	if (r != ARTIFACT_IS_ANOTHER)
+		return r < 0 ? r : 0;
 	r = artifact_forget(repo, ino_of_artifact(m->path), err);
 	if (r == 0)
 		r = drop_old_row(repo, m, err);
@@ -84,22 +87,33 @@ static int list_made(struct repository *repo, const struct manifest *m, struct e
 
 /* It may be signed with a key that took the place of the one that is known here. */
 static int fetch_made(struct repository *repo, const struct store_call *call, const char *path,
-                      struct manifest *ret, struct error *err)
+                      struct manifest *ret, struct store_object *ret_object, struct error *err)
 {
 	const struct chain_at at = {.id = CATALOG_MAIN_STORE, .store = repository_store(repo), .call = call};
-	int r = artifact_fetch(repo, at.store, call, path, ret, err), learnt;
+	int r = artifact_fetch_object(repo, at.store, call, path, ret, ret_object, err), learnt;
 
 	if (r != ARTIFACT_UNUSABLE || !repo->chain)
 		return r;
 	learnt = chain_learn(repo->chain, &at, NULL, err);
-	return learnt < 0 ? learnt : artifact_fetch(repo, at.store, call, path, ret, err);
+	return learnt < 0 ? learnt : artifact_fetch_object(repo, at.store, call, path, ret, ret_object, err);
+}
+
+static int list_fetched(struct repository *repo, const struct manifest *m, const struct store_object *object,
+                        struct error *err)
+{
+	struct catalog_manifest_mark mark = {.ino = ino_of_artifact(m->path)};
+	int r = list_made(repo, m, err);
+
+	artifact_mark_object(object, &mark);
+	return r < 0 ? r : catalog_note_manifests(repo->catalog, &mark, 1, err);
 }
 
 int artifact_follow_made(struct repository *repo, const char *path, struct cancel *cancel, struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
 	_cleanup(manifest) struct manifest m = {0};
-	int r = fetch_made(repo, &call, path, &m, err);
+	struct store_object object;
+	int r = fetch_made(repo, &call, path, &m, &object, err);
 
 	if (r == 0)
 		sealed_take_facts(repo, repository_store(repo), &call, &m);
@@ -109,7 +123,7 @@ int artifact_follow_made(struct repository *repo, const char *path, struct cance
 	/* Whoever compares all tells of it. */
 	if (r == ARTIFACT_UNUSABLE || r == -ENOTSUP)
 		return 0;
-	return r < 0 ? r : list_made(repo, &m, err);
+	return r < 0 ? r : list_fetched(repo, &m, &object, err);
 }
 
 int artifact_follow_removed(struct repository *repo, const char *path, struct error *err)

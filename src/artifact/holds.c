@@ -106,6 +106,70 @@ int artifact_holds_read(struct store *store, const struct store_call *call, cons
 	return 0;
 }
 
+/* In another store. */
+
+int artifact_copy_holds(struct store *from, struct store *to, const struct store_call *call, const char *path,
+                        bool only_if_absent, bool *ret_to_failed, struct error *err)
+{
+	const struct store_put_options options = {.content_type = "application/json"};
+	_cleanup(free) char *key = artifact_holds_key(path), *text = NULL, *there = NULL;
+	size_t len, there_len;
+	struct error why = {0};
+	int r = store_get_all(from, call, key, HOLDS_MAX_BYTES, &text, &len, &why);
+
+	*ret_to_failed = false;
+	if (r < 0) {
+		if (r != -ENOENT && err)
+			*err = why;
+		return r == -ENOENT ? 0 : r;
+	}
+	r = store_get_all(to, call, key, HOLDS_MAX_BYTES, &there, &there_len, &why);
+	if (r == 0 && (only_if_absent || (len == there_len && memcmp(text, there, len) == 0)))
+		return 0;
+	if (r == 0 || r == -ENOENT || r == -EFBIG)
+		r = store_put_bytes(to, call, key, text, len, &options, &why);
+	*ret_to_failed = r < 0;
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+/* Where there is an object, it alone counts; one that nobody understands holds. */
+int artifact_is_held_there(const struct repository *repo, struct store *store, const struct store_call *call,
+                           const char *path, int64_t now_us, struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	struct artifact_holds holds = {0};
+	struct error why = {0};
+	bool held = false;
+	int r = artifact_holds_read(store, call, path, &holds, &why);
+
+	for (size_t i = 0; r == 0 && i < holds.count; i++)
+		held = held || holds.items[i].until_us == 0 || holds.items[i].until_us > now_us;
+	free(holds.items);
+	if (r == 0)
+		return held;
+	if (r == -ENOENT) {
+		why = (struct error){0};
+		r = artifact_fetch(repo, store, call, path, &m, &why);
+		if (r == 0)
+			return m.hold != NULL;
+		if (r == ARTIFACT_UNUSABLE || r == -ENOENT)
+			return 0;
+	}
+	if (err)
+		*err = why;
+	return r;
+}
+
+int artifact_drop_holds(struct store *store, const struct store_call *call, const char *path,
+                        struct error *err)
+{
+	_cleanup(free) char *key = artifact_holds_key(path);
+
+	return store_remove(store, call, key, err);
+}
+
 static bool holds_longer(const struct catalog_hold *a, const struct catalog_hold *b)
 {
 	return b->until_us != 0 && (a->until_us == 0 || a->until_us > b->until_us);

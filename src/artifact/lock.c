@@ -263,6 +263,7 @@ struct lock_look { /* at one artifact */
 	struct store_features features;
 	struct catalog_lock known;
 	struct store_lock there; /* as the store says */
+	bool is_ours; /* its legal hold, if it has one: else somebody else has set that, and it stays */
 };
 
 static bool was_ever_locked(const struct lock_look *l)
@@ -275,6 +276,7 @@ static int look_at_lock(struct lock_look *l, struct error *err)
 	_cleanup(free) char *manifest = manifest_key(l->path);
 	int r = store_features(l->store, &l->features, err);
 
+	l->is_ours = catalog_was_held(l->repo->catalog, l->ino);
 	if (r < 0 || !was_ever_locked(l))
 		return r;
 	r = store_lock_get(l->store, l->call, manifest, &l->there, err);
@@ -304,7 +306,7 @@ static int note_lock(const struct lock_look *l, int64_t wanted_us, struct error 
 	const struct catalog_lock lock = {.mode = (int)l->there.mode,
 	                                  .until_us = l->there.until_us,
 	                                  .wanted_us = wanted_us,
-	                                  .is_held = l->there.hold};
+	                                  .is_held = l->there.hold && l->is_ours};
 
 	return catalog_set_lock(l->repo->catalog, l->ino, &lock, err);
 }
@@ -320,16 +322,33 @@ static void wanted_lock(const struct lock_look *l, struct store_lock *ret)
 	};
 }
 
+/* A legal hold that was broken off is on some objects only, and not on the manifest. */
+static bool is_hold_to_end(const struct lock_look *l, bool held)
+{
+	return !held && (l->there.hold ? l->is_ours : l->known.is_held);
+}
+
+static int follow_legal_hold(struct lock_look *l, const struct manifest *m, bool held, struct error *err)
+{
+	int r = held ? catalog_begin_hold(l->repo->catalog, l->ino, err) : 0;
+
+	if (r == 0)
+		r = artifact_lock_whole(l->store, l->call, m, NULL, held, err);
+	if (r == 0)
+		l->there.hold = held;
+	return r;
+}
+
 static int do_what_is_due(struct lock_look *l, struct error *err)
 {
 	bool held = catalog_is_held(l->repo->catalog, l->ino, clock_now_us());
+	bool changes = is_hold_to_end(l, held) || (held && !l->there.hold);
 	_cleanup(manifest) struct manifest m = {0};
 	struct store_lock wanted;
 	int r = 0;
 
 	wanted_lock(l, &wanted);
-	if (l->features.lock_mode == STORE_LOCK_NONE ||
-	    (wanted.until_us <= l->there.until_us && held == l->there.hold))
+	if (l->features.lock_mode == STORE_LOCK_NONE || (wanted.until_us <= l->there.until_us && !changes))
 		return 0;
 	r = artifact_fetch(l->repo, l->store, l->call, l->path, &m, err);
 	if (r != 0)
@@ -341,12 +360,7 @@ static int do_what_is_due(struct lock_look *l, struct error *err)
 			l->there.until_us = wanted.until_us;
 		}
 	}
-	if (r == 0 && held != l->there.hold) {
-		r = artifact_lock_whole(l->store, l->call, &m, NULL, held, err);
-		if (r == 0)
-			l->there.hold = held;
-	}
-	return r;
+	return r == 0 && changes ? follow_legal_hold(l, &m, held, err) : r;
 }
 
 static int settle_lock(struct repository *repo, const struct store_call *call, uint64_t ino, const char *path,
@@ -373,6 +387,47 @@ static int settle_lock(struct repository *repo, const struct store_call *call, u
 		r = do_what_is_due(&l, err);
 	}
 	return r < 0 ? r : note_lock(&l, 0, err);
+}
+
+static int lock_as_known(const struct lock_look *l, const struct manifest *m, struct error *err)
+{
+	const struct store_lock lock = {
+	        .mode = l->known.mode != STORE_LOCK_NONE ? (enum store_lock_mode)l->known.mode
+	                                                 : l->features.lock_mode,
+	        .until_us = l->known.until_us,
+	};
+	int r = lock.until_us > clock_of(&l->features)
+	                ? artifact_lock_whole(l->store, l->call, m, &lock, false, err)
+	                : 0;
+
+	if (r == 0 && catalog_is_held(l->repo->catalog, l->ino, clock_now_us()))
+		r = artifact_lock_whole(l->store, l->call, m, NULL, true, err);
+	return r;
+}
+
+int artifact_lock_again(struct repository *repo, const struct manifest *m, struct cancel *cancel,
+                        struct error *err)
+{
+	const struct store_call call = {.cancel = cancel};
+	_cleanup(store) struct store *store = NULL;
+	struct lock_look l = {.repo = repo, .call = &call, .ino = ino_of_artifact(m->path), .path = m->path};
+	int r = catalog_lock_of(repo->catalog, l.ino, &l.known);
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	r = repository_store_of(repo, m->path, &store, err);
+	l.store = store;
+	if (r == 0)
+		r = store_features(store, &l.features, err);
+	if (r < 0 || l.features.lock_mode == STORE_LOCK_NONE)
+		return r;
+	r = lock_as_known(&l, m, err);
+	if (r < 0)
+		error_prefix(
+		        err,
+		        "%s is right again, but not all of it could be locked again, so order that once more",
+		        m->path);
+	return r;
 }
 
 static void note_failed_lock(struct repository *repo, uint64_t ino, const char *path, const struct error *why,
@@ -483,7 +538,7 @@ static int refuse_removal(const struct lock_look *l, struct error *err)
 	if (l->there.hold)
 		return error_set(
 		        err, ERROR_DENIED, EPERM,
-		        "%s has a legal hold in the store, which could not be taken off: nobody can delete it",
+		        "%s has a legal hold in the store that keepfs has not set: whoever has set it ends it there, with the store's own tools",
 		        l->path);
 	return error_set(err, ERROR_DENIED, EPERM,
 	                 "%s is locked in the store until %s: nobody can delete it before, try again then",
@@ -497,9 +552,7 @@ static int end_legal_hold(struct lock_look *l, struct error *err)
 	int r = artifact_fetch(l->repo, l->store, l->call, l->path, &m, err);
 
 	if (r == 0)
-		r = artifact_lock_whole(l->store, l->call, &m, NULL, false, err);
-	if (r == 0)
-		l->there.hold = false;
+		r = follow_legal_hold(l, &m, false, err);
 	return r > 0 ? -EBADMSG : r;
 }
 
@@ -514,7 +567,7 @@ int artifact_check_unlocked(struct repository *repo, struct store *store, const 
 	r = look_at_lock(&l, &why);
 	if (r == -ENOENT) /* there is nothing left to lock */
 		return 0;
-	if (r == 0 && l.there.hold && !catalog_is_held(repo->catalog, ino, clock_now_us()))
+	if (r == 0 && is_hold_to_end(&l, catalog_is_held(repo->catalog, ino, clock_now_us())))
 		r = end_legal_hold(&l, &why);
 	if (r < 0) {
 		error_prefix(&why, "%s stays, since it cannot be found out whether it is locked", path);

@@ -38,14 +38,23 @@ static int fetch_extents(struct store *store, const struct store_call *call, str
 	               : 0;
 }
 
+int artifact_fetch_object(const struct repository *repo, struct store *store, const struct store_call *call,
+                          const char *path, struct manifest *ret, struct store_object *ret_object,
+                          struct error *err)
+{
+	_cleanup(free) char *key = manifest_key(path), *data = NULL;
+	int r = store_get_object(store, call, key, MANIFEST_MAX_BYTES, &data, ret_object, err);
+
+	return r < 0 ? unusable(r)
+	             : artifact_decode(repo, store, call, path, data, (size_t)ret_object->bytes, ret, err);
+}
+
 int artifact_fetch(const struct repository *repo, struct store *store, const struct store_call *call,
                    const char *path, struct manifest *ret, struct error *err)
 {
-	_cleanup(free) char *key = manifest_key(path), *data = NULL;
-	size_t len;
-	int r = store_get_all(store, call, key, MANIFEST_MAX_BYTES, &data, &len, err);
+	struct store_object object;
 
-	return r < 0 ? unusable(r) : artifact_decode(repo, store, call, path, data, len, ret, err);
+	return artifact_fetch_object(repo, store, call, path, ret, &object, err);
 }
 
 int artifact_decode(const struct repository *repo, struct store *store, const struct store_call *call,

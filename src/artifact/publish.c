@@ -15,6 +15,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/compare.h>
 #include <keepfs/catalog/intents.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/lease.h>
@@ -91,17 +92,18 @@ static int conflict(const struct store *store, const char *key, const char *how,
 	        store->name, key, how);
 }
 
-/* Write an object that nobody else may have written. Returns 0; STORE_EXISTS when it is there with the same
+/* Write an object that nobody else may have written; @ret_etag: NULL, or its etag, if the store tells it. Returns 0; STORE_EXISTS when it is there with the same
  * content, as after an answer that was lost; -EEXIST when it is another's. */
 static int put_new_object(struct store *store, const struct store_call *call, const struct manifest *m,
                           const char *key, const void *data, size_t len, const char *content_type,
-                          struct error *err)
+                          char *ret_etag, struct error *err)
 {
 	const struct store_lock lock = {.mode = (enum store_lock_mode)m->lock_mode,
 	                                .until_us = m->locked_until_us};
 	const struct store_put_options options = {
 	        .only_if_absent = true,
 	        .content_type = content_type,
+	        .ret_etag = ret_etag,
 	        .lock = m->locked_until_us ? &lock : NULL,
 	};
 	int failure, r = store_put_bytes(store, call, key, data, len, &options, err);
@@ -126,7 +128,7 @@ static int put_extents(struct store *store, const struct store_call *call, struc
 	m->extents_key = len > INLINE_EXTENTS_BYTES ? manifest_extents_key(m->path) : NULL;
 	if (!m->extents_key)
 		return STORE_EXISTS;
-	return put_new_object(store, call, m, m->extents_key, encoded, len, NULL, err);
+	return put_new_object(store, call, m, m->extents_key, encoded, len, NULL, NULL, err);
 }
 
 /* While the catalog's disk is full, what is whole waits for space: the run goes on when there is some, or is cancelled. */
@@ -153,7 +155,7 @@ static int sign_manifest(const struct repository *repo, const struct chain_at *a
 }
 
 static int put_manifest(const struct repository *repo, const struct chain_at *at, struct manifest *m,
-                        struct error *err)
+                        char *ret_etag, struct error *err)
 {
 	_cleanup(free) char *key = manifest_key(m->path);
 	_cleanup(str) struct str text = {0};
@@ -168,7 +170,8 @@ static int put_manifest(const struct repository *repo, const struct chain_at *at
 		        err, ERROR_USAGE, EFBIG,
 		        "%s: its %zu files make a manifest of %zu MiB, and no more than %zu MiB can be read again: make a backup that is one file",
 		        m->path, m->file_count, text.len >> 20, MANIFEST_MAX_BYTES >> 20);
-	r = put_new_object(at->store, at->call, m, key, text.data, text.len, "application/json", err);
+	r = put_new_object(at->store, at->call, m, key, text.data, text.len, "application/json", ret_etag,
+	                   err);
 	return r < 0 ? r : 0;
 }
 
@@ -247,11 +250,25 @@ static void put_links(struct repository *repo, const struct chain_at *at)
 	artifact_left(repo);
 }
 
+/* Who has no lease reads again what he does not know to be his own. That he reads it once more is no harm. */
+static void note_published(struct repository *repo, const struct manifest *m, const char *etag)
+{
+	struct store_object object = {.bytes = 0};
+	struct catalog_manifest_mark mark = {.ino = ino_of_artifact(m->path)};
+
+	if (!etag[0] || lease_number(repo->lease))
+		return;
+	str_copy(object.etag, sizeof(object.etag), etag);
+	artifact_mark_object(&object, &mark);
+	catalog_note_manifests(repo->catalog, &mark, 1, NULL);
+}
+
 int artifact_publish(struct repository *repo, struct manifest *m, struct cancel *cancel, struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
 	struct artifact_place place = {0};
 	_cleanup(store) struct store *store = NULL;
+	char etag[STORE_ETAG_BYTES] = "";
 	int table, r = artifact_place(repo, m->path, &place, err);
 
 	if (r < 0)
@@ -259,7 +276,7 @@ int artifact_publish(struct repository *repo, struct manifest *m, struct cancel 
 	m->fence = lease_number(repo->lease);
 	store = place.store;
 	table = put_extents(store, &call, m, err);
-	r = table < 0 ? table : put_manifest(repo, &(struct chain_at){place.id, store, &call}, m, err);
+	r = table < 0 ? table : put_manifest(repo, &(struct chain_at){place.id, store, &call}, m, etag, err);
 	if (r == -EEXIST)
 		withdraw(repo, store, m, table == 0);
 	if (r < 0)
@@ -271,6 +288,7 @@ int artifact_publish(struct repository *repo, struct manifest *m, struct cancel 
 		artifact_left(repo);
 		return ARTIFACT_UNLISTED;
 	}
+	note_published(repo, m, etag);
 	if (m->lock_wanted_us)
 		artifact_left(repo);
 	if (m->hold)

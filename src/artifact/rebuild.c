@@ -25,6 +25,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/compare.h>
 #include <keepfs/catalog/rebuild.h>
 #include <keepfs/catalog/rewraps.h>
 #include <keepfs/catalog/runs.h>
@@ -42,7 +43,8 @@ struct rebuild;
 struct slot {
 	struct rebuild *rebuild;
 	char *path;
-	uint64_t bytes; /* of the manifest's object */
+	uint64_t bytes;                    /* of the manifest's object */
+	struct catalog_manifest_mark mark; /* of the same */
 	struct manifest manifest;
 	struct error error;
 	int result;
@@ -272,7 +274,10 @@ static int list_slot(struct rebuild *rb, struct slot *slot, struct error *err)
 	if (r < 0)
 		return r;
 	r = match_objects(rb, &slot->manifest, err);
-	return r <= 0 ? r : list_artifact(rb, &slot->manifest, err);
+	if (r > 0)
+		r = list_artifact(rb, &slot->manifest, err);
+	/* Else the next comparison would read it once more. */
+	return r < 0 ? r : catalog_note_manifests(rb->catalog, &slot->mark, 1, err);
 }
 
 static void free_slot(struct slot *slot)
@@ -307,8 +312,10 @@ static int finish_oldest(struct rebuild *rb, struct error *err)
 	return r;
 }
 
-static int submit_manifest(struct rebuild *rb, const char *path, uint64_t bytes, struct error *err)
+static int submit_manifest(struct rebuild *rb, const char *path, const struct store_object *object,
+                           struct error *err)
 {
+	uint64_t bytes = object->bytes;
 	struct slot *slot;
 	int r = 0;
 
@@ -320,6 +327,8 @@ static int submit_manifest(struct rebuild *rb, const char *path, uint64_t bytes,
 	slot->rebuild = rb;
 	slot->path = mem_strdup(path);
 	slot->bytes = bytes;
+	slot->mark.ino = ino_of_artifact(path);
+	artifact_mark_object(object, &slot->mark);
 	rb->busy_bytes += bytes;
 	workers_add(rb->workers, fetch_manifest, slot);
 	return 0;
@@ -362,7 +371,7 @@ static int take_manifest(struct rebuild *rb, const struct store_object *object, 
 	if (rb->lone && manifest_is_beside(rb->lone, path))
 		mem_replace_string(&rb->lone, NULL);
 	tell_lone(rb);
-	return submit_manifest(rb, path, object->bytes, err);
+	return submit_manifest(rb, path, object, err);
 }
 
 /* After a failure: what is on its way uses the store, which may be gone behind this. */

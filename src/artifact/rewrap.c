@@ -17,6 +17,7 @@
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/rewraps.h>
 #include <keepfs/codec/age.h>
+#include <keepfs/codec/sign.h>
 #include <keepfs/keyring.h>
 #include <keepfs/lease.h>
 
@@ -296,11 +297,16 @@ static int put_new_manifest(struct rewrapping *w, struct error *err)
 {
 	_cleanup(free) char *key = manifest_key(w->m.path);
 	_cleanup(str) struct str text = {0};
+	char hash[SHA256_HEX_BYTES];
 	struct store_put_options options;
 	int r = put_new_extents(w, err);
 
 	if (r == 0)
 		r = make_new_text(w, &text, err);
+	if (r < 0)
+		return r;
+	sign_hash(text.data, text.len, hash);
+	r = catalog_expect_rewrap(w->repo->catalog, w->ino, hash, err);
 	if (r < 0)
 		return r;
 	new_put_options(w, "application/json", &options);
@@ -409,7 +415,7 @@ static void clear_up(struct rewrapping *w, const char *path)
 	if (r < 0) {
 		str_cut(w->how->why, sizeof(w->how->why), why.message);
 		artifact_left(w->repo);
-	} else if (catalog_next_rewrap(w->repo->catalog, w->ino - 1, &row) == 0 && row.ino == w->ino) {
+	} else if (catalog_rewrap_of(w->repo->catalog, w->ino, &row) == 0) {
 		str_copy(w->how->why, sizeof(w->how->why), row.why);
 	}
 }
@@ -438,7 +444,7 @@ int artifact_rewrap(struct repository *repo, uint64_t ino, struct artifact_rewra
 		return r;
 	r = rewrap_kept(&w, path, err);
 	artifact_let_go(repo, ino, how->run_id);
-	if (catalog_next_rewrap(repo->catalog, ino - 1, &row) == 0 && row.ino == ino)
+	if (catalog_rewrap_of(repo->catalog, ino, &row) == 0)
 		clear_up(&w, path);
 	return r;
 }

@@ -327,16 +327,52 @@ static int copy_by_store(struct rewrapping_object *w, struct error *err)
 	return 0;
 }
 
-static int read_new_back(struct rewrap_object *o, struct error *err)
+/* The old object's SHA-256, by its header and the payload of the new one. Checksums of extents alone anybody can make fit: what comes out must not be vouched for anew if it is not what was. */
+struct summing_old {
+	struct sha256 *sha256;
+	size_t head_bytes; /* of the new one, that are still to come */
+};
+
+static int sum_payload(void *arg, const void *data, size_t len, struct error *err)
 {
+	struct summing_old *s = arg;
+	size_t n = len < s->head_bytes ? len : s->head_bytes;
+
+	s->head_bytes -= n;
+	sha256_update(s->sha256, (const char *)data + n, len - n);
+	return 0;
+}
+
+static int read_new_and_sum(struct rewrapping_object *w, struct summing_old *s, struct error *err)
+{
+	struct rewrap_object *o = w->o;
 	const struct readback_options reading = {.store = o->store,
 	                                         .pool = o->pool,
 	                                         .key = o->key,
 	                                         .extents = &o->made.extents,
 	                                         .cancel = o->how->cancel,
-	                                         .done_bytes = o->how->verified_bytes};
-	int r = stream_readback(&reading, o->made.stored_sha256, err);
+	                                         .done_bytes = o->how->verified_bytes,
+	                                         .take = sum_payload,
+	                                         .arg = s};
+	char found[SHA256_HEX_BYTES];
+	uint8_t digest[SHA256_BYTES];
+	int r;
 
+	sha256_update(s->sha256, w->beginning, w->old_key.head_bytes);
+	r = stream_readback(&reading, o->made.stored_sha256, err);
+	if (r < 0)
+		return r;
+	sha256_final(s->sha256, digest);
+	hex_encode(digest, sizeof(digest), found);
+	return check_old_sum(o->old, found, err);
+}
+
+static int read_new_back(struct rewrapping_object *w, struct error *err)
+{
+	struct summing_old s = {.sha256 = sha256_new(), .head_bytes = w->head.len};
+	int r = read_new_and_sum(w, &s, err);
+
+	sha256_free(s.sha256);
 	return r < 0 ? error_prefix(err, "what was written is not what it should be"), r : 0;
 }
 
@@ -349,7 +385,7 @@ static int make_by_store(struct rewrapping_object *w)
 	int r = o->how->no_copying ? -ENOTSUP : copy_by_store(w, &why);
 
 	if (r == 0)
-		r = read_new_back(o, &why);
+		r = read_new_back(w, &why);
 	if (r == 0) {
 		o->how->copied_bytes += o->made.stored_bytes;
 		return 0;
@@ -374,5 +410,5 @@ int rewrap_object_make(struct rewrap_object *o, struct error *err)
 	if (cancel_is_set(o->how->cancel))
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 	r = pass_through(&w, err);
-	return r < 0 ? r : read_new_back(o, err);
+	return r < 0 ? r : read_new_back(&w, err);
 }

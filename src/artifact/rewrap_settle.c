@@ -16,6 +16,7 @@
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/rewraps.h>
+#include <keepfs/codec/sign.h>
 
 #define SPACE_RETRY_MS 2000
 
@@ -143,6 +144,13 @@ static void cleanup_sweeping(struct sweeping *s)
 	sweeping_finish(s);
 }
 
+/* A legal hold of ours that nobody wants any more. */
+static bool is_forgotten_hold(const struct sweeping *s, const struct store_lock *lock)
+{
+	return lock->hold && s->repo && !catalog_is_held(s->repo->catalog, s->ino, clock_now_us()) &&
+	       catalog_was_held(s->repo->catalog, s->ino);
+}
+
 /* 1: it is locked. A legal hold that nobody wants any more is taken off. */
 static int look_at_old_lock(struct sweeping *s, const char *key, struct error *err)
 {
@@ -154,7 +162,7 @@ static int look_at_old_lock(struct sweeping *s, const char *key, struct error *e
 	r = store_lock_get(s->store, s->call, key, &lock, err);
 	if (r == -ENOTSUP)
 		return 0;
-	if (r == 0 && lock.hold && s->repo && !catalog_is_held(s->repo->catalog, s->ino, clock_now_us())) {
+	if (r == 0 && is_forgotten_hold(s, &lock)) {
 		r = store_legal_hold(s->store, s->call, key, false, err);
 		lock.hold = false;
 	}
@@ -229,17 +237,50 @@ static int put_off(struct repository *repo, const struct sweeping *s, struct err
 	return r < 0 ? r : 1;
 }
 
+/* An older manifest is signed as rightly as the one in force, so whoever can write into the store could put it back: then what is in force would be taken for old, and go. */
+static int take_over_if_ours(struct repository *repo, const struct chain_at *at, uint64_t ino,
+                             const struct manifest *m, const char *hash, struct error *err)
+{
+	struct catalog_rewrap row = {0};
+	int r;
+
+	if (artifact_is_as_listed(repo, m))
+		return 0;
+	r = catalog_rewrap_of(repo->catalog, ino, &row);
+	if (r < 0 && r != -ENOENT)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (strcmp(row.manifest, hash) == 0)
+		return rewrap_take_over(repo, at, m, at->call->cancel, err);
+	return error_set(
+	        err, ERROR_CORRUPT, EBADMSG,
+	        "%s: its manifest in the store is neither the one that is listed nor the one that keepfs has put last: somebody has put an older one or another one there, so nothing is removed until that is undone",
+	        m->path);
+}
+
+static int fetch_with_hash(struct repository *repo, const struct chain_at *at, const char *path,
+                           struct manifest *ret, char ret_hash[static SHA256_HEX_BYTES], struct error *err)
+{
+	_cleanup(free) char *key = manifest_key(path), *text = NULL;
+	size_t len = 0;
+	int r = store_get_all(at->store, at->call, key, MANIFEST_MAX_BYTES, &text, &len, err);
+
+	if (r == 0) {
+		sign_hash(text, len, ret_hash);
+		r = artifact_decode(repo, at->store, at->call, path, text, len, ret, err);
+	}
+	return r == ARTIFACT_UNUSABLE || r == -EFBIG ? -EBADMSG : r;
+}
+
 static int settle_claimed(struct repository *repo, const struct chain_at *at, uint64_t ino, const char *path,
                           struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	struct sweeping s = {.repo = repo, .store = at->store, .call = at->call, .m = &m, .ino = ino};
-	int r = artifact_fetch(repo, at->store, at->call, path, &m, err);
+	char hash[SHA256_HEX_BYTES];
+	int r = fetch_with_hash(repo, at, path, &m, hash, err);
 
-	if (r != 0)
-		return r == ARTIFACT_UNUSABLE ? -EBADMSG : r;
-	if (!artifact_is_as_listed(repo, &m))
-		r = rewrap_take_over(repo, at, &m, at->call->cancel, err);
+	if (r == 0)
+		r = take_over_if_ours(repo, at, ino, &m, hash, err);
 	if (r == 0)
 		r = artifact_abort_uploads(at->store, at->call, path, err);
 	if (r == 0)

@@ -327,6 +327,9 @@ static int64_t compare_all(struct artifact_tidier *t)
 		        "%llu in the store are not, %llu that are listed are missing there",
 		        (unsigned long long)counts.adopted, (unsigned long long)counts.unlisted,
 		        (unsigned long long)counts.missing);
+	if (counts.changed)
+		log_info("another keepfs has rewrapped %llu backups: their new objects are listed",
+		         (unsigned long long)counts.changed);
 	if (r < 0 && r != -ECANCELED)
 		log_warning("the catalog could not be held against the store: %s", err.message);
 	clear_canaries(t);

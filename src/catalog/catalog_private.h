@@ -115,6 +115,12 @@ int run_add(struct connection *c, const struct catalog_run *run, int64_t *ret_id
 int run_settle_targets(struct connection *c, int64_t run_id, enum run_state state, const char *error);
 /** run_note_artifact() - an artifact of a known run is listed: note it there. */
 int run_note_artifact(struct connection *c, const struct manifest *m);
+struct catalog_unsigned;
+/** chain_unsigned_gone() - catalog_unsigned_gone() within a transaction. chain_note_named() - catalog_unsigned_note() by the link that was just given out, but for those that are
+ * gone. */
+int chain_unsigned_gone(struct connection *c, uint64_t store, const char *path, int64_t run_id, int64_t link);
+int chain_note_named(struct connection *c, uint64_t store, const struct catalog_unsigned *named, size_t count,
+                     int64_t link);
 /** chain_note_artifact() - the link that its manifest is, of one that is listed. */
 int chain_note_artifact(struct connection *c, const struct manifest *m, uint64_t store);
 /** known_keep() - what no manifest tells of the artifacts is kept aside; known_give_back() - to one that was listed anew;

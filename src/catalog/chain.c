@@ -140,6 +140,8 @@ static int take_given(struct connection *c, uint64_t store, struct catalog_chain
 {
 	int r = given->ends ? drop_links_of(c, store, given->ends) : 0;
 
+	if (r == 0 && given->ends_run_id)
+		r = chain_unsigned_gone(c, store, given->ends, given->ends_run_id, given->place.sequence);
 	if (r == 0 && given->rewritten)
 		r = note_rewritten(c, store, given->rewritten);
 	if (r == 0 && given->returned)
@@ -180,6 +182,41 @@ static int give(struct connection *c, uint64_t store, make_fn make, void *arg)
 int catalog_chain_give(struct catalog *c, uint64_t store, make_fn make, void *arg, struct error *err)
 {
 	return TRANSACTION(c, err, give(c->writer, store, make, arg));
+}
+
+static int mark_gone_name(struct connection *c, uint64_t store, struct catalog_unsigned *a, bool is_first)
+{
+	/* Of a new chain nothing was ever said. */
+	static const char sql[] =
+	        "SELECT 1 FROM artifact a WHERE a.ino = ?1 AND a.store = ?2 AND a.run_id = ?3 AND (?4 OR NOT EXISTS"
+	        " (SELECT 1 FROM chain_unsigned u WHERE u.ino = a.ino AND u.store = a.store AND u.run_id = a.run_id AND u.is_gone))";
+	int r = db_find(c, sql,
+	                VALUES(ino_value(ino_of_artifact(a->path)), ino_value(store), int_value(a->run_id),
+	                       int_value(is_first)));
+
+	a->is_gone = r == -ENOENT;
+	return r == -ENOENT ? 0 : r;
+}
+
+static int give_named(struct connection *c, uint64_t store, struct catalog_unsigned *named, size_t count,
+                      make_fn make, void *arg)
+{
+	struct catalog_chain at;
+	int r = read_chain(c, store, &at);
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = mark_gone_name(c, store, &named[i], !at.id[0]);
+	if (r == 0)
+		r = give(c, store, make, arg);
+	if (r == 0)
+		r = read_chain(c, store, &at);
+	return r != 0 ? r : chain_note_named(c, store, named, count, at.sequence);
+}
+
+int catalog_chain_give_named(struct catalog *c, uint64_t store, struct catalog_unsigned *named, size_t count,
+                             make_fn make, void *arg, struct error *err)
+{
+	return TRANSACTION(c, err, give_named(c->writer, store, named, count, make, arg));
 }
 
 int catalog_chain_waiting(struct catalog *c, uint64_t store, int64_t *ret_sequence, char **ret_body)

@@ -23,6 +23,39 @@ int catalog_knows(struct catalog *c, const char *path)
 	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
 }
 
+int catalog_look_at_manifest(struct catalog *c, uint64_t ino, const char *mark)
+{
+	static const char sql[] =
+	        "SELECT coalesce(s.mark = ?2, 0), coalesce(s.mark = '', 0) FROM artifact a"
+	        " LEFT JOIN manifest_seen s ON s.ino = a.ino WHERE a.ino = ?1 AND a.tomb = 0";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino), text_value(mark)));
+	int r = query_one(&query);
+
+	if (r < 0)
+		return r == -ENOENT ? CATALOG_LOOK_SAME : r;
+	if (sqlite3_column_int(query.row, 0))
+		return CATALOG_LOOK_SAME;
+	return sqlite3_column_int(query.row, 1) ? CATALOG_LOOK_BEFORE : CATALOG_LOOK_OTHER;
+}
+
+static int note_manifests(struct connection *c, const struct catalog_manifest_mark *marks, size_t count)
+{
+	static const char sql[] =
+	        "INSERT OR REPLACE INTO manifest_seen (ino, mark) SELECT ino, ?2 FROM artifact"
+	        " WHERE ino = ?1 AND tomb = 0";
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = db_run(c, sql, VALUES(ino_value(marks[i].ino), text_value(marks[i].mark)));
+	return r;
+}
+
+int catalog_note_manifests(struct catalog *c, const struct catalog_manifest_mark *marks, size_t count,
+                           struct error *err)
+{
+	return TRANSACTION(c, err, note_manifests(c->writer, marks, count));
+}
+
 int artifact_find_known(struct connection *c, const char *path)
 {
 	return db_find(c, known_sql, VALUES(text_value(path), ino_value(ino_of_artifact(path))));

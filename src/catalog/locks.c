@@ -87,6 +87,22 @@ bool catalog_is_held(struct catalog *c, uint64_t ino, int64_t now_us)
 	return query_one(&query) != -ENOENT;
 }
 
+bool catalog_was_held(struct catalog *c, uint64_t ino)
+{
+	static const char sql[] = "SELECT 1 FROM artifact WHERE ino = ?1 AND (has_holds = 1"
+	                          " OR EXISTS (SELECT 1 FROM hold WHERE artifact_ino = ?1))";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
+
+	return query_one(&query) == 0;
+}
+
+int catalog_begin_hold(struct catalog *c, uint64_t ino, struct error *err)
+{
+	static const char sql[] = "UPDATE artifact SET lock_held = 1 WHERE ino = ?1";
+
+	return write_run(c, err, sql, VALUES(ino_value(ino)));
+}
+
 int catalog_lock_state(struct catalog *c, int64_t now_us, struct catalog_lock_state *ret)
 {
 	static const char count_sql[] =

@@ -1006,6 +1006,28 @@ const char *const migrations[] = {
         "CREATE TRIGGER replica_lock_changed AFTER UPDATE OF state ON replica WHEN NEW.state = 0 BEGIN"
         " DELETE FROM replica_lock WHERE store = OLD.store AND path = OLD.path; END;",
 
+        /* The SHA-256 of the manifest that was put last, or was about to be; '': none was yet. And the newest link that says something of a manifest that is not signed. */
+        "ALTER TABLE rewrap ADD COLUMN manifest TEXT NOT NULL DEFAULT '';"
+        "ALTER TABLE chain_unsigned ADD COLUMN link INTEGER NOT NULL DEFAULT 0;",
+        /* Whose artifact was removed here, when nobody held it: what a further store says of holds is older then. Of one that is lost nobody knows that. */
+        "ALTER TABLE replica ADD COLUMN is_released INTEGER NOT NULL DEFAULT 0;"
+        "CREATE TRIGGER replica_released AFTER UPDATE OF tomb ON artifact WHEN NEW.tomb <> 0"
+        " AND NOT EXISTS (SELECT 1 FROM hold WHERE artifact_ino = NEW.ino AND until_us = 0) BEGIN"
+        " UPDATE replica SET is_released = 1 WHERE ino = NEW.ino; END;"
+        "CREATE TRIGGER replica_listed_again AFTER UPDATE OF tomb ON artifact WHEN NEW.tomb = 0 BEGIN"
+        " UPDATE replica SET is_released = 0 WHERE ino = NEW.ino; END;"
+        "CREATE TRIGGER replica_named_again AFTER INSERT ON artifact BEGIN"
+        " UPDATE replica SET is_released = 0 WHERE ino = NEW.ino AND is_released <> 0; END;",
+
+        /* As which object each manifest was when it was read: catalog_look_at_manifest(). Of those that were listed before nobody knows. */
+        "CREATE TABLE manifest_seen ("
+        " ino INTEGER PRIMARY KEY," /* of the artifact */
+        " mark TEXT NOT NULL"       /* of the object; '': not known */
+        ") STRICT;"
+        "INSERT INTO manifest_seen (ino, mark) SELECT ino, '' FROM artifact;"
+        "CREATE TRIGGER manifest_seen_gone AFTER DELETE ON artifact BEGIN"
+        " DELETE FROM manifest_seen WHERE ino = OLD.ino; END;",
+
         /* Artifacts that consist of several: keepfs/catalog/parts.h. */
         "CREATE TABLE artifact_part ("
         " ino INTEGER PRIMARY KEY," /* of its path */

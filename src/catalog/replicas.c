@@ -63,15 +63,17 @@ int catalog_drop_unwanted_replicas(struct catalog *c, const char *job, uint64_t 
 
 static int settle_replicas(struct connection *c, uint64_t store, int64_t now_us)
 {
+	/* Of another artifact that has the name meanwhile it is no copy. */
 	static const char removed_sql[] =
-	        "UPDATE replica SET state = 5, since_us = ?2 WHERE store = ?1 AND state = 2 AND NOT " IS_LISTED(
-	                "replica.ino");
+	        "UPDATE replica SET state = 5, since_us = ?2 WHERE store = ?1 AND state = 2 AND NOT EXISTS (SELECT 1 FROM artifact a"
+	        " WHERE a.ino = replica.ino AND a.tomb = 0 AND a.started_at_us = replica.started_at_us)";
 	static const char back_sql[] =
 	        "UPDATE replica SET state = 2, since_us = ?2 WHERE store = ?1 AND state = 5 AND EXISTS (SELECT 1 FROM artifact a"
 	        " WHERE a.ino = replica.ino AND a.tomb = 0 AND a.started_at_us = replica.started_at_us)";
+	/* One that was found there, and read, is known to be wrong; else nothing of ours is there. */
 	static const char forget_sql[] =
-	        "DELETE FROM replica WHERE store = ?1 AND (state = 0 OR (state = 3 AND manifest_sha256 = '')) AND NOT " IS_LISTED(
-	                "replica.ino");
+	        "DELETE FROM replica WHERE store = ?1 AND (state = 0 OR (state = 3 AND manifest_sha256 = '' AND verified_at_us = 0))"
+	        " AND NOT " IS_LISTED("replica.ino");
 	int r = db_run(c, removed_sql, VALUES(int_value((int64_t)store), int_value(now_us)));
 
 	if (r == 0)
@@ -96,7 +98,7 @@ int catalog_retry_replicas(struct catalog *c, uint64_t store, struct error *err)
 #define REPLICA_COLUMNS                                                                                      \
 	"r.path, r.ino, r.store, r.state, " IS_LISTED(                                                       \
 	        "r.ino") ", r.job, r.class, r.started_at_us, r.finished_at_us, r.keep_until_us,"             \
-	                 " r.partial, r.since_us, r.verified_at_us, r.stored_bytes, r.done_bytes, r.manifest_sha256, r.attempts, r.next_try_us, r.error"
+	                 " r.partial, r.since_us, r.verified_at_us, r.stored_bytes, r.done_bytes, r.manifest_sha256, r.attempts, r.next_try_us, r.error, r.is_released"
 
 static void read_replica(sqlite3_stmt *row, struct catalog_replica *ret)
 {
@@ -115,6 +117,7 @@ static void read_replica(sqlite3_stmt *row, struct catalog_replica *ret)
 	        .done_bytes = column_u64(row, 14),
 	        .attempts = (unsigned)sqlite3_column_int(row, 16),
 	        .next_try_us = sqlite3_column_int64(row, 17),
+	        .is_released = sqlite3_column_int(row, 19),
 	};
 	column_text(row, 0, ret->path, sizeof(ret->path));
 	column_text(row, 5, ret->job, sizeof(ret->job));

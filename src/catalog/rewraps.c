@@ -14,9 +14,17 @@
 
 int catalog_begin_rewrap(struct catalog *c, uint64_t ino, const char *path, int64_t now_us, struct error *err)
 {
-	static const char sql[] = "INSERT OR IGNORE INTO rewrap (ino, path, since_us) VALUES (?1, ?2, ?3)";
+	/* What an earlier time has left waits no longer: a crash of this one has to be seen to at once. */
+	static const char sql[] = "INSERT INTO rewrap (ino, path, since_us) VALUES (?1, ?2, ?3)"
+	                          " ON CONFLICT (ino) DO UPDATE SET until_us = 0, why = ''";
 
 	return write_run(c, err, sql, VALUES(ino_value(ino), text_value(path), int_value(now_us)));
+}
+
+int catalog_expect_rewrap(struct catalog *c, uint64_t ino, const char *manifest, struct error *err)
+{
+	return write_run(c, err, "UPDATE rewrap SET manifest = ?2 WHERE ino = ?1",
+	                 VALUES(ino_value(ino), text_value(manifest)));
 }
 
 int catalog_put_off_rewrap(struct catalog *c, uint64_t ino, int64_t until_us, const char *why,
@@ -32,24 +40,40 @@ int catalog_end_rewrap(struct catalog *c, uint64_t ino, struct error *err)
 	return write_run(c, err, "DELETE FROM rewrap WHERE ino = ?1", VALUES(ino_value(ino)));
 }
 
-int catalog_next_rewrap(struct catalog *c, uint64_t after_ino, struct catalog_rewrap *ret)
+#define REWRAP_COLUMNS "ino, path, since_us, until_us, why, manifest"
+
+static int take_rewrap(struct query *query, struct catalog_rewrap *ret)
 {
-	/* As SQLite compares them: numbers above 2^63 come first. */
-	static const char sql[] =
-	        "SELECT ino, path, since_us, until_us, why FROM rewrap WHERE ?2 = 1 OR ino > ?1"
-	        " ORDER BY ino LIMIT 1";
-	_cleanup(query) struct query query =
-	        query_begin(c, sql, VALUES(ino_value(after_ino), int_value(after_ino == 0)));
-	int r = query_one(&query);
+	int r = query_one(query);
 
 	if (r < 0)
 		return r;
-	*ret = (struct catalog_rewrap){.ino = column_u64(query.row, 0),
-	                               .since_us = sqlite3_column_int64(query.row, 2),
-	                               .until_us = sqlite3_column_int64(query.row, 3)};
-	column_text(query.row, 1, ret->path, sizeof(ret->path));
-	column_text(query.row, 4, ret->why, sizeof(ret->why));
+	*ret = (struct catalog_rewrap){.ino = column_u64(query->row, 0),
+	                               .since_us = sqlite3_column_int64(query->row, 2),
+	                               .until_us = sqlite3_column_int64(query->row, 3)};
+	column_text(query->row, 1, ret->path, sizeof(ret->path));
+	column_text(query->row, 4, ret->why, sizeof(ret->why));
+	column_text(query->row, 5, ret->manifest, sizeof(ret->manifest));
 	return 0;
+}
+
+int catalog_next_rewrap(struct catalog *c, uint64_t after_ino, struct catalog_rewrap *ret)
+{
+	/* As SQLite compares them: numbers above 2^63 come first. */
+	static const char sql[] = "SELECT " REWRAP_COLUMNS " FROM rewrap WHERE ?2 = 1 OR ino > ?1"
+	                          " ORDER BY ino LIMIT 1";
+	_cleanup(query) struct query query =
+	        query_begin(c, sql, VALUES(ino_value(after_ino), int_value(after_ino == 0)));
+
+	return take_rewrap(&query, ret);
+}
+
+int catalog_rewrap_of(struct catalog *c, uint64_t ino, struct catalog_rewrap *ret)
+{
+	static const char sql[] = "SELECT " REWRAP_COLUMNS " FROM rewrap WHERE ino = ?1";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
+
+	return take_rewrap(&query, ret);
 }
 
 /* Other objects. */

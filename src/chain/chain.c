@@ -27,6 +27,7 @@ struct chain *chain_new(struct catalog *catalog, struct signing *signing)
 
 	c->catalog = catalog;
 	c->signing = signing;
+	pthread_mutex_init(&c->lock, NULL);
 	return c;
 }
 
@@ -37,6 +38,10 @@ struct signing *chain_signing(struct chain *c)
 
 struct chain *chain_free(struct chain *c)
 {
+	if (!c)
+		return NULL;
+	pthread_mutex_destroy(&c->lock);
+	free(c->sure);
 	free(c);
 	return NULL;
 }
@@ -58,6 +63,73 @@ void chain_listen(struct chain *c, void (*put)(void *arg), void *arg)
 		return;
 	c->put = put;
 	c->put_arg = arg;
+}
+
+/* Which numbers there are. */
+
+void chain_read_numbers_by(struct chain *c,
+                           int (*numbers)(void *arg, const struct chain_at *at, struct error *err), void *arg)
+{
+	if (!c)
+		return;
+	c->numbers = numbers;
+	c->numbers_arg = arg;
+}
+
+/* With the lock. */
+static bool has_sure(const struct chain *c, uint64_t store)
+{
+	size_t i = 0;
+
+	while (i < c->sure_count && c->sure[i] != store)
+		i++;
+	return i < c->sure_count;
+}
+
+static bool is_sure(struct chain *c, uint64_t store)
+{
+	bool found;
+
+	pthread_mutex_lock(&c->lock);
+	found = has_sure(c, store);
+	pthread_mutex_unlock(&c->lock);
+	return found;
+}
+
+static void note_sure(struct chain *c, const struct chain_at *at)
+{
+	pthread_mutex_lock(&c->lock);
+	if (!has_sure(c, at->id)) {
+		c->sure = mem_resize(c->sure, c->sure_count + 1, sizeof(*c->sure));
+		c->sure[c->sure_count++] = at->id;
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+int chain_know_numbers(struct chain *c, const struct chain_at *at, struct error *err)
+{
+	int r;
+
+	if (!chain_has_key(c) || is_sure(c, at->id))
+		return 0;
+	r = chain_learn(c, at, NULL, err);
+	if (r == 0)
+		r = chain_note_listed(c, at, err);
+	if (r == 0 && c->numbers)
+		r = c->numbers(c->numbers_arg, at, err);
+	if (r == 0)
+		note_sure(c, at);
+	return r;
+}
+
+int chain_give(struct chain *c, const struct chain_at *at,
+               int (*make)(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+                           struct error *err),
+               void *arg, struct error *err)
+{
+	int r = chain_know_numbers(c, at, err);
+
+	return r < 0 ? r : catalog_chain_give(c->catalog, at->id, make, arg, err);
 }
 
 /* The next place behind @at. */
@@ -105,6 +177,7 @@ static int make_begun(void *arg, const struct catalog_chain *at, struct catalog_
 
 	if (at->id[0])
 		return CATALOG_CHAIN_NOT_NEEDED;
+	making_drop_gone(m);
 	new_chain_id(ret->place.id);
 	ret->place.sequence = 1;
 	ret->key = sign_key_public(m->keys->key);
@@ -140,6 +213,7 @@ int chain_make_link(void *arg, const struct catalog_chain *at, struct catalog_ch
 
 	place_behind(at, &ret->place);
 	ret->ends = m->ends;
+	ret->ends_run_id = m->ends && !m->link.entries[0].sequence ? m->link.entries[0].run_id : 0;
 	ret->is_compacted = m->link.type == LINK_COMPACTED;
 	write_body(m, ret, false);
 	return 0;
@@ -163,9 +237,7 @@ static int begin(struct chain *c, const struct chain_at *at, const struct signin
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
 	m.link.key = *sign_key_public(keys->key);
-	r = catalog_chain_give(c->catalog, at->id, make_begun, &m, err);
-	if (r == 0)
-		r = chain_note_unsigned(c, at, &m.link, true, err);
+	r = chain_give_names(c, at, &m, make_begun, err);
 	if (r == 0)
 		log_info("%s: what is published from now on is signed with the key %s, and is a chain",
 		         at->store->name, m.link.key.id);
@@ -179,7 +251,7 @@ static int rotate(struct chain *c, const struct chain_at *at, const struct signi
 	int r = catalog_chain_add_key(c->catalog, before, err);
 
 	if (r == 0)
-		r = catalog_chain_give(c->catalog, at->id, make_rotated, &m, err);
+		r = chain_give(c, at, make_rotated, &m, err);
 	if (r == 0 && can_vouch(keys, before))
 		log_info("%s: the key %s signs from now on, and the key %s has vouched for it",
 		         at->store->name, m.link.key.id, before->id);
@@ -190,20 +262,48 @@ static int rotate(struct chain *c, const struct chain_at *at, const struct signi
 	return r < 0 ? r : 0;
 }
 
-/* It was put before, and the answer was lost; or an older catalog was put back, and gave the number out again. */
-static int hold_against_stored(struct chain *c, const struct chain_at *at, const char *key, const char *body,
-                               struct error *err)
+/* Whoever has put it, keepfs has not: else what the link says would be lost for ever, or no other one could be put any more. */
+static int replace_strange(const struct chain_at *at, const struct store_proof *link, struct error *err)
 {
-	_cleanup(free) char *there = NULL;
-	size_t len;
-	int r = store_get_all(at->store, at->call, key, LINK_MAX_BYTES, &there, &len, err);
+	struct store_put_options options = {.content_type = "application/json"};
+	struct store_lock lock = {0};
+	int r = store_lock_proof(at->store, link->until_us, &lock, err);
 
 	if (r < 0)
 		return r;
-	if (strcmp(there, body) != 0)
-		log_error(
-		        "%s: %s is there already, and says something else: an older catalog was put back, or somebody has written it; 'keepfs verify --key' tells what cannot be proven now",
-		        at->store->name, key);
+	options.lock = r > 0 ? &lock : NULL;
+	log_error(
+	        "%s: %s is there already, and is no link that keepfs has signed: somebody has put it there; it is replaced",
+	        at->store->name, link->key);
+	return store_put_bytes(at->store, at->call, link->key, link->data, link->len, &options, err);
+}
+
+/* It was put before, and the answer was lost; or an older catalog was put back, and gave the number out again. */
+static int hold_against_stored(struct chain *c, const struct chain_at *at, int64_t sequence,
+                               const struct store_proof *link, struct error *err)
+{
+	_cleanup(signing_ref) const struct signing_keys *keys = signing_ref(c->signing);
+	_cleanup(free) char *there = NULL;
+	_cleanup(link) struct link ours = {0};
+	struct catalog_chain known = {0};
+	size_t len = 0;
+	int r = store_get_all(at->store, at->call, link->key, LINK_MAX_BYTES, &there, &len, err);
+
+	if (r == 0 && len == link->len && memcmp(there, link->data, len) == 0)
+		return 0;
+	if (r < 0 && r != -EFBIG)
+		return r;
+	r = catalog_chain(c->catalog, at->id, &known);
+	if (r == 0 && keys && keys->count > 0)
+		r = chain_read_link(c, at, keys, known.id, sequence, &ours, NULL);
+	if (r == -EBADMSG)
+		return replace_strange(at, link, err);
+	if (r < 0 && r != -ENOTSUP)
+		return error_set(err, ERROR_UNAVAILABLE, EAGAIN, "%s: what is there cannot be read now",
+		                 link->key);
+	log_error(
+	        "%s: %s is there already, and says something else: an older catalog was put back, or somebody has written it; 'keepfs verify --key' tells what cannot be proven now",
+	        at->store->name, link->key);
 	return 0;
 }
 
@@ -217,7 +317,7 @@ static int put_waiting(struct chain *c, const struct chain_at *at, int64_t seque
 	r = r < 0 ? error_system(err, -r, "the catalog cannot be read")
 	          : store_put_proof(at->store, at->call, &link, err);
 	if (r == STORE_EXISTS)
-		r = hold_against_stored(c, at, key, body, err);
+		r = hold_against_stored(c, at, sequence, &link, err);
 	if (r == 0 && link.unlocked)
 		r = catalog_proofs_unlocked(c->catalog, at->id, err);
 	if (r >= 0 && c->put)
@@ -306,7 +406,7 @@ int chain_sign(struct chain *c, const struct chain_at *at, struct manifest *m, s
 		return 1;
 	r = chain_make_ready(c, at, keys, err);
 	if (r == 0)
-		r = catalog_chain_give(c->catalog, at->id, make_manifest_link, &s, err);
+		r = chain_give(c, at, make_manifest_link, &s, err);
 	if (r < 0)
 		return r;
 	sign_make(keys->key, text->data, text->len, &m->signature);
@@ -329,7 +429,6 @@ int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum
 {
 	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
 	_cleanup(making) struct making m = {.keys = keys, .link = {.type = how}, .ends = path};
-	bool is_unsigned;
 	int r;
 
 	if (!keys || !keys->key)
@@ -341,17 +440,14 @@ int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum
 	r = catalog_chain_links_of(c->catalog, at->id, path, add_gone_link, &m);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	is_unsigned = m.link.count == 0;
-	if (is_unsigned && run_id)
+	if (m.link.count == 0 && run_id)
 		link_add(&m.link, path)->run_id = run_id;
 	if (m.link.count == 0)
 		return 0;
 	r = chain_make_ready(c, at, keys, err);
 	if (r == 0)
-		r = catalog_chain_give(c->catalog, at->id, chain_make_link, &m, err);
-	if (r == 0)
-		r = chain_finish_waiting(c, at, err);
-	return r == 0 && is_unsigned ? catalog_unsigned_gone(c->catalog, at->id, path, run_id, err) : r;
+		r = chain_give(c, at, chain_make_link, &m, err);
+	return r < 0 ? r : chain_finish_waiting(c, at, err);
 }
 
 bool chain_has_key(struct chain *c)
@@ -361,6 +457,14 @@ bool chain_has_key(struct chain *c)
 	return keys && keys->key;
 }
 
+static int lack_key(const struct manifest *m, struct error *err)
+{
+	return error_set(
+	        err, ERROR_USAGE, ENOKEY,
+	        "%s: its manifest is signed, and this host has no key to sign another one with: set [keepfs] signing_key_file",
+	        m->path);
+}
+
 int chain_sign_again(struct chain *c, struct manifest *m, struct str *text, struct error *err)
 {
 	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
@@ -368,10 +472,7 @@ int chain_sign_again(struct chain *c, struct manifest *m, struct str *text, stru
 	if (!m->chain.sequence)
 		return 1;
 	if (!keys || !keys->key)
-		return error_set(
-		        err, ERROR_USAGE, ENOKEY,
-		        "%s: its manifest is signed, and this host has no key to sign another one with: set [keepfs] signing_key_file",
-		        m->path);
+		return lack_key(m, err);
 	manifest_encode(m, text);
 	sign_hash(text->data, text->len, m->chain.hash);
 	sign_make(keys->key, text->data, text->len, &m->signature);
@@ -415,16 +516,17 @@ static int give_rewritten(struct chain *c, const struct chain_at *at, const stru
 	str_copy(e->hash, sizeof(e->hash), w->before);
 	str_copy(e->now, sizeof(e->now), w->m->chain.hash);
 	r = chain_make_ready(c, at, keys, err);
-	return r < 0 ? r : catalog_chain_give(c->catalog, at->id, make_rewritten, w, err);
+	return r < 0 ? r : chain_give(c, at, make_rewritten, w, err);
 }
 
 int chain_rewritten(struct chain *c, const struct chain_at *at, const struct manifest *m, struct error *err)
 {
 	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
 	struct rewriting w = {.making = {.keys = keys, .link = {.type = LINK_REWRITTEN}}, .m = m};
+	struct catalog_chain known;
 	int r;
 
-	if (!keys || !keys->key)
+	if (!c || (!(keys && keys->key) && catalog_chain(c->catalog, at->id, &known) == -ENOENT))
 		return 0;
 	if (!m->chain.sequence)
 		return chain_name_again(c, at, keys, m->path, err);
@@ -432,7 +534,7 @@ int chain_rewritten(struct chain *c, const struct chain_at *at, const struct man
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
 	if (w.before[0] && strcmp(w.before, m->chain.hash) != 0)
-		r = give_rewritten(c, at, keys, &w, err);
+		r = keys && keys->key ? give_rewritten(c, at, keys, &w, err) : lack_key(m, err);
 	making_finish(&w.making);
 	return r < 0 ? r : chain_finish_waiting(c, at, err);
 }

@@ -28,6 +28,7 @@ struct compacting {
 	struct chain *c;
 	const struct chain_at *at;
 	const struct signing_keys *keys;
+	const char *id;           /* of the chain */
 	struct chain_links links; /* those that the store has */
 	struct link
 	        newest; /* the one of a range that is there already; its place.sequence 0: there is none */
@@ -94,7 +95,7 @@ static int refuse_to_compact(const struct compacting *x, int64_t sequence, const
 static int read_needed(struct compacting *x, int64_t sequence, struct link *ret, struct error *err)
 {
 	struct error why = {0};
-	int r = chain_read_link(x->c, x->at, x->keys, sequence, ret, &why);
+	int r = chain_read_link(x->c, x->at, x->keys, x->id, sequence, ret, &why);
 
 	if (r == 0)
 		return 0;
@@ -432,7 +433,7 @@ static int give_range(struct compacting *x, struct making *m, struct error *err)
 	int r = chain_make_ready(x->c, x->at, x->keys, err);
 
 	if (r == 0)
-		r = catalog_chain_give(x->c->catalog, x->at->id, chain_make_link, m, err);
+		r = chain_give(x->c, x->at, chain_make_link, m, err);
 	return r < 0 ? r : chain_finish_waiting(x->c, x->at, err);
 }
 
@@ -466,6 +467,7 @@ int chain_compact(struct chain *c, const struct chain_at *at, const struct chain
 	*ret_removed = 0;
 	if (!keys || !keys->key || catalog_chain(c->catalog, at->id, &known) < 0)
 		return 0;
+	x.id = known.id;
 	r = chain_finish_waiting(c, at, err);
 	if (r == 0)
 		r = chain_list_links(at, 0, &x.links, err);

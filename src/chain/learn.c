@@ -62,7 +62,8 @@ static bool is_believed(struct chain *c, const struct signing_keys *keys, const 
 	       sign_verify(&key, text, signed_len, &second);
 }
 
-static int decode_believed(struct chain *c, const struct signing_keys *keys, int64_t sequence,
+/* With the same key chains of other stores are signed: what is right there says something else here. */
+static int decode_believed(struct chain *c, const struct signing_keys *keys, const char *id, int64_t sequence,
                            const char *text, size_t len, struct link *ret, struct error *err)
 {
 	_cleanup(free) char *key = link_key(sequence);
@@ -77,6 +78,9 @@ static int decode_believed(struct chain *c, const struct signing_keys *keys, int
 		return r;
 	if (link.place.sequence != sequence)
 		return error_set(err, ERROR_CORRUPT, EBADMSG, "it has another number than its name");
+	if (id[0] && strcmp(link.place.id, id) != 0)
+		return error_set(err, ERROR_CORRUPT, EBADMSG, "it is signed, but of another chain, %s",
+		                 link.place.id);
 	*ret = link;
 	link = (struct link){0};
 	return 0;
@@ -86,7 +90,7 @@ static int decode_believed(struct chain *c, const struct signing_keys *keys, int
 #define OTHERS_MAX_BYTES ((size_t)4 << 20)
 
 int chain_read_link(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
-                    int64_t sequence, struct link *ret, struct error *err)
+                    const char *id, int64_t sequence, struct link *ret, struct error *err)
 {
 	_cleanup(free) char *key = link_key(sequence), *text = NULL;
 	size_t len = 0;
@@ -97,13 +101,14 @@ int chain_read_link(struct chain *c, const struct chain_at *at, const struct sig
 		return 1;
 	if (r < 0)
 		return r == -EFBIG ? -EBADMSG : r;
-	return decode_believed(c, keys, sequence, text, len, ret, err);
+	return decode_believed(c, keys, id, sequence, text, len, ret, err);
 }
 
 struct learning {
 	struct chain *c;
 	const struct chain_at *at;
 	const struct signing_keys *keys;
+	char id[CHAIN_ID_BYTES]; /* of the chain; "": nothing tells */
 	uint64_t problems;
 	/* The newest come first: what is said to be gone by one that is older than these is there. */
 	struct chain_returns returns;
@@ -123,8 +128,22 @@ static int learn_gone(struct learning *l, const struct link *link, struct error 
 		if (e->sequence)
 			r = catalog_chain_learn_gone(catalog, l->at->id, e->sequence, err);
 		else
-			r = catalog_unsigned_gone(catalog, l->at->id, e->path, e->run_id, err);
+			r = catalog_unsigned_gone(catalog, l->at->id, e->path, e->run_id,
+			                          link->place.sequence, err);
 	}
+	return r;
+}
+
+/* Of one that is not signed the catalog may know since another day that it is gone. */
+static int learn_returned(struct learning *l, const struct link *link, struct error *err)
+{
+	int r = 0;
+
+	chain_returns_add(&l->returns, link);
+	for (size_t i = 0; r == 0 && i < link->count; i++)
+		if (!link->entries[i].sequence)
+			r = catalog_unsigned_returned(l->c->catalog, l->at->id, link->entries[i].path,
+			                              link->entries[i].run_id, link->place.sequence, err);
 	return r;
 }
 
@@ -155,7 +174,8 @@ static int learn_range(struct learning *l, struct error *err)
 		if (e->sequence)
 			kept[count++] = e->sequence;
 		else if (!chain_returns_have(&l->returns, e, link->to))
-			r = catalog_unsigned_gone(l->c->catalog, l->at->id, e->path, e->run_id, err);
+			r = catalog_unsigned_gone(l->c->catalog, l->at->id, e->path, e->run_id, link->to,
+			                          err);
 	}
 	qsort(kept, count, sizeof(*kept), order_kept_numbers);
 	return r < 0 ? r
@@ -170,8 +190,8 @@ static int take_learnt(struct learning *l, const struct link *link, struct error
 	if (link->type == LINK_REMOVED || link->type == LINK_VOID)
 		return learn_gone(l, link, err);
 	if (link->type == LINK_RETURNED)
-		chain_returns_add(&l->returns, link);
-	return link_names_unsigned(link) ? chain_note_unsigned(l->c, l->at, link, false, err) : 0;
+		return learn_returned(l, link, err);
+	return link_names_unsigned(link) ? chain_learn_unsigned(l->c, l->at, link, err) : 0;
 }
 
 /* The key that signs, by the newest link. */
@@ -189,7 +209,7 @@ static int learn_link(struct learning *l, int64_t sequence, struct error *err)
 {
 	_cleanup(link) struct link link = {0};
 	struct error why = {0};
-	int r = chain_read_link(l->c, l->at, l->keys, sequence, &link, &why);
+	int r = chain_read_link(l->c, l->at, l->keys, l->id, sequence, &link, &why);
 
 	if (r == -EBADMSG || r == -ENOTSUP) {
 		_cleanup(free) char *key = link_key(sequence);
@@ -211,6 +231,54 @@ static int learn_link(struct learning *l, int64_t sequence, struct error *err)
 	return r;
 }
 
+/* 1: it cannot be told by that link. */
+static int take_id_of_first(struct learning *l, struct error *err)
+{
+	_cleanup(link) struct link link = {0};
+	struct error why = {0};
+	int r = chain_read_link(l->c, l->at, l->keys, "", 1, &link, &why);
+
+	if (r == 0)
+		str_copy(l->id, sizeof(l->id), link.place.id);
+	if (r == -EBADMSG || r == -ENOTSUP)
+		return 1;
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+/* Keys that a later one says signed before it; the newest links come first. */
+static int learn_key(struct learning *l, int64_t sequence, struct error *err)
+{
+	_cleanup(link) struct link link = {0};
+	struct error why = {0};
+	int r = chain_read_link(l->c, l->at, l->keys, "", sequence, &link, &why);
+
+	if (r == 0 && link.type == LINK_ROTATED)
+		return catalog_chain_add_key(l->c->catalog, &link.old, err);
+	if (r >= 0 || r == -EBADMSG || r == -ENOTSUP)
+		return 0;
+	if (err)
+		*err = why;
+	return r;
+}
+
+/* Which chain is it, where the catalog knows none? Its first link tells, which is never removed: a link of another one may lie here with a higher number than all of its own. */
+static int find_chain_id(struct learning *l, const struct chain_links *links, struct error *err)
+{
+	int r = links->count > 0 ? take_id_of_first(l, err) : 0;
+
+	for (size_t i = links->count; r > 0 && i > 0; i--) {
+		int learnt = learn_key(l, links->sequences[i - 1], err);
+
+		if (learnt < 0)
+			return learnt;
+	}
+	if (r > 0)
+		r = take_id_of_first(l, err);
+	return r < 0 ? r : 0;
+}
+
 int chain_learn(struct chain *c, const struct chain_at *at, uint64_t *ret_problems, struct error *err)
 {
 	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
@@ -224,7 +292,10 @@ int chain_learn(struct chain *c, const struct chain_at *at, uint64_t *ret_proble
 	r = catalog_chain(c->catalog, at->id, &known);
 	if (r < 0 && r != -ENOENT)
 		return error_system(err, -r, "the catalog cannot be read");
+	str_copy(l.id, sizeof(l.id), known.id);
 	r = chain_list_links(at, known.sequence, &links, err);
+	if (r == 0 && !known.id[0])
+		r = find_chain_id(&l, &links, err);
 	for (size_t i = links.count; r == 0 && i > 0; i--)
 		r = learn_link(&l, links.sequences[i - 1], err);
 	/* Last: what was brought back behind its end may be told by a link with a lower number than its own. */

@@ -106,13 +106,55 @@ struct reading_links {
 	bool has_new_key;
 };
 
+enum signing_of {
+	SIGNED_FITTING, /* or without a signature, which is told by whoever reads it */
+	SIGNED_WRONG,
+	SIGNED_UNKNOWN, /* by a key that is not known, and for which none of those that are has signed */
+};
+
+static bool fits(struct proof *p, const struct signature *s, const char *text, size_t signed_len)
+{
+	const struct prove_key *k = s->key[0] ? proof_key(p, s->key) : NULL;
+
+	return k && sign_verify(&k->key, text, signed_len, s);
+}
+
+/* By the bytes alone: what anybody may have written takes many times its size when it is parsed. */
+static enum signing_of look_at_signature(struct proof *p, const char *text, size_t len)
+{
+	struct signature first = {0}, second = {0};
+	size_t signed_len;
+
+	if (signature_find(text, len, &signed_len, &first, &second, NULL) != 1 ||
+	    fits(p, &first, text, signed_len))
+		return SIGNED_FITTING;
+	if (proof_key(p, first.key))
+		return SIGNED_WRONG;
+	return fits(p, &second, text, signed_len) ? SIGNED_FITTING : SIGNED_UNKNOWN;
+}
+
+static void remember_unknown(struct reading_links *rl, int64_t sequence)
+{
+	if ((rl->unknown_count & (rl->unknown_count - 1)) == 0)
+		rl->unknown = mem_resize(rl->unknown, rl->unknown_count ? 2 * rl->unknown_count : 1,
+		                         sizeof(*rl->unknown));
+	rl->unknown[rl->unknown_count++] = sequence;
+}
+
 static void judge_link(struct proof *p, struct reading_links *rl, const char *key, int64_t sequence,
                        const char *text, size_t len)
 {
 	_cleanup(link) struct link l = {0};
 	struct error why = {0};
 	struct prove_key *by;
+	enum signing_of how = look_at_signature(p, text, len);
 
+	if (how == SIGNED_WRONG)
+		proof_find(p, PROVE_CHANGED, "%s: its signature does not fit", key);
+	if (how == SIGNED_UNKNOWN)
+		remember_unknown(rl, sequence);
+	if (how != SIGNED_FITTING)
+		return;
 	if (link_decode(key, text, len, &l, &why) < 0) {
 		proof_find(p, PROVE_CHANGED, "%s", why.message);
 		return;
@@ -121,8 +163,7 @@ static void judge_link(struct proof *p, struct reading_links *rl, const char *ke
 		rl->has_new_key = true;
 	by = proof_key(p, l.signature.key);
 	if (!by) {
-		rl->unknown = mem_resize(rl->unknown, rl->unknown_count + 1, sizeof(*rl->unknown));
-		rl->unknown[rl->unknown_count++] = sequence;
+		remember_unknown(rl, sequence);
 	} else if (!link_is_signed_by(&l.signature, &by->key, text, len)) {
 		proof_find(p, PROVE_CHANGED, "%s: its signature does not fit", key);
 	} else if (l.place.sequence != sequence) {

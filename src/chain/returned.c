@@ -50,7 +50,7 @@ static int give_returned(struct chain *c, const struct chain_at *at, const struc
 	str_copy(e->hash, sizeof(e->hash), e->sequence ? w->m->chain.hash : "");
 	r = chain_make_ready(c, at, keys, err);
 	if (r == 0)
-		r = catalog_chain_give(c->catalog, at->id, make_returned, w, err);
+		r = chain_give(c, at, make_returned, w, err);
 	if (r == 0)
 		log_info("%s: link %" PRId64 " of the chain says that %s was brought back", at->store->name,
 		         w->making.link.place.sequence, w->m->path);
@@ -75,7 +75,9 @@ static int return_unsigned(struct chain *c, const struct chain_at *at, const str
 	if (r != CATALOG_UNSIGNED_GONE)
 		return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
 	r = give_returned(c, at, keys, w, err);
-	return r < 0 ? r : catalog_unsigned_returned(c->catalog, at->id, w->m->path, w->m->run_id, err);
+	return r < 0 ? r
+	             : catalog_unsigned_returned(c->catalog, at->id, w->m->path, w->m->run_id,
+	                                         w->making.link.place.sequence, err);
 }
 
 int chain_returned(struct chain *c, const struct chain_at *at, const struct manifest *m, struct error *err)

@@ -15,10 +15,9 @@
 
 #define NAMED_AT_ONCE 1000 /* in one link */
 
-int chain_note_unsigned(struct chain *c, const struct chain_at *at, const struct link *l, bool is_newest,
-                        struct error *err)
+static struct catalog_unsigned *names_of(const struct link *l)
 {
-	_cleanup(free) struct catalog_unsigned *named = mem_array(l->count ? l->count : 1, sizeof(*named));
+	struct catalog_unsigned *named = mem_array(l->count ? l->count : 1, sizeof(*named));
 
 	for (size_t i = 0; i < l->count; i++) {
 		const struct link_entry *e = &l->entries[i];
@@ -29,7 +28,48 @@ int chain_note_unsigned(struct chain *c, const struct chain_at *at, const struct
 		                                     .size_bytes = e->size_bytes,
 		                                     .manifest = e->now};
 	}
-	return catalog_unsigned_note(c->catalog, at->id, named, l->count, is_newest, err);
+	return named;
+}
+
+int chain_learn_unsigned(struct chain *c, const struct chain_at *at, const struct link *l, struct error *err)
+{
+	_cleanup(free) struct catalog_unsigned *named = names_of(l);
+
+	return catalog_unsigned_note(c->catalog, at->id, named, l->count, l->place.sequence, false, err);
+}
+
+int chain_give_names(struct chain *c, const struct chain_at *at, struct making *m, make_link_fn make,
+                     struct error *err)
+{
+	_cleanup(free) struct catalog_unsigned *named = names_of(&m->link);
+	int r;
+
+	m->named = named;
+	r = catalog_chain_give_named(c->catalog, at->id, named, m->link.count, make, m, err);
+	m->named = NULL;
+	return r;
+}
+
+void making_drop_gone(struct making *m)
+{
+	struct link *l = &m->link;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (m->named[i].is_gone)
+			free(l->entries[i].path);
+		else
+			l->entries[kept++] = l->entries[i];
+	l->count = kept;
+}
+
+static int make_names(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+                      struct error *err)
+{
+	struct making *m = arg;
+
+	making_drop_gone(m);
+	return m->link.count == 0 ? CATALOG_CHAIN_NOT_NEEDED : chain_make_link(m, at, ret, err);
 }
 
 static void name_one(struct link *l, const struct manifest *m, const char *text, size_t len)
@@ -59,21 +99,61 @@ static int weigh_unnamed(struct chain *c, const struct chain_at *at, struct link
 	return 0;
 }
 
+/* 1: there is none, or none that can be understood. */
+static int read_unnamed(const struct chain_at *at, const char *path, struct manifest *ret, char **ret_text,
+                        size_t *ret_len, struct error *err)
+{
+	_cleanup(free) char *key = manifest_key(path);
+	int r = store_get_all(at->store, at->call, key, MANIFEST_MAX_BYTES, ret_text, ret_len, err);
+
+	if (r == -ENOENT || r == -EFBIG)
+		return 1;
+	if (r < 0)
+		return r;
+	return manifest_decode(key, *ret_text, *ret_len, ret, NULL) < 0 || !str_equal(ret->path, path);
+}
+
 static int look_at_unnamed(struct chain *c, const struct chain_at *at, struct link *l, const char *path,
                            struct error *err)
 {
-	_cleanup(free) char *key = manifest_key(path), *text = NULL;
+	_cleanup(free) char *text = NULL;
 	_cleanup(manifest) struct manifest m = {0};
 	size_t len = 0;
-	int r = store_get_all(at->store, at->call, key, MANIFEST_MAX_BYTES, &text, &len, err);
+	int r = read_unnamed(at, path, &m, &text, &len, err);
 
-	if (r == -ENOENT || r == -EFBIG)
-		return 0;
-	if (r < 0)
-		return r;
-	if (manifest_decode(key, text, len, &m, NULL) < 0 || !str_equal(m.path, path))
-		return 0;
-	return weigh_unnamed(c, at, l, &m, text, len, err);
+	return r != 0 ? (r < 0 ? r : 0) : weigh_unnamed(c, at, l, &m, text, len, err);
+}
+
+static int note_if_signed(struct chain *c, const struct chain_at *at, const char *path, struct error *err)
+{
+	_cleanup(free) char *text = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	size_t len = 0;
+	int r = read_unnamed(at, path, &m, &text, &len, err);
+
+	if (r != 0 || !m.chain.sequence)
+		return r < 0 ? r : 0;
+	r = chain_believe(c, &m, text, len, NULL);
+	return r < 0 || !m.is_proven ? 0 : catalog_chain_note_artifact(c->catalog, at->id, &m, err);
+}
+
+int chain_note_listed(struct chain *c, const struct chain_at *at, struct error *err)
+{
+	struct catalog_chain known;
+	uint64_t ino = UINT64_C(1) << 63; /* as in chain_name_unsigned() */
+	int r = catalog_chain(c->catalog, at->id, &known);
+
+	while (r == 0) {
+		_cleanup(free) char *path = NULL;
+
+		r = catalog_unsigned_next(c->catalog, at->id, known.begun_at_us, false, &ino, &path);
+		if (r == 0) {
+			r = note_if_signed(c, at, path, err);
+			if (r < 0)
+				return r;
+		}
+	}
+	return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");
 }
 
 static int gather_unnamed(struct chain *c, const struct chain_at *at, int64_t begun_at_us, uint64_t *ino,
@@ -84,7 +164,7 @@ static int gather_unnamed(struct chain *c, const struct chain_at *at, int64_t be
 	while (r == 0 && *left > 0 && l->count < NAMED_AT_ONCE) {
 		_cleanup(free) char *path = NULL;
 
-		r = catalog_unsigned_next(c->catalog, at->id, begun_at_us, ino, &path);
+		r = catalog_unsigned_next(c->catalog, at->id, begun_at_us, true, ino, &path);
 		if (r == -ENOENT) {
 			*left = 0;
 			return 0;
@@ -103,11 +183,13 @@ static int name_gathered(struct chain *c, const struct chain_at *at, const struc
 	int r = chain_make_ready(c, at, keys, err);
 
 	if (r == 0)
-		r = catalog_chain_give(c->catalog, at->id, chain_make_link, m, err);
+		r = chain_know_numbers(c, at, err);
+	if (r == 0)
+		r = chain_give_names(c, at, m, make_names, err);
+	if (r == CATALOG_CHAIN_NOT_NEEDED)
+		return 0;
 	if (r == 0)
 		r = chain_finish_waiting(c, at, err);
-	if (r == 0)
-		r = chain_note_unsigned(c, at, &m->link, true, err);
 	if (r == 0)
 		log_info("%s: link %" PRId64 " of the chain names %zu manifests that are not signed",
 		         at->store->name, m->link.place.sequence, m->link.count);
@@ -134,6 +216,8 @@ int chain_name_again(struct chain *c, const struct chain_at *at, const struct si
 		return error_system(err, -r, "the catalog cannot be read");
 	if (r != CATALOG_UNSIGNED_REWRAPPED)
 		return 0;
+	if (!keys || !keys->key)
+		return catalog_unsigned_loosen(c->catalog, path, m.run_id, err);
 	name_one(&making.link, &m, text, len);
 	return name_gathered(c, at, keys, &making, err);
 }

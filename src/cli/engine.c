@@ -207,13 +207,14 @@ static void note_fence(struct engine *e)
 /* Another keepfs wrote here meanwhile: what it has made is listed, what it has removed is not any more. */
 static int catch_up(struct engine *e, struct error *err)
 {
-	struct artifact_comparison counts = {0};
+	struct artifact_comparison counts = {.progress = e->opening->reading, .arg = e->opening->reading_arg};
 	int r = artifact_follow_all(&e->repository, clock_now_us(), NULL, &counts, err);
 
-	if (r == 0 && (counts.adopted || counts.missing))
+	if (r == 0 && (counts.adopted || counts.missing || counts.changed))
 		log_info(
-		        "another keepfs wrote here before: %llu backups of its are listed, %llu that it removed are not any more",
-		        (unsigned long long)counts.adopted, (unsigned long long)counts.missing);
+		        "another keepfs wrote here before: %llu backups of its are listed, %llu that it removed are not any more, %llu were rewrapped",
+		        (unsigned long long)counts.adopted, (unsigned long long)counts.missing,
+		        (unsigned long long)counts.changed);
 	return r;
 }
 
@@ -426,7 +427,8 @@ static int check_bound(struct engine *e, bool *ret_new, struct error *err)
  * what is gone, the comparison tells that follows. Without a copy each manifest is read. */
 static int begin_reader(struct engine *e, struct error *err)
 {
-	struct artifact_rebuild io = {.threads = REBUILD_THREADS};
+	struct artifact_rebuild io = {
+	        .threads = REBUILD_THREADS, .progress = e->opening->reading, .arg = e->opening->reading_arg};
 	int restored = catalog_is_restored(e->catalog), r = 0;
 
 	if (restored < 0)
@@ -567,6 +569,7 @@ static int open_parts(struct engine *e, const struct lease_wait *wait, struct er
 	                                    .keyring = e->keyring,
 	                                    .lease = e->lease,
 	                                    .fence = e->fence};
+	chain_read_numbers_by(e->chain, artifact_read_numbers, &e->repository);
 	e->make = (struct make_context){.conf = e->conf, .repository = &e->repository, .pool = e->pool};
 	if (e->conf->role == CONF_READER)
 		return begin_reading(e, is_new, err);
@@ -579,17 +582,19 @@ static int open_parts(struct engine *e, const struct lease_wait *wait, struct er
 
 int engine_open(const struct conf *conf, struct engine *ret, struct error *err)
 {
-	static const struct lease_wait refuse = {0};
+	static const struct engine_opening refuse = {0};
 
 	return engine_open_waiting(conf, &refuse, ret, err);
 }
 
-int engine_open_waiting(const struct conf *conf, const struct lease_wait *wait, struct engine *ret,
+int engine_open_waiting(const struct conf *conf, const struct engine_opening *opening, struct engine *ret,
                         struct error *err)
 {
-	struct engine e = {.conf = conf, .lock_fd = -1, .metrics = mem_alloc(sizeof(*e.metrics))};
-	int r = open_parts(&e, wait, err);
+	struct engine e = {
+	        .conf = conf, .opening = opening, .lock_fd = -1, .metrics = mem_alloc(sizeof(*e.metrics))};
+	int r = open_parts(&e, &opening->lease, err);
 
+	e.opening = NULL;
 	if (r < 0) {
 		engine_close(&e);
 		return r;
@@ -597,6 +602,7 @@ int engine_open_waiting(const struct conf *conf, const struct lease_wait *wait, 
 	*ret = e;
 	/* They point to one another. */
 	ret->make.repository = &ret->repository;
+	chain_read_numbers_by(ret->chain, artifact_read_numbers, &ret->repository);
 	if (conf->role == CONF_WRITER)
 		r = begin_telling(ret, err);
 	if (r < 0)

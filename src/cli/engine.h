@@ -27,7 +27,8 @@ struct engine {
 	const struct store_fence *fence; /* who may write: of the lease, or of a reader */
 	struct head_writer *head;        /* tells readers; NULL: of a reader */
 	bool taken_over; /* the lease was another instance's: what is listed has to be compared with the store */
-	bool caught_up; /* all is listed that others did before our lease */
+	const struct engine_opening *opening; /* while it is opened: borrowed */
+	bool caught_up;                       /* all is listed that others did before our lease */
 	struct store *store;
 	struct stores *stores;         /* it, and those of tenants */
 	struct store_metrics *metrics; /* of all that this process asks of the store */
@@ -45,8 +46,15 @@ struct engine {
 
 /** engine_open() - take the lock, open catalog and store, settle what a crash left. @err says what to do. */
 int engine_open(const struct conf *conf, struct engine *ret, struct error *err);
-/** engine_open_waiting() - the same; @wait says what is done when another keepfs writes to the store. engine_open() refuses then. */
-int engine_open_waiting(const struct conf *conf, const struct lease_wait *wait, struct engine *ret,
+/** struct engine_opening - what may take long while an engine is opened. */
+struct engine_opening {
+	struct lease_wait lease; /* what is done when another keepfs writes to the store */
+	/* NULL, or called while the store is read, of a catalog that begins or has to catch up: @looked_at backups so far. By the thread that opens it, and very often. */
+	void (*reading)(void *arg, uint64_t looked_at);
+	void *reading_arg;
+};
+/** engine_open_waiting() - the same, as @opening says. engine_open() refuses when another keepfs writes to the store. */
+int engine_open_waiting(const struct conf *conf, const struct engine_opening *opening, struct engine *ret,
                         struct error *err);
 /** engine_take_lease() - of a writer, before anything opens the store to write: also of commands that need no engine. @ret_lease: the
  * caller's, lease_give_back() and lease_free(). Returns as lease_take(). */

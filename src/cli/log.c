@@ -4,30 +4,14 @@
  * depend on their order. Backups come newest first, so the version at hand is told when an older one is another. What is read comes from a mount, or from the
  * store; either way it was checked.
  */
-#include "client.h"
-#include "engine.h"
+#include "log.h"
+#include "cli.h"
 
-#include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
-#include <keepfs/codec/json.h>
-#include <keepfs/codec/name.h>
-#include <keepfs/report/status.h>
-#include <keepfs/use/counted.h>
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define PLACES_MOST 64 /* databases of jobs, of which one is to be chosen */
-
-struct place { /* a job's database; heap */
-	char *job, *target;
-	bool is_looked_at, has_it, is_chosen;
-};
 
 struct version {
 	bool is_there;
@@ -40,16 +24,8 @@ struct version {
 };
 
 struct log {
-	const char *table, *job, *target; /* what is asked for; job, target: NULL: to be chosen */
-	char *job_word;                   /* heap: holds the two */
-	char *place_word;                 /* heap: as it was written, below backups/ */
-	bool is_backup;                   /* that is one */
-	char *mountpoint;                 /* heap; NULL: the engine is open */
-	struct engine engine;
-	bool has_engine;
-	FILE *backups; /* status/backups.jsonl */
-	struct place places[PLACES_MOST];
-	size_t place_count;
+	struct log_backups backups;
+	struct log_places places;
 	bool json, is_one_of_several, is_next; /* directories */
 	FILE *list;                            /* of versions, as JSON */
 	struct use_versions seen;
@@ -68,380 +44,21 @@ static void version_finish(struct version *v)
 
 static void cleanup_log(struct log *l)
 {
-	for (size_t i = 0; i < l->place_count; i++) {
-		free(l->places[i].job);
-		free(l->places[i].target);
-	}
+	log_places_finish(&l->places);
+	log_backups_close(&l->backups);
 	version_finish(&l->at_hand);
-	if (l->backups)
-		fclose(l->backups);
 	if (l->list)
 		fclose(l->list);
-	if (l->has_engine)
-		engine_close(&l->engine);
-	free(l->mountpoint);
-	free(l->job_word);
-	free(l->place_word);
 	free(l->name);
 	free(l->nearest);
 }
 
-/* Where backups are listed. */
-
-static int list_of_mount(struct log *l)
-{
-	_cleanup(free) char *path = mem_printf("%s/status/backups.jsonl", l->mountpoint);
-
-	l->backups = fopen(path, "re");
-	if (l->backups)
-		return CLI_DONE;
-	fprintf(stderr, "keepfs: %s cannot be read: %s\n", path, strerrordesc_np(errno));
-	return CLI_UNREACHABLE;
-}
-
-static int copy_list(const struct report_sources *from, FILE *to)
-{
-	_cleanup(spool) struct spool *spool = spool_new(from->conf->state_dir);
-	char buf[16384];
-	uint64_t offset = 0;
-	ssize_t n = report_all_backups_jsonl(from, spool);
-
-	while (n >= 0 && (n = spool_read(spool, buf, sizeof(buf), offset)) > 0) {
-		if (fwrite(buf, 1, (size_t)n, to) != (size_t)n)
-			return -EIO;
-		offset += (uint64_t)n;
-	}
-	return (int)n;
-}
-
-static int list_of_catalog(struct log *l, const struct conf *conf)
-{
-	struct report_sources sources = {.conf = conf, .now_us = clock_now_us()};
-	struct error err = {0};
-	int r;
-
-	if (engine_open(conf, &l->engine, &err) < 0)
-		return cli_fail(&err);
-	l->has_engine = true;
-	sources.catalog = l->engine.catalog;
-	l->backups = tmpfile();
-	r = l->backups ? copy_list(&sources, l->backups) : -errno;
-	if (r == 0)
-		return CLI_DONE;
-	error_system(&err, -r, "the list of backups could not be made");
-	return cli_fail(&err);
-}
-
-/* Whoever names a mount means that one. @conf has to last as long as @l. */
-static int open_log_list(struct log *l, const struct cli_options *options, struct conf *conf)
-{
-	const char *named = getenv("KEEPFS_MOUNT");
-	_cleanup(free) char *file = NULL;
-	int status;
-
-	if (options->mountpoint || (named && *named)) {
-		status = client_find(options, &l->mountpoint);
-		return status == CLI_DONE ? list_of_mount(l) : status;
-	}
-	status = cli_load_conf(options, conf);
-	if (status != CLI_DONE)
-		return status;
-	file = mem_printf("%s/status/backups.jsonl", conf->mountpoint);
-	if (access(file, F_OK) != 0)
-		return list_of_catalog(l, conf);
-	l->mountpoint = mem_strdup(conf->mountpoint);
-	return list_of_mount(l);
-}
-
-/* What was counted of a backup. */
-
-/* "backups/full/X.partial.dump" → "backups/full/X.tables.csv"; in one that is a directory, "tables.csv". */
-static char *counts_path(const struct log *l, const char *backup)
-{
-	_cleanup(free) char *path = mem_printf("%s/%s", l->mountpoint, backup);
-	struct stat st;
-
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		return mem_printf("%s/tables.csv", path);
-	*strchrnul(strrchr(path, '/'), '.') = '\0';
-	return mem_printf("%s.tables.csv", path);
-}
-
-static int read_from_mount(const struct log *l, struct use_counting *c, const char *backup, struct error *err)
-{
-	_cleanup(free) char *path = counts_path(l, backup);
-	FILE *f = fopen(path, "re");
-	char buf[16384];
-	size_t n;
-	int r = 0;
-
-	if (!f)
-		return error_system(err, errno, "%s", path);
-	while (r == 0 && (n = fread(buf, 1, sizeof(buf), f)) > 0)
-		r = use_counting_feed(c, buf, n, err);
-	if (r == 0 && ferror(f))
-		r = error_system(err, errno, "%s", path);
-	fclose(f);
-	return r;
-}
-
-/* 1: what it says is in @ret; 0: it says nothing. -EINVAL: the table has to be named otherwise. */
-static int read_log_counts(struct log *l, struct use_counting *c, const char *backup, struct use_counted *ret,
-                           struct error *err)
-{
-	int r = l->mountpoint ? read_from_mount(l, c, backup, err)
-	                      : use_counting_read(c, &l->engine.make, backup, NULL, err);
-
-	if (r == 0)
-		r = use_counting_end(c, ret, err);
-	return r == 0 ? 1 : r;
-}
-
-/* Which job, and which database of it. */
-
-static bool is_of_dump(const struct log *l, const struct json *backup)
-{
-	return str_equal(json_get_string(backup, "kind"), "dump") &&
-	       (!l->job || str_equal(l->job, json_get_string(backup, "job"))) &&
-	       (!l->target || str_equal(l->target, json_get_string(backup, "target")));
-}
-
-/* Call @each with every backup of a database that is asked for, the newest first, until one returns less than 0. */
-static int each_dump(struct log *l, int (*each)(struct log *l, const struct json *backup, struct error *err),
-                     struct error *err)
-{
-	_cleanup(free) char *line = NULL;
-	size_t size = 0;
-	ssize_t len;
-	int r = 0;
-
-	rewind(l->backups);
-	while (r >= 0 && (len = getline(&line, &size, l->backups)) > 0) {
-		_cleanup(json) struct json *backup = json_parse(line, (size_t)len, NULL);
-
-		if (backup && is_of_dump(l, backup))
-			r = each(l, backup, err);
-	}
-	return r < 0 ? r : 0;
-}
-
-static struct place *find_log_place(struct log *l, const struct json *backup)
-{
-	for (size_t i = 0; i < l->place_count; i++)
-		if (str_equal(l->places[i].job, json_get_string(backup, "job")) &&
-		    str_equal(l->places[i].target, json_get_string(backup, "target")))
-			return &l->places[i];
-	return NULL;
-}
-
-static int add_place(struct log *l, const struct json *backup, struct error *err)
-{
-	if (find_log_place(l, backup))
-		return 0;
-	if (l->place_count == PLACES_MOST)
-		return error_set(
-		        err, ERROR_USAGE, EINVAL,
-		        "there are backups of more than %d databases: name the one that is meant as JOB/DATABASE",
-		        PLACES_MOST);
-	l->places[l->place_count++] = (struct place){.job = mem_strdup(json_get_string(backup, "job")),
-	                                             .target = mem_strdup(json_get_string(backup, "target"))};
-	return 0;
-}
-
-/* The newest backup of each that says anything about the table: one of less than its job asks for may not. */
-static int look_for_table(struct log *l, const struct json *backup, struct error *err)
-{
-	_cleanup(use_counting) struct use_counting *c = use_counting_new(l->table);
-	struct place *place = find_log_place(l, backup);
-	struct use_counted found = {0};
-	struct error why = {0};
-	bool partial = false;
-
-	if (!place || place->is_looked_at)
-		return 0;
-	/* What cannot be read is told when the place is chosen: an older one may say it. */
-	if (read_log_counts(l, c, str_or_empty(json_get_string(backup, "path")), &found, &why) < 0 &&
-	    why.class != ERROR_USAGE)
-		return 0;
-	if (!found.is_there && why.class != ERROR_USAGE && json_get_bool(backup, "partial", &partial) &&
-	    partial)
-		return 0;
-	place->is_looked_at = true;
-	place->has_it = found.is_there || why.class == ERROR_USAGE;
-	return 0;
-}
-
-static bool place_has_table(const struct place *place)
-{
-	return place->has_it;
-}
-
-static bool is_place_counted(const struct place *place)
-{
-	return place->is_looked_at;
-}
-
-static bool is_place_uncounted(const struct place *place)
-{
-	return !place->is_looked_at;
-}
-
-static size_t list_log_places(const struct log *l, bool (*is_meant)(const struct place *place),
-                              struct str *out)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < l->place_count; i++)
-		if (is_meant(&l->places[i]))
-			str_appendf(out, "%s%s/%s", count++ > 0 ? ", " : "", l->places[i].job,
-			            str_or_empty(l->places[i].target));
-	return count;
-}
-
-/* Several directories may have backups of one database. False: those that are meant are of several. */
-static bool one_database(const struct log *l, bool (*is_meant)(const struct place *place),
-                         const char **ret_database)
-{
-	const struct place *first = NULL;
-
-	for (size_t i = 0; i < l->place_count; i++) {
-		if (!is_meant(&l->places[i]))
-			continue;
-		if (first && !str_equal(first->target, l->places[i].target))
-			return false;
-		first = first ? first : &l->places[i];
-	}
-	*ret_database = first ? first->target : NULL;
-	return first != NULL;
-}
-
-static void tell_left_out_places(const struct log *l)
-{
-	_cleanup(str) struct str names = {0};
-	size_t count = list_log_places(l, is_place_uncounted, &names);
-
-	if (count == 0)
-		return;
-	fputs("keepfs: left out, since no backup there says which rows the table had (plain SQL has no counts): ",
-	      stderr);
-	cli_put_line(stderr, str_text(&names));
-	fputc('\n', stderr);
-}
-
-/* All directories of the database that has the table; or of the only one there is, of which an older backup may have it. */
-static int choose_logged_database(struct log *l, struct error *err)
-{
-	_cleanup(str) struct str having = {0}, counted = {0};
-	size_t having_count = list_log_places(l, place_has_table, &having);
-	const char *database = NULL;
-
-	if (list_log_places(l, is_place_counted, &counted) == 0)
-		return error_set(
-		        err, ERROR_USAGE, EINVAL,
-		        "no backup says which tables it has: only dumps of format=custom and directory have counts, dumps of plain SQL have none");
-	if (!one_database(l, having_count > 0 ? place_has_table : is_place_counted, &database))
-		return error_set(
-		        err, ERROR_USAGE, EINVAL,
-		        having_count > 0
-		                ? "%.120s is in several databases: name the one that is meant: %.800s"
-		                : "the newest backups have no table %.120s; to see an older one name the database: %.800s",
-		        l->table, str_text(having_count > 0 ? &having : &counted));
-	for (size_t i = 0; i < l->place_count; i++)
-		l->places[i].is_chosen =
-		        l->places[i].is_looked_at && str_equal(l->places[i].target, database);
-	return 0;
-}
-
-static void split_job_word(struct log *l)
-{
-	char *slash = strchr(l->job_word, '/');
-
-	if (slash)
-		*slash = '\0';
-	l->job = l->job_word;
-	l->target = slash ? slash + 1 : NULL;
-}
-
-static int note_log_backup(struct log *l, const struct json *backup, struct error *err)
-{
-	const char *path = str_or_empty(json_get_string(backup, "path"));
-
-	l->is_backup = l->is_backup || str_equal(tree_short(path), l->place_word);
-	return 0;
-}
-
-/* "full/latest.dump", "full/acme/20261120T020000Z.dump": a backup says which directory is meant. */
-static int cut_backup(struct log *l, struct error *err)
-{
-	char *name = strrchr(l->place_word, '/');
-	const char *target = l->target;
-
-	if (!name)
-		return 0;
-	l->target = NULL;
-	each_dump(l, note_log_backup, err);
-	l->target = target;
-	if (!l->is_backup && !str_starts(name + 1, "latest"))
-		return 0;
-	*name = '\0';
-	mem_replace_string(&l->job_word, l->place_word);
-	split_job_word(l);
-	return each_dump(l, add_place, err);
-}
-
-static int refuse_place(struct log *l, struct error *err)
-{
-	const char *target = l->target;
-	_cleanup(str) struct str names = {0};
-	int r;
-
-	l->target = NULL;
-	r = target ? each_dump(l, add_place, err) : 0;
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < l->place_count; i++)
-		str_appendf(&names, "%s%s", i > 0 ? ", " : "", str_or_empty(l->places[i].target));
-	if (l->place_count > 0)
-		return error_set(err, ERROR_USAGE, EINVAL, "%.120s has no database %.120s; it has: %.800s",
-		                 l->job, target, str_text(&names));
-	if (str_equal(l->job, CONF_EXPORTS))
-		return error_set(
-		        err, ERROR_USAGE, EINVAL,
-		        "of %s there is no backup of a database, and exports of tenants have no versions of tables: name another job",
-		        l->job);
-	return error_set(err, ERROR_USAGE, EINVAL, "there is no backup of a database%s%s",
-	                 l->job ? " of " : "", str_or_empty(l->job));
-}
-
-static int choose_places(struct log *l, struct error *err)
-{
-	int r = each_dump(l, add_place, err);
-
-	if (r == 0 && l->place_count == 0 && l->target)
-		r = cut_backup(l, err);
-	if (r < 0)
-		return r;
-	if (l->place_count == 0)
-		return refuse_place(l, err);
-	if (l->place_count == 1) {
-		l->places[0].is_chosen = true;
-		return 0;
-	}
-	r = each_dump(l, look_for_table, err);
-	if (r < 0)
-		return r;
-	tell_left_out_places(l);
-	return choose_logged_database(l, err);
-}
-
-/* Versions. */
-
 static void print_log_heading(const struct log *l)
 {
 	fputs(l->is_next ? "\n" : "", stdout);
-	cli_put_line(stdout, l->job);
+	cli_put_line(stdout, l->backups.job);
 	putchar('/');
-	cli_put_line(stdout, str_or_empty(l->target));
+	cli_put_line(stdout, str_or_empty(l->backups.target));
 	puts(":\n");
 }
 
@@ -536,14 +153,16 @@ static int count_unread(struct log *l, int r, const struct error *why)
 	return 0;
 }
 
-static int take_backup(struct log *l, const struct json *backup, struct error *err)
+static int take_backup(void *arg, const struct json *backup, struct error *err)
 {
-	_cleanup(use_counting) struct use_counting *c = use_counting_new(l->table);
+	struct log *l = arg;
+	_cleanup(use_counting) struct use_counting *c = use_counting_new(l->places.table);
 	struct use_counted found = {0};
 	struct error why = {0};
 	enum use_version version;
 	bool partial = false;
-	int r = read_log_counts(l, c, str_or_empty(json_get_string(backup, "path")), &found, &why);
+	int r = log_backups_count(&l->backups, c, str_or_empty(json_get_string(backup, "path")), &found,
+	                          &why);
 
 	if (r < 0 && why.class == ERROR_USAGE) {
 		*err = why;
@@ -569,9 +188,9 @@ static int take_backup(struct log *l, const struct json *backup, struct error *e
 static void print_end(const struct log *l)
 {
 	printf("\n%s of ", l->name);
-	cli_put_line(stdout, l->job);
+	cli_put_line(stdout, l->backups.job);
 	fputs(", database ", stdout);
-	cli_put_line(stdout, str_or_empty(l->target));
+	cli_put_line(stdout, str_or_empty(l->backups.target));
 	printf(": %" PRIu64 " version%s in %" PRIu64 " backup%s\n", l->versions, l->versions == 1 ? "" : "s",
 	       l->counted, l->counted == 1 ? "" : "s");
 	if (l->uncounted > 0)
@@ -588,8 +207,8 @@ static int print_list(const struct log *l)
 	size_t n;
 
 	json_set_string(object, "table", l->name);
-	json_set_string(object, "job", l->job);
-	json_set_string(object, "database", l->target);
+	json_set_string(object, "job", l->backups.job);
+	json_set_string(object, "database", l->backups.target);
 	json_set_int(object, "backups", (int64_t)l->counted);
 	json_set_int(object, "backups_uncounted", (int64_t)l->uncounted);
 	json_write_open(object, &out);
@@ -609,8 +228,9 @@ static int refuse_log(const struct log *l)
 	if (l->counted == 0)
 		return cli_usage(
 		        "of no backup of %s/%s the tables were counted: dumps of plain SQL have no .tables.csv; those of format=custom and directory have one",
-		        l->job, str_or_empty(l->target));
-	return cli_usage("no backup of %s/%s has a table %s%s%s%s", l->job, str_or_empty(l->target), l->table,
+		        l->backups.job, str_or_empty(l->backups.target));
+	return cli_usage("no backup of %s/%s has a table %s%s%s%s", l->backups.job,
+	                 str_or_empty(l->backups.target), l->places.table,
 	                 l->nearest ? ": did you mean " : "", str_or_empty(l->nearest),
 	                 l->nearest ? "?" : "");
 }
@@ -631,14 +251,14 @@ static int tell_log(struct log *l)
 }
 
 /* A directory of backups after the other, with what was counted there. */
-static int tell_log_of_place(struct log *l, const struct place *place, struct error *err)
+static int tell_log_of_place(struct log *l, const struct log_place *place, struct error *err)
 {
-	l->job = place->job;
-	l->target = place->target;
+	l->backups.job = place->job;
+	l->backups.target = place->target;
 	l->list = l->json ? tmpfile() : NULL;
 	if (l->json && !l->list)
 		return cli_fail((error_system(err, errno, "a temporary file"), err));
-	if (each_dump(l, take_backup, err) < 0)
+	if (log_backups_each(&l->backups, take_backup, l, err) < 0)
 		return cli_fail(err);
 	return tell_log(l);
 }
@@ -669,32 +289,17 @@ static int tell_log_of_places(struct log *l, struct error *err)
 	int status = CLI_USAGE;
 	size_t chosen = 0;
 
-	for (size_t i = 0; i < l->place_count; i++)
-		chosen += l->places[i].is_chosen;
+	for (size_t i = 0; i < l->places.count; i++)
+		chosen += l->places.items[i].is_chosen;
 	l->is_one_of_several = chosen > 1;
-	for (size_t i = 0; i < l->place_count; i++) {
-		if (!l->places[i].is_chosen)
+	for (size_t i = 0; i < l->places.count; i++) {
+		if (!l->places.items[i].is_chosen)
 			continue;
-		status = worse_status(status, tell_log_of_place(l, &l->places[i], err));
+		status = worse_status(status, tell_log_of_place(l, &l->places.items[i], err));
 		l->is_next = l->is_next || l->name;
 		forget_place(l);
 	}
 	return status;
-}
-
-/* A path below the mount, as the shell completes it, is known by what is listed there. */
-static void take_log_place(struct log *l, const struct cli_options *options, const char *mountpoint)
-{
-	_cleanup(free) char *path = NULL;
-	const char *word;
-
-	if (options->argc == 1)
-		return;
-	word = client_within_mount(mountpoint, options->argv[0]);
-	path = tree_path(word);
-	l->place_word = mem_strdup(tree_short(path));
-	l->job_word = mem_strdup(l->place_word);
-	split_job_word(l);
 }
 
 int cmd_log(const struct cli_options *options)
@@ -706,12 +311,15 @@ int cmd_log(const struct cli_options *options)
 
 	if (options->argc < 1 || options->argc > 2)
 		return cli_usage("log takes a table, or a job and a table: full/acme public.orders");
-	l.table = options->argv[options->argc - 1];
-	status = open_log_list(&l, options, &conf);
+	l.places.table = options->argv[options->argc - 1];
+	l.places.backups = &l.backups;
+	status = log_backups_open(&l.backups, options, &conf);
 	if (status != CLI_DONE)
 		return status;
-	take_log_place(&l, options, l.mountpoint ? l.mountpoint : conf.mountpoint);
-	if (choose_places(&l, &err) < 0)
+	if (options->argc == 2)
+		log_places_name(&l.places, options->argv[0],
+		                l.backups.mountpoint ? l.backups.mountpoint : conf.mountpoint);
+	if (log_places_choose(&l.places, &err) < 0)
 		return cli_fail(&err);
 	return tell_log_of_places(&l, &err);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* What a command needs that only looks into backups: the catalog and the store, both opened for reading beside a daemon that may have them, too. It
- * takes no lock, settles nothing, and changes nothing. */
+ * takes no lock, settles nothing, and changes nothing but that who looks may be noted in the audit. */
 #include "cli.h"
 
 #include <keepfs/artifact.h>

@@ -503,12 +503,33 @@ static void tell_lease_wait(void *arg, const char *who)
 	*told |= who != NULL;
 }
 
+#define READING_TOLD_MS 10000
+
+/* The service manager is told from time to time, as long as it goes on: to read the manifests of a large store takes longer than it waits. */
+static void tell_reading(void *arg, uint64_t looked_at)
+{
+	int64_t *next_ms = arg, now_ms = clock_mono_ms();
+	_cleanup(free) char *status = NULL;
+
+	if (now_ms < *next_ms)
+		return;
+	*next_ms = now_ms + READING_TOLD_MS;
+	status = mem_printf("STATUS=reads what the store has: %llu backups so far\n"
+	                    "EXTEND_TIMEOUT_USEC=" WAITED_EXTEND_US,
+	                    (unsigned long long)looked_at);
+	notify_systemd(status);
+}
+
 /* *@conf is moved away. */
 static int serve_mount(struct conf *conf, const struct cli_options *options, const char *mountpoint,
                        int ready_fd, struct log_file *log)
 {
 	bool told = false;
-	const struct lease_wait wait = {.forever = options->wait, .waiting = tell_lease_wait, .arg = &told};
+	int64_t reading_told_ms = 0;
+	const struct engine_opening opening = {
+	        .lease = {.forever = options->wait, .waiting = tell_lease_wait, .arg = &told},
+	        .reading = tell_reading,
+	        .reading_arg = &reading_told_ms};
 	struct daemon d = {.live = conf_live_new(conf),
 	                   .engine = {.lock_fd = -1},
 	                   .log = log,
@@ -524,7 +545,7 @@ static int serve_mount(struct conf *conf, const struct cli_options *options, con
 	signal(SIGPIPE, SIG_IGN);
 	keep_reloads();
 	d.stopped_fd = eventfd(0, EFD_CLOEXEC);
-	r = engine_open_waiting(first, &wait, &d.engine, &err);
+	r = engine_open_waiting(first, &opening, &d.engine, &err);
 	d.signal_fd = take_signals();
 	if (r == 0)
 		r = start_daemon(&d, mountpoint, options->mount_options, &err);

@@ -117,6 +117,7 @@ void link_encode(const struct link *l, struct str *out)
 struct reading {
 	const char *source;
 	struct error *err;
+	struct link *link;
 	int failed;
 };
 
@@ -244,10 +245,18 @@ static void take_link_head(struct reading *d, const struct json *j, struct link 
 		take_link_range(d, j, l);
 }
 
-static void take_link(struct reading *d, const struct json *j, struct link *l)
+static int take_link_item(void *arg, const struct json *item)
 {
-	const struct json *list = json_get(j, "artifacts");
+	struct reading *d = arg;
+
+	take_link_entry(d, item, d->link);
+	return d->failed;
+}
+
+static void take_link(struct reading *d, const struct json *j, const struct json_list *list)
+{
 	int64_t version = 0;
+	int r;
 
 	if (!json_get_int(j, "version", &version) || version < 1)
 		refuse_link(d, "\"version\" is missing or no number: not a link of a chain");
@@ -256,16 +265,21 @@ static void take_link(struct reading *d, const struct json *j, struct link *l)
 		                      "%s has format version %" PRId64 ": use a newer keepfs", d->source,
 		                      version);
 	if (!d->failed)
-		take_link_head(d, j, l);
-	for (size_t i = 0; !d->failed && i < json_count(list); i++)
-		take_link_entry(d, json_item(list, i), l);
+		take_link_head(d, j, d->link);
+	r = d->failed ? 0 : json_each(list, take_link_item, d, d->err);
+	if (r == 0 || d->failed)
+		return;
+	error_prefix(d->err, "%s", d->source);
+	d->failed = r;
 }
 
 int link_decode(const char *source, const char *json, size_t len, struct link *ret, struct error *err)
 {
 	_cleanup(json) struct json *j = NULL;
 	_cleanup(link) struct link l = {0};
-	struct reading d = {.source = source, .err = err};
+	struct reading d = {.source = source, .err = err, .link = &l};
+	/* The first one of a store names all that it has: never more than one of them is a value. */
+	struct json_list list = {.key = "artifacts"};
 	struct signature second = {0};
 	size_t signed_len = 0;
 	int r = signature_find(json, len, &signed_len, &l.signature, &second, err);
@@ -276,13 +290,13 @@ int link_decode(const char *source, const char *json, size_t len, struct link *r
 	}
 	if (r == 0)
 		return error_set(err, ERROR_CORRUPT, EBADMSG, "%s: its last line is no signature", source);
-	j = json_parse(json, len, err);
+	j = json_parse_but(json, len, &list, 1, err);
 	if (!j) {
 		error_prefix(err, "%s", source);
 		return -EBADMSG;
 	}
 	l.second = second;
-	take_link(&d, j, &l);
+	take_link(&d, j, &list);
 	if (d.failed)
 		return d.failed;
 	sign_hash(json, signed_len, l.place.hash);

@@ -81,3 +81,18 @@ const struct conf_export *conf_find_export(const struct conf *c)
 			return &c->jobs[i].export;
 	return NULL;
 }
+
+/* What a store of a tenant has is his to read, and mostly to delete. */
+const char *conf_whose_store(const struct conf *c, const struct conf_named_store *s)
+{
+	const struct conf_export *export = conf_find_export(c);
+
+	if (s->tenants && s->tenants[0])
+		return "its key tenants says that it is for exports of tenants";
+	if (export && str_equal(str_or_empty(export->store), s->name))
+		return "[export] store sends exports of tenants there";
+	for (size_t i = 0; i < c->class_count; i++)
+		if (str_equal(str_or_empty(c->classes[i].store), s->name))
+			return "a [class NAME] store sends exports of tenants there";
+	return NULL;
+}

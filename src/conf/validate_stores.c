@@ -94,26 +94,11 @@ static void check_store_is_there(struct conf_loader *l, struct conf_ref ref, con
 	             have.len > 0 ? str_text(&have) : "the name of one, of which there is none yet");
 }
 
-/* What a store of a tenant has is his to read, and mostly to delete. */
-static const char *whose_store_is(const struct conf *c, const struct conf_named_store *s)
-{
-	const struct conf_export *export = conf_find_export(c);
-
-	if (s->tenants && s->tenants[0])
-		return "its key tenants says that it is for exports of tenants";
-	if (export && str_equal(str_or_empty(export->store), s->name))
-		return "[export] store sends exports of tenants there";
-	for (size_t i = 0; i < c->class_count; i++)
-		if (str_equal(str_or_empty(c->classes[i].store), s->name))
-			return "a [class NAME] store sends exports of tenants there";
-	return NULL;
-}
-
 /* NULL: the word can stand there. */
 static char *copy_wrong(const struct conf *c, const char *word)
 {
 	const struct conf_named_store *s = conf_find_store(c, word);
-	const char *whose = s ? whose_store_is(c, s) : NULL;
+	const char *whose = s ? conf_whose_store(c, s) : NULL;
 
 	if (str_equal(word, CONF_PRIMARY))
 		return NULL;

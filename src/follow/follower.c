@@ -163,10 +163,11 @@ static int compare_with_store(struct follower *f, struct error *err)
 	struct artifact_comparison counts = {0};
 	int r = artifact_follow_all(f->repo, clock_now_us(), &f->cancel, &counts, err);
 
-	if (counts.adopted || counts.missing)
+	if (counts.adopted || counts.missing || counts.changed)
 		log_info(
-		        "compared with the store: %llu backups are listed that were not, %llu are not any more",
-		        (unsigned long long)counts.adopted, (unsigned long long)counts.missing);
+		        "compared with the store: %llu backups are listed that were not, %llu are not any more, %llu were rewrapped",
+		        (unsigned long long)counts.adopted, (unsigned long long)counts.missing,
+		        (unsigned long long)counts.changed);
 	if (r < 0) {
 		f->compare_not_before_ms = boot_ms() + COMPARE_AGAIN_MS;
 		return r;

@@ -6,9 +6,8 @@
  * A waiter is woken once, by whoever takes it out of the list of its comparison: the end of that, or the waiter's own token. The hook of that token is set before the
  * waiter is in the list, since everything may be over right after.
  */
-#include "comparisons.h"
+#include "comparisons_private.h"
 
-#include "fs_private.h"
 #include "inside.h"
 #include "lookers.h"
 
@@ -22,42 +21,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define AT_ONCE     2 /* of one kind, so that who looks at the tables of two dumps never waits for rows */
-#define THREADS     (AT_ONCE * COMPARISON_KINDS)
-#define MEMORY_PART 16 /* of [keepfs] memory, for each comparison of rows */
-#define KEPT_PART   2  /* of [keepfs] diff_space, for results */
-#define WORK_PART   (KEPT_PART * AT_ONCE)
-#define SMALL_BYTES ((size_t)16 << 10) /* of a result in memory */
-#define KEPT_FILES  64                 /* results that have files */
-#define OPEN_FILES  128                /* likewise, while they are open */
-#define CLOSING_MS  (10 * 1000)
-#define PERCENT     100
-
-struct comparison {
-	struct comparisons *all;
-	struct comparison_key key;
-	unsigned refs;                   /* the lock of all, as what follows */
-	struct comparison *next, **link; /* NULL: it is not in the list */
-	struct comparison_waiter *waiters;
-	bool has_begun, has_ended;
-	uint64_t bytes;   /* that count for all */
-	char *path;       /* of the file that was asked for first */
-	int64_t since_us; /* monotonic: asked for, then begun */
-	struct cancel cancel;
-	struct spool *sides[2];
-	int result; /* once it has ended */
-	atomic_uint_least64_t read_bytes, expected_bytes;
-};
-
-struct comparisons {
-	struct fs *fs;
-	struct lookers *threads;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;   /* a result that was open is not any more; one was given up; the end */
-	struct comparison *first; /* lock: what was used last is first */
-	uint64_t bytes;           /* lock: of all results */
-	bool ended;               /* lock */
-};
+#define THREADS (COMPARISONS_AT_ONCE * COMPARISON_KINDS)
+#define PERCENT 100
 
 struct comparisons *comparisons_new(struct fs *fs)
 {
@@ -66,7 +31,7 @@ struct comparisons *comparisons_new(struct fs *fs)
 	cs->fs = fs;
 	pthread_mutex_init(&cs->lock, NULL);
 	clock_cond_init(&cs->changed);
-	cs->threads = lookers_new("compare", THREADS, AT_ONCE);
+	cs->threads = lookers_new("compare", THREADS, COMPARISONS_AT_ONCE);
 	return cs->threads ? cs : comparisons_free(cs);
 }
 
@@ -130,7 +95,7 @@ static void put_in_front(struct comparison *c)
 }
 
 /* With the lock. A result that nobody has open, and that was not used for longest; NULL: there is none. It is the caller's. */
-static struct comparison *take_oldest_result(struct comparisons *cs)
+struct comparison *comparisons_take_oldest(struct comparisons *cs)
 {
 	struct comparison *oldest = NULL;
 
@@ -179,7 +144,7 @@ struct comparisons *comparisons_free(struct comparisons *cs)
 	if (!cs)
 		return NULL;
 	comparisons_end(cs);
-	while ((c = take_oldest_result(cs)))
+	while ((c = comparisons_take_oldest(cs)))
 		comparison_unref(c);
 	pthread_cond_destroy(&cs->changed);
 	pthread_mutex_destroy(&cs->lock);
@@ -198,282 +163,6 @@ void comparisons_end(struct comparisons *cs)
 	cs->threads = lookers_free(cs->threads);
 }
 
-/* Room. */
-
-static uint64_t kept_bytes_max(const struct comparisons *cs)
-{
-	return cs->fs->ctx.conf->diff_space_bytes / KEPT_PART;
-}
-
-static bool has_file(const struct comparison *c)
-{
-	return spool_size(c->sides[DIFF_A]) > SMALL_BYTES || spool_size(c->sides[DIFF_B]) > SMALL_BYTES;
-}
-
-/* With the lock. */
-static bool too_many_are_kept(const struct comparisons *cs)
-{
-	unsigned count = 0, files = 0;
-
-	for (const struct comparison *c = cs->first; c; c = c->next) {
-		count += c->has_ended;
-		files += c->has_ended && has_file(c);
-	}
-	return count > COMPARISONS_KEPT || files > KEPT_FILES;
-}
-
-static void keep_no_more_than_allowed(struct comparisons *cs)
-{
-	struct comparison *c;
-
-	do {
-		pthread_mutex_lock(&cs->lock);
-		c = too_many_are_kept(cs) ? take_oldest_result(cs) : NULL;
-		pthread_mutex_unlock(&cs->lock);
-		if (c)
-			comparison_unref(c);
-	} while (c);
-}
-
-static int refuse_result(const struct comparison *c, struct error *err)
-{
-	char space[16];
-
-	str_format_bytes(space, sizeof(space), kept_bytes_max(c->all));
-	if (c->bytes > kept_bytes_max(c->all))
-		return error_set(
-		        err, ERROR_NO_SPACE, EFBIG,
-		        "what differs takes more than the %s that results may take, half of [keepfs] diff_space: raise it, or use 'keepfs diff', which keeps nothing",
-		        space);
-	return error_set(
-	        err, ERROR_NO_SPACE, ENOSPC,
-	        "the files of diff/ that are open and this one take more than the %s that results may take, half of [keepfs] diff_space: close some, or raise it",
-	        space);
-}
-
-/* With the lock: its result gets a file now, and too many that have one are open. Each takes two descriptors, and backups need some, too. */
-static bool too_many_are_open(const struct comparison *c, uint64_t bytes)
-{
-	unsigned open = 0;
-
-	if (c->bytes > SMALL_BYTES || c->bytes + bytes <= SMALL_BYTES)
-		return false;
-	for (const struct comparison *other = c->all->first; other; other = other->next)
-		open += other->has_ended && other->refs > 1 && has_file(other);
-	return open >= OPEN_FILES;
-}
-
-static int refuse_open_file(struct error *err)
-{
-	return error_set(
-	        err, ERROR_NO_SPACE, ENFILE,
-	        "the results of %u comparisons that are more than some KB are open in diff/, and no more may be: close some",
-	        OPEN_FILES);
-}
-
-/* With the lock, which is given back meanwhile: until something that was open is not any more. The kernel tells of a close some time after it. False: it
- * is in vain. */
-static bool wait_for_closing(struct comparison *c, int64_t until_ms)
-{
-	struct comparisons *cs = c->all;
-	int64_t left_ms = until_ms - clock_mono_ms();
-
-	return c->link && !cs->ended && left_ms > 0 && clock_cond_wait_ms(&cs->changed, &cs->lock, left_ms);
-}
-
-/* @bytes more of its result: others make room for them. */
-static int make_room_for_result(struct comparison *c, uint64_t bytes, struct error *err)
-{
-	struct comparisons *cs = c->all;
-	int64_t until_ms = clock_mono_ms() + CLOSING_MS;
-	struct comparison *oldest;
-	bool is_last_look = false;
-	int r = 0;
-
-	pthread_mutex_lock(&cs->lock);
-	if (too_many_are_open(c, bytes))
-		r = refuse_open_file(err);
-	c->bytes += bytes;
-	cs->bytes += bytes;
-	while (r == 0 && cs->bytes > kept_bytes_max(cs)) {
-		oldest = c->bytes > kept_bytes_max(cs) ? NULL : take_oldest_result(cs);
-		if (!oldest) {
-			if (is_last_look || c->bytes > kept_bytes_max(cs))
-				r = refuse_result(c, err);
-			else
-				is_last_look = !wait_for_closing(c, until_ms);
-			continue;
-		}
-		pthread_mutex_unlock(&cs->lock);
-		comparison_unref(oldest);
-		pthread_mutex_lock(&cs->lock);
-	}
-	pthread_mutex_unlock(&cs->lock);
-	return r;
-}
-
-/* Making one, on a thread of its own. */
-
-struct filling {
-	struct comparison *comparison;
-	enum diff_side side;
-	struct str text; /* not in the spool yet */
-};
-
-static int flush_rows(struct filling *f, struct error *err)
-{
-	struct comparison *c = f->comparison;
-	int r = make_room_for_result(c, f->text.len, err);
-
-	if (r == 0)
-		r = spool_put(c->sides[f->side], str_text(&f->text), f->text.len, err);
-	str_clear(&f->text);
-	return r;
-}
-
-static int add_differing_row(void *arg, const void *data, size_t len, bool ends, struct error *err)
-{
-	struct filling *f = arg;
-
-	str_append_bytes(&f->text, data, len);
-	if (ends)
-		str_append_char(&f->text, '\n');
-	return f->text.len >= SMALL_BYTES ? flush_rows(f, err) : 0;
-}
-
-static int fill_side(struct comparison *c, struct diff_rows *rows, enum diff_side side, struct error *err)
-{
-	struct filling f = {.comparison = c, .side = side};
-	int r = diff_rows_read(rows, side, add_differing_row, &f, err);
-
-	if (r == 0)
-		r = flush_rows(&f, err);
-	str_finish(&f.text);
-	return r;
-}
-
-static int fill_with_rows(struct comparison *c, struct diff *d, struct error *err)
-{
-	_cleanup(diff_looked) struct diff_looked table = {0};
-	_cleanup(diff_rows) struct diff_rows *rows = NULL;
-	int r = diff_look(d, DIFF_B, c->key.table, &table, err);
-
-	if (r == 0 && !table.table.a)
-		r = -ENOENT;
-	if (r != 0)
-		return r < 0 ? r : -ENOTSUP;
-	r = diff_rows_open_found(d, (const uint32_t[]){table.table.a->number, table.table.b->number}, &rows,
-	                         err);
-	if (r == 0)
-		r = fill_side(c, rows, DIFF_A, err);
-	return r < 0 ? r : fill_side(c, rows, DIFF_B, err);
-}
-
-static int fill_with_schemas(struct comparison *c, struct diff *d, struct error *err)
-{
-	_cleanup(spool) struct spool *text = spool_new(c->all->fs->ctx.conf->state_dir);
-	_cleanup(str) struct str heading = {0};
-	int r = diff_schema(d, text, err);
-
-	if (r < 0 || spool_size(text) == 0)
-		return r;
-	str_append(&heading, "--- ");
-	str_append_line(&heading, diff_backup(d, DIFF_A)->path);
-	str_append(&heading, "\n+++ ");
-	str_append_line(&heading, diff_backup(d, DIFF_B)->path);
-	str_append_char(&heading, '\n');
-	r = make_room_for_result(c, heading.len + spool_size(text), err);
-	if (r == 0)
-		r = spool_put(c->sides[DIFF_B], str_text(&heading), heading.len, err);
-	for (uint64_t at = 0; r == 0 && at < spool_size(text);) {
-		char piece[SMALL_BYTES];
-		uint64_t left = spool_size(text) - at;
-		size_t len = left < sizeof(piece) ? (size_t)left : sizeof(piece);
-
-		r = spool_get(text, piece, len, at, err);
-		if (r == 0)
-			r = spool_put(c->sides[DIFF_B], piece, len, err);
-		at += len;
-	}
-	return r;
-}
-
-static int fill_with_tables(struct comparison *c, struct diff *d, struct error *err)
-{
-	int r = comparison_append_tables(d, c->sides[DIFF_B], err);
-
-	return r < 0 ? r : make_room_for_result(c, spool_size(c->sides[DIFF_B]), err);
-}
-
-static void note_read_bytes(void *arg, uint64_t bytes, uint64_t expected_bytes)
-{
-	struct comparison *c = arg;
-
-	atomic_store(&c->expected_bytes, expected_bytes);
-	atomic_fetch_add(&c->read_bytes, bytes);
-}
-
-static bool pair_is_there(struct fs *fs, const struct diff_pair_id *id)
-{
-	struct catalog_entry entry;
-
-	for (int side = 0; side < 2; side++)
-		if (catalog_entry_by_ino(fs->ctx.repository->catalog, id->inos[side], &entry) < 0 ||
-		    entry.mtime_us != id->finished_at_us[side])
-			return false;
-	return true;
-}
-
-bool comparison_is_stale(const struct comparison *c)
-{
-	return !pair_is_there(c->all->fs, &c->key.pair);
-}
-
-static int make_comparison_text(struct comparison *c, struct diff *d, struct error *err)
-{
-	switch (c->key.of) {
-	case COMPARISON_OF_TABLES:
-		return fill_with_tables(c, d, err);
-	case COMPARISON_OF_SCHEMAS:
-		return fill_with_schemas(c, d, err);
-	default:
-		return fill_with_rows(c, d, err);
-	}
-}
-
-/* *@ret_side: which of the dumps a failure is about, as far as that is known. */
-static int make_result(struct comparison *c, enum diff_side *ret_side, struct error *err)
-{
-	struct fs *fs = c->all->fs;
-	const struct conf *conf = fs->ctx.conf;
-	const struct diff_options options = {
-	        .inside = fs->ctx.inside,
-	        .catalog = fs->ctx.repository->catalog,
-	        .state_dir = conf->state_dir,
-	        .memory_bytes = conf->memory_bytes / MEMORY_PART,
-	        .space_bytes = conf->diff_space_bytes / WORK_PART,
-	        .cancel = &c->cancel,
-	        .progress = note_read_bytes,
-	        .arg = c,
-	};
-	_cleanup(diff) struct diff *d = NULL;
-	int r;
-
-	if (cancel_is_set(&c->cancel))
-		return -ECANCELED;
-	if (!fs->ctx.inside)
-		return error_set(err, ERROR_USAGE, ENOTSUP, "nothing looks into backups here");
-	r = diff_open_found(&options, c->key.pair.inos, &d, ret_side, err);
-	if (r < 0)
-		return r;
-	r = make_comparison_text(c, d, err);
-	/* What is about none of the two says nothing against the bytes of either. */
-	if (!diff_failed_at(d, ret_side))
-		err->damage = false;
-	/* What was compared may have been others of their names. */
-	return pair_is_there(fs, &c->key.pair) || r == -ECANCELED ? r : -ESTALE;
-}
-
 int comparison_failed(struct fs *fs, const struct diff_pair_id *pair, enum diff_side side, char *path, int r,
                       const struct error *err)
 {
@@ -485,7 +174,7 @@ int comparison_failed(struct fs *fs, const struct diff_pair_id *pair, enum diff_
 		log_error("%s could not be made: %s", path ? path : "a comparison", err->message);
 		return r;
 	}
-	if (r != -ECANCELED && !pair_is_there(fs, pair))
+	if (r != -ECANCELED && !comparison_pair_is_there(fs, pair))
 		return -ESTALE;
 	return inside_failed(fs, &of_dump, take_ptr(&owned), r, err);
 }
@@ -517,7 +206,7 @@ static void end_comparison(struct comparison *c, int r)
 		next = waiters->next;
 		waiters->wake(waiters->arg);
 	}
-	keep_no_more_than_allowed(cs);
+	comparisons_keep_allowed(cs);
 }
 
 static void run_comparison(void *arg)
@@ -532,7 +221,7 @@ static void run_comparison(void *arg)
 	c->has_begun = true;
 	c->since_us = clock_mono_us();
 	pthread_mutex_unlock(&cs->lock);
-	r = make_result(c, &side, &err);
+	r = comparison_make(c, &side, &err);
 	if (r < 0)
 		r = comparison_failed(cs->fs, &c->key.pair, side, c->path ? mem_strdup(c->path) : NULL, r,
 		                      &err);
@@ -578,7 +267,7 @@ static struct comparison *add_comparison(struct comparisons *cs, const struct co
 	c->since_us = clock_mono_us();
 	cancel_init(&c->cancel);
 	for (int side = 0; side < 2; side++)
-		c->sides[side] = spool_new_small(state_dir, SMALL_BYTES);
+		c->sides[side] = spool_new_small(state_dir, COMPARISON_SMALL_BYTES);
 	c->refs = 2; /* the caller's, and the thread's */
 	put_in_front(c);
 	lookers_add(cs->threads, key->of, run_comparison, c);
@@ -752,7 +441,7 @@ int comparisons_write(struct comparisons *cs, struct spool *out)
 	}
 	str_format_bytes(bytes, sizeof(bytes), cs->bytes);
 	pthread_mutex_unlock(&cs->lock);
-	str_format_bytes(space, sizeof(space), kept_bytes_max(cs));
+	str_format_bytes(space, sizeof(space), comparisons_kept_max(cs));
 	str_appendf(&text, "kept: %u of %u results, %s of %s\n", kept, COMPARISONS_KEPT, bytes, space);
 	spool_append(out, str_text(&text), text.len);
 	return spool_error(out);

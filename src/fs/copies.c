@@ -225,7 +225,7 @@ struct opening_copy {
 static const struct manifest_file *file_of_copy(const struct manifest *m, const char *name)
 {
 	for (size_t i = 0; i < m->file_count; i++)
-		if (strcmp(m->files[i].name, name) == 0 && m->files[i].object != MANIFEST_NO_OBJECT)
+		if (strcmp(m->files[i].name, name) == 0)
 			return &m->files[i];
 	return NULL;
 }
@@ -273,7 +273,7 @@ static int open_copy(struct opening_copy *o, struct handle **ret_handle, struct 
 	int r = repository_open_store(fs->ctx.repository, o->place.store, &store, err);
 
 	if (r == 0)
-		r = artifact_fetch(fs->ctx.repository, store, &call, o->place.path, &m, err);
+		r = replica_fetch(fs->ctx.repository, store, o->place.store, &call, o->place.path, &m, err);
 	if (r < 0)
 		return r;
 	if (r == ARTIFACT_UNUSABLE)
@@ -282,6 +282,11 @@ static int open_copy(struct opening_copy *o, struct handle **ret_handle, struct 
 	if (!f)
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
 		                 "%s: the manifest there has no file %s: another backup has the name",
+		                 store->name, o->place.file);
+	/* Nothing is wrong with it. */
+	if (f->object == MANIFEST_NO_OBJECT)
+		return error_set(err, ERROR_USAGE, ENOTSUP,
+		                 "%s: the bytes of %s are kept in a way that this keepfs does not know",
 		                 store->name, o->place.file);
 	return open_copy_object(o, &store, &m, f, ret_handle, err);
 }

@@ -4,9 +4,9 @@
  * is deleted, and one statement deletes it, so that circles need no order.
  */
 #include "session.h"
+#include "values.h"
 
 #include <keepfs/base/mem.h>
-#include <keepfs/codec/copy_text.h>
 #include <keepfs/codec/sql_text.h>
 #include <keepfs/pg/erase.h>
 
@@ -44,34 +44,10 @@ static void append_erase_relation(struct str *sql, const char *schema, const cha
 	sql_append_name(sql, table);
 }
 
-struct value_taking {
-	int (*take)(void *arg, const char *value, struct error *err);
-	void *arg;
-	struct str value;
-};
-
-static int take_value_line(void *arg, const void *data, size_t len, struct error *err)
-{
-	struct value_taking *t = arg;
-	const char *at = data, *end = at + len;
-	struct copy_field field;
-
-	if (len > 0 && end[-1] == '\n')
-		end--;
-	if (!copy_field_next(&at, end, &field) || field.is_null)
-		return 0;
-	str_clear(&t->value);
-	str_append_bytes(&t->value, field.text, field.len);
-	t->value.len = copy_field_decode(&field, t->value.data);
-	t->value.data[t->value.len] = '\0';
-	return t->take(t->arg, str_text(&t->value), err);
-}
-
 int pg_erase_values(struct pg_session *s, const struct pg_erase_column *of,
                     int (*take)(void *arg, const char *value, struct error *err), void *arg,
                     struct error *err)
 {
-	struct value_taking taking = {.take = take, .arg = arg};
 	_cleanup(str) struct str sql = {0};
 	char kind = 0;
 	int r = find_erase_column(s, of, &kind, err);
@@ -90,10 +66,7 @@ int pg_erase_values(struct pg_session *s, const struct pg_erase_column *of,
 	str_append(&sql, "::pg_catalog.text FROM ");
 	append_erase_relation(&sql, of->schema, of->table, kind == 'p');
 	str_append(&sql, " t) TO STDOUT");
-	str_append_char(&taking.value, ' ');
-	r = pg_session_copy(s, str_text(&sql), take_value_line, &taking, err);
-	str_finish(&taking.value);
-	return r;
+	return values_copy(s, str_text(&sql), take, arg, err);
 }
 
 #define ADD "INSERT INTO " LIST " SELECT t.tableoid, t.ctid, t.xmin FROM "
@@ -333,7 +306,10 @@ int pg_erase_canonical(const char *conninfo, const char *database, const struct 
 	        " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
 	        " WHERE n.nspname = %s AND c.relname = %s AND a.attname = %s AND c.relkind IN ('r', 'p') AND NOT a.attisdropped",
 	        schema, table, column);
-	r = pg_session_run(s, "SET search_path = ''; SET datestyle = 'ISO'; SET timezone = 'UTC'", err);
+	r = pg_session_run(
+	        s,
+	        "SET search_path = ''; SET datestyle = 'ISO'; SET timezone = 'UTC'; SET client_encoding = 'UTF8'",
+	        err);
 	if (r == 0)
 		r = pg_session_value(s, question, &type, err);
 	if (r < 0)

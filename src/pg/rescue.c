@@ -250,9 +250,14 @@ int pg_rescue_data(struct pg_rescue *x, const void *data, size_t len, struct err
 /* Comparing. */
 
 /* COPY ends at a row that is "\.", and leaves what comes behind it. */
-static int end_copying_rows(struct pg_rescue *x, struct error *err)
+int rescue_end_rows(struct pg_rescue *x, struct error *err)
 {
-	int r = prefix_rows_failure(x, pg_load_end_within(x->session, &x->counts.rows, err), err);
+	int r;
+
+	if (x->has_come)
+		return 0;
+	x->has_come = true;
+	r = prefix_rows_failure(x, pg_load_end_within(x->session, &x->counts.rows, err), err);
 
 	if (r < 0 || x->counts.rows == x->sent_rows)
 		return r;
@@ -470,7 +475,7 @@ static int list_differing(struct pg_rescue *x, struct error *err)
 
 int pg_rescue_compare(struct pg_rescue *x, struct pg_rescue_counts *ret, struct error *err)
 {
-	int r = end_copying_rows(x, err);
+	int r = rescue_end_rows(x, err);
 
 	if (r == 0)
 		r = keep_wanted(x, err);

@@ -37,6 +37,7 @@ struct pg_rescue {
 	struct names compared; /* of them, those that are no part of the key, and can be changed; quoted */
 	struct names key, quoted_key;
 	struct str key_text, left_out; /* for people */
+	bool has_come;                 /* all of the backup's rows */
 	bool has_identity;
 	bool has_arbiter; /* a unique index is just of the key */
 	struct pg_rescue_counts counts;
@@ -48,6 +49,8 @@ int rescue_look(struct pg_rescue *x, struct error *err);
 int rescue_ask(struct pg_rescue *x, const char *sql, struct error *err);
 int rescue_change(struct pg_rescue *x, const char *sql, struct error *err);
 int rescue_count(struct pg_rescue *x, const char *sql, uint64_t *ret, struct error *err);
+/** rescue_end_rows() - no more rows come; again is no harm. */
+int rescue_end_rows(struct pg_rescue *x, struct error *err);
 /** rescue_find_column() - of the living table; NULL: it has none of that name. */
 const struct rescue_column *rescue_find_column(const struct pg_rescue *x, const char *name);
 /** rescue_join() - append "b.a = t.a AND b.c = t.c", with @between. rescue_list() - append "b.a, b.c". */

@@ -287,19 +287,26 @@ static int wish_lock(struct lock_wishes *w, const struct prune_plan *plan, size_
 	return w->count == WISHES_AT_ONCE ? send_wishes(w, err) : 0;
 }
 
+/* Of a job that nobody configures any more: how its rules would go on nobody can say, and that a name was mistyped for a day is no reason to lock all for years, which nobody can take
+ * back. What was promised of a backup itself stays promised. A rule that says no date is one, so that this is not "everything is kept". */
+static const struct retention_rules promises_alone = {.last = 1};
+
 int prune_lock(const struct prune *p, const struct prune_plan *plan, struct error *err)
 {
 	struct lock_wishes w = {.repository = p->repository};
 	int r = 0;
 
-	/* Nothing is known of what nobody configures any more, and of what is gone for good nothing has to stay. */
-	if (!plan->job || plan->is_gone)
+	/* Of what is gone for good nothing has to stay. */
+	if (plan->is_gone)
 		return 0;
 	for (size_t from = 0, to; r == 0 && from < plan->count; from = to) {
 		struct retention_rules rules;
 
 		to = prune_next_content(plan, from);
-		prune_rules_of(plan, from, &rules);
+		if (plan->job)
+			prune_rules_of(plan, from, &rules);
+		else
+			rules = promises_alone;
 		for (size_t i = from; r == 0 && i < to; i++)
 			r = wish_lock(&w, plan, i, &rules, err);
 	}
@@ -386,15 +393,6 @@ int prune_gone(const struct prune *p, const char *directory, const struct prune_
 	return r;
 }
 
-static bool locks_anything(const struct conf *conf)
-{
-	bool locks = conf->store.object_lock != STORE_LOCK_NONE;
-
-	for (size_t i = 0; i < conf->store_count; i++)
-		locks = locks || conf->stores[i].store.object_lock != STORE_LOCK_NONE;
-	return locks;
-}
-
 int prune_tag_all(const struct prune *p, struct error *err)
 {
 	_cleanup(free) struct catalog_place *place = mem_alloc(sizeof(*place));
@@ -406,7 +404,7 @@ int prune_tag_all(const struct prune *p, struct error *err)
 
 		bool untagged = catalog_has_untagged(p->repository->catalog, place->ino);
 
-		if (!untagged && !locks_anything(p->conf))
+		if (!untagged && !prune_locks_anything(p->conf))
 			continue;
 		r = prune_plan(p, place, &plan, err);
 		if (r == 0 && untagged)

@@ -26,5 +26,7 @@ struct catalog_removal prune_removal(const struct prune *p, const struct prune_p
 /* prune_simulate() - append what would be there over so many days: lines to @out, or (@list not NULL) an object to that. */
 int prune_simulate(const struct prune *p, const struct prune_plan *plan, int days, struct json *list,
                    struct str *out, struct error *err);
+/** prune_locks_anything() - is there a store whose objects are to be locked? */
+bool prune_locks_anything(const struct conf *conf);
 /** prune_part() - what the directory of a plan is of, for people: "database", "tenant". */
 const char *prune_part(const struct prune_plan *plan);

@@ -49,6 +49,15 @@ static void append_within(struct str *out, int64_t within_s)
 		append_rule(out, "within", within_s, "s");
 }
 
+bool prune_locks_anything(const struct conf *conf)
+{
+	bool locks = conf->store.object_lock != STORE_LOCK_NONE;
+
+	for (size_t i = 0; i < conf->store_count; i++)
+		locks = locks || conf->stores[i].store.object_lock != STORE_LOCK_NONE;
+	return locks;
+}
+
 static void write_rules(const struct prune *p, struct prune_plan *plan)
 {
 	static const char *const days[] = {"sunday",   "monday", "tuesday", "wednesday",
@@ -56,7 +65,11 @@ static void write_rules(const struct prune *p, struct prune_plan *plan)
 	const struct retention_rules *r = &plan->rules;
 	_cleanup(str) struct str text = {0};
 
-	if (r->forever || !retention_has_rules(r)) {
+	if (!plan->job) {
+		str_append(&text, "no job of the configuration is of it: everything stays");
+		if (prune_locks_anything(p->conf))
+			str_append(&text, ", but is locked in the store only for as long as was promised");
+	} else if (r->forever || !retention_has_rules(r)) {
 		str_append(&text, "forever");
 	} else {
 		append_rule(&text, "daily", r->daily, "");

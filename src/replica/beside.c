@@ -373,16 +373,31 @@ static int copy_newest_catalog(struct besides *b, size_t kind, bool all, struct 
 	return r;
 }
 
+/* What a crash has left open there. Nobody else puts these, and we do so one after the other. */
+static int drop_cut_uploads(struct besides *b, const char *prefix, struct error *err)
+{
+	struct store_upload_info *left = NULL;
+	size_t count = 0;
+	int r = store_upload_list(b->to, &b->call, prefix, &left, &count, err);
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = store_upload_abort(b->to, &b->call, left[i].key, left[i].upload_id, err);
+	store_upload_list_free(left, count);
+	return of_further_store(b, r);
+}
+
 static int copy_kind(struct besides *b, size_t kind, bool all, struct error *err)
 {
+	bool is_first = all || !b->seen || !b->seen->after[kind][0];
 	int r = b->order->wait ? b->order->wait(b->order->arg, err) : 0;
 
+	if (r == 0 && is_first)
+		r = drop_cut_uploads(b, kinds[kind].prefix, err);
 	if (r < 0)
 		return r;
 	if (kinds[kind].is_newest)
 		return copy_newest_catalog(b, kind, all, err);
-	return all || !b->seen || !b->seen->after[kind][0] ? compare_names(b, kind, err)
-	                                                   : copy_new_names(b, kind, err);
+	return is_first ? compare_names(b, kind, err) : copy_new_names(b, kind, err);
 }
 
 static int copy_besides(struct besides *b, bool all, struct error *err)

@@ -22,6 +22,9 @@
 #define PAGE_NAMES 1000
 #define PREFIX     "manifests/"
 
+/* How long one that is wrong stays so before it is read once more. */
+#define READ_WRONG_AGAIN_US (INT64_C(7) * 86400 * US_PER_S)
+
 struct comparing {
 	const struct replica_order *order;
 	struct store *store;
@@ -167,13 +170,30 @@ static int look_for_lost(void *arg, const struct catalog_replica *known, struct 
 	return replica_note(c->order, &row, err);
 }
 
+/* One that is nobody's here any more was found to be wrong by whoever read it, which may have been a bad day of the store: there may be no other, so it is read once more now and then. */
+static int look_at_wrong_removed(struct comparing *c, struct catalog_replica *row, struct error *err)
+{
+	if (!was_listed_there(c, row->ino))
+		return catalog_forget_replica(c->order->repository->catalog, row->path, row->store, err);
+	if (row->since_us + READ_WRONG_AGAIN_US > clock_now_us())
+		return 0;
+	row->state = REPLICA_REMOVED;
+	row->since_us = clock_now_us();
+	row->verified_at_us = 1;
+	return replica_note(c->order, row, err);
+}
+
 /* One that was found to be another's may have gone meanwhile. */
 static int look_at_wrong(void *arg, const struct catalog_replica *known, struct error *err)
 {
 	struct comparing *c = arg;
 	struct catalog_replica row = *known;
 
-	if (row.state != REPLICA_WRONG || !row.is_listed || was_listed_there(c, row.ino))
+	if (row.state != REPLICA_WRONG)
+		return 0;
+	if (!row.is_listed)
+		return look_at_wrong_removed(c, &row, err);
+	if (was_listed_there(c, row.ino))
 		return 0;
 	row.state = REPLICA_WANTED;
 	row.since_us = clock_now_us();

@@ -26,6 +26,7 @@ struct copying {
 	uint64_t done_bytes;          /* of all objects, that are in the target, or on their way */
 	uint64_t stored_bytes;
 	uint64_t part_bytes;
+	bool *is_right; /* heap, NULL allowed: of each object, whether it was found there, and right */
 };
 
 /* Returns @r. */
@@ -51,6 +52,16 @@ static int tell_copied(struct copying *w, uint64_t bytes, struct error *err)
 
 	w->done_bytes += bytes;
 	return c->progress ? c->progress(c->arg, w->done_bytes, w->stored_bytes, err) : 0;
+}
+
+/* Before anything is put there. */
+static int begin_putting(struct copying *w, struct error *err)
+{
+	struct replica_copy *c = w->c;
+	int r = c->has_put || !c->begin ? 0 : c->begin(c->arg, err);
+
+	c->has_put = c->has_put || r == 0;
+	return r;
 }
 
 /* Objects. */
@@ -148,46 +159,62 @@ static int look_at_object(struct copying *w, const struct manifest_object *objec
 	return of_target(w->c, r);
 }
 
-static int copy_object(struct copying *w, const struct manifest_object *object, struct error *err)
+static int copy_object(struct copying *w, size_t number, struct error *err)
 {
-	int r = look_at_object(w, object, err);
+	const struct manifest_object *object = &w->c->manifest.objects[number];
+	int r = w->is_right && w->is_right[number] ? 0 : look_at_object(w, object, err);
 
 	if (r == 0)
 		return tell_copied(w, object->stored_bytes, err);
 	if (r != COPY_NEEDED)
 		return r;
-	r = write_copy_of(w, object, err);
+	r = begin_putting(w, err);
+	if (r == 0)
+		r = write_copy_of(w, object, err);
 	return r < 0 ? r : of_target(w->c, read_object_of(w, w->c->to, object, NULL, err));
 }
 
 /* What is put whole. */
 
-static int compare_whole(struct copying *w, const char *key, const char *data, size_t len, bool may_replace,
-                         const char *content_type, struct error *err)
+#define WHOLE_DIFFERS 2
+/* 0: the same bytes; WHOLE_DIFFERS; -ENOENT: it is not there. */
+static int compare_whole(struct copying *w, const char *key, const char *data, size_t len, struct error *err)
 {
-	const struct store_put_options options = {.content_type = content_type};
 	_cleanup(free) char *there = NULL;
 	size_t there_len;
 	int r = store_get_all(w->c->to, &w->call, key, len, &there, &there_len, err);
 
-	if (r == 0 && there_len == len && memcmp(there, data, len) == 0)
-		return 0;
-	if (r < 0 && r != -EFBIG)
-		return of_target(w->c, r);
-	if (!may_replace)
-		return conflict_with(w->c, key, "is there with other content", err);
-	return of_target(w->c, store_put_bytes(w->c->to, &w->call, key, data, len, &options, err));
+	if (r == -EFBIG)
+		return WHOLE_DIFFERS;
+	if (r < 0)
+		return r == -ENOENT ? r : of_target(w->c, r);
+	return there_len == len && memcmp(there, data, len) == 0 ? 0 : WHOLE_DIFFERS;
 }
 
+/* What is there already is looked at before anything is put: a copy that is whole is not said to be begun for that. */
 static int put_copy_whole(struct copying *w, const char *key, const char *data, size_t len, bool may_replace,
                           const char *content_type, struct error *err)
 {
-	const struct store_put_options options = {.only_if_absent = true, .content_type = content_type};
-	int r = store_put_bytes(w->c->to, &w->call, key, data, len, &options, err);
+	struct store_put_options options = {.content_type = content_type};
+	struct error why = {0};
+	int r = compare_whole(w, key, data, len, &why);
 
-	if (r == STORE_EXISTS)
-		return compare_whole(w, key, data, len, may_replace, content_type, err);
-	return of_target(w->c, r);
+	if (r == WHOLE_DIFFERS && !may_replace)
+		return conflict_with(w->c, key, "is there with other content", err);
+	if (r != -ENOENT && r != WHOLE_DIFFERS) {
+		if (r < 0 && err)
+			*err = why;
+		return r;
+	}
+	options.only_if_absent = r == -ENOENT;
+	r = begin_putting(w, err);
+	if (r == 0)
+		r = of_target(w->c, store_put_bytes(w->c->to, &w->call, key, data, len, &options, err));
+	if (r != STORE_EXISTS)
+		return r;
+	/* It has come since, or an answer to our own put was lost. */
+	r = compare_whole(w, key, data, len, err);
+	return r == WHOLE_DIFFERS ? conflict_with(w->c, key, "is there with other content", err) : r;
 }
 
 static int copy_extents(struct copying *w, struct error *err)
@@ -201,6 +228,46 @@ static int copy_extents(struct copying *w, struct error *err)
 		return 0;
 	r = store_get_all(w->c->from, &w->call, key, EXTENTS_MAX_BYTES, &data, &len, err);
 	return r < 0 ? r : put_copy_whole(w, key, data, len, w->c->is_ours, NULL, err);
+}
+
+/* Before anything is put. */
+
+static int look_at_extents(struct copying *w, struct error *err)
+{
+	const char *key = w->c->manifest.extents_key;
+	_cleanup(free) char *data = NULL;
+	struct error why = {0};
+	size_t len;
+	int r = key ? store_get_all(w->c->from, &w->call, key, EXTENTS_MAX_BYTES, &data, &len, err) : 0;
+
+	if (r < 0 || !key)
+		return r;
+	r = compare_whole(w, key, data, len, &why);
+	if (r == WHOLE_DIFFERS)
+		return conflict_with(w->c, key, "is there with other content", err);
+	if (r < 0 && r != -ENOENT && err)
+		*err = why;
+	return r == -ENOENT ? 0 : r;
+}
+
+/* What was begun is ours from then on, and what is not right of it is replaced: so all of it is looked at first, and nothing of it may be somebody else's. */
+static int look_before_beginning(struct copying *w, struct error *err)
+{
+	struct replica_copy *c = w->c;
+	const struct manifest *m = &c->manifest;
+	int r = 0;
+
+	if (c->is_ours)
+		return 0;
+	w->is_right = mem_array(m->object_count + 1, sizeof(*w->is_right));
+	for (size_t i = 0; r == 0 && i < m->object_count; i++) {
+		r = look_at_object(w, &m->objects[i], err);
+		w->is_right[i] = r == 0;
+		r = r == COPY_NEEDED ? 0 : r;
+	}
+	if (r == 0)
+		r = look_at_extents(w, err);
+	return r;
 }
 
 /* The beginning. */
@@ -225,20 +292,26 @@ static int read_source(struct copying *w, char **ret_text, size_t *ret_len, stru
 	if (r < 0)
 		return r;
 	hash_text(*ret_text, *ret_len, c->sha256);
+	if (c->from_sha256 && *c->from_sha256 && !str_equal(c->sha256, c->from_sha256))
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "%s: %s is not the manifest any more that keepfs has put there",
+		                 c->from->name, key);
 	r = artifact_decode(c->repository, c->from, &w->call, c->path, *ret_text, *ret_len, &c->manifest,
 	                    err);
+	if (r == 0 && c->check)
+		r = c->check(c->arg, &c->manifest, err);
 	return r == ARTIFACT_UNUSABLE ? -EBADMSG : r;
 }
 
-/* Ours, but changed since: by the backup that it says it is of, or since it is none any more. */
+/* Ours, but changed since: by the backup that it says it is of, or since it is none any more. One that was put, and then the copy was cut before that was known, may have been rewrapped here since. */
 static bool is_damaged_manifest(const struct replica_copy *c, const char *key, const char *text, size_t len)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	int r = c->had_manifest && text ? manifest_decode(key, text, len, &m, NULL) : -ENOTSUP;
+	int r = c->is_ours && text ? manifest_decode(key, text, len, &m, NULL) : -ENOTSUP;
 
 	/* What a newer keepfs has written is not damaged. */
 	if (r < 0)
-		return r != -ENOTSUP;
+		return c->had_manifest && r != -ENOTSUP;
 	return str_equal(m.path, c->path) && m.run_id == c->manifest.run_id &&
 	       m.started_at_us == c->manifest.started_at_us;
 }
@@ -302,8 +375,9 @@ static int copy_objects(struct copying *w, struct error *err)
 	w->pool = pool_new(4 * w->part_bytes + READ_AHEAD_BUFFERS * POOL_BUFFER_BYTES);
 	if (!w->pool)
 		return error_system(err, ENOMEM, "there is no memory for copying %s", w->c->path);
+	r = look_before_beginning(w, err);
 	for (size_t i = 0; r == 0 && i < m->object_count; i++)
-		r = copy_object(w, &m->objects[i], err);
+		r = copy_object(w, i, err);
 	w->pool = pool_free(w->pool);
 	return r;
 }
@@ -318,6 +392,7 @@ int replica_copy(struct replica_copy *c, struct error *err)
 
 	c->to_failed = false;
 	c->copied_bytes = 0;
+	c->has_put = false;
 	r = read_source(&w, &text, &len, err);
 	if (r == 0)
 		r = look_at_target(&w, text, len, &is_there, err);
@@ -326,6 +401,7 @@ int replica_copy(struct replica_copy *c, struct error *err)
 		r = of_target(c, artifact_abort_uploads(c->to, &w.call, c->path, err));
 	if (r == 0)
 		r = copy_objects(&w, err);
+	free(w.is_right);
 	if (r == 0)
 		r = copy_extents(&w, err);
 	return r != 0 ? r : put_copy_whole(&w, key, text, len, is_there, "application/json", err);

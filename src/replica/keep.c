@@ -35,7 +35,7 @@ struct keeping {
 	char *directory;     /* that is being gathered */
 	struct kept_copy *copies;
 	size_t count;
-	uint64_t removed;
+	uint64_t removed, refused;
 };
 
 static void forget_copies(struct keeping *k)
@@ -70,25 +70,110 @@ static void audit_removal(const struct replica_order *o, const char *path, int r
 	(void)catalog_add_audit(o->repository->catalog, &entry, NULL);
 }
 
+/* Of one that was found to be lost, or was never read there, nobody knows yet whether it is right: it is read next. */
+static int note_still_there(const struct replica_order *o, struct catalog_replica *row, struct error *err)
+{
+	if (row->state == REPLICA_LOST || row->verified_at_us == 0)
+		row->verified_at_us = 1;
+	row->state = REPLICA_REMOVED;
+	row->since_us = clock_now_us();
+	return replica_note(o, row, err);
+}
+
+/* Without its manifest it is no copy any more, whatever is left. */
+static int delete_copy(const struct replica_order *o, struct store *store, struct catalog_replica *row,
+                       struct error *err)
+{
+	const struct store_call call = {.cancel = o->cancel};
+	_cleanup(free) char *published = NULL;
+	struct error why = {0}, ignored = {0};
+	int r = artifact_delete(store, &call, row->path, &why), found;
+
+	if (r == 0)
+		r = artifact_drop_holds(store, &call, row->path, &why);
+	if (r == 0)
+		return catalog_forget_replica(o->repository->catalog, row->path, o->store, err);
+	if (err)
+		*err = why;
+	if (!artifact_is_forbidden(r, &why))
+		return r;
+	found = artifact_find_published(store, &call, row->path, &published, &ignored);
+	if (found == 0) {
+		log_warning("%s: what is left of the copy of %s cannot be removed: %s", o->named->name,
+		            row->path, why.message);
+		return catalog_forget_replica(o->repository->catalog, row->path, o->store, err);
+	}
+	str_cut(row->error, sizeof(row->error), why.message);
+	if (found > 0)
+		(void)note_still_there(o, row, NULL);
+	return r;
+}
+
+/* It is noted as begun before anything of it goes: so what a crash leaves is removed by replica_drop_abandoned(), and is not forgotten when the names are compared. */
+static int remove_unlocked_copy(struct keeping *k, struct catalog_replica *row, struct error *err)
+{
+	const struct replica_order *o = k->order;
+	struct error why = {0};
+	int r;
+
+	row->state = REPLICA_COPYING;
+	row->since_us = clock_now_us();
+	r = replica_note(o, row, err);
+	if (r < 0)
+		return r;
+	r = delete_copy(o, k->store, row, &why);
+	audit_removal(o, row->path, r, r < 0 ? why.message : "no rule of its store keeps it any more");
+	if (r == 0) {
+		k->removed++;
+		log_info("the copy of %s is removed from %s: no rule of that store keeps it any more",
+		         row->path, o->named->name);
+		return 0;
+	}
+	/* Who may write there need not be who may delete: that holds up no copy. */
+	if (artifact_is_forbidden(r, &why)) {
+		if (k->refused++ == 0)
+			log_warning(
+			        "the copy of %s stays in %s, which does not let it go, and no rule of that store keeps it any more: %s",
+			        row->path, o->named->name, why.message);
+		return 0;
+	}
+	if (err)
+		*err = why;
+	return r;
+}
+
 static int remove_kept_copy(struct keeping *k, const char *path, struct error *err)
 {
 	const struct replica_order *o = k->order;
 	const struct store_call call = {.cancel = o->cancel};
-	int r = k->store ? 0 : repository_open_store(o->repository, o->store, &k->store, err);
+	struct catalog_replica row;
+	int r = catalog_replica(o->repository->catalog, path, o->store, &row);
 
+	/* Somebody has brought it back meanwhile. */
+	if (r == -ENOENT || (r == 0 && (row.state != REPLICA_REMOVED || row.is_listed)))
+		return 0;
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	r = k->store ? 0 : repository_open_store(o->repository, o->store, &k->store, err);
+	/* It was held when it was lost here: nobody has ended that, and nobody could have removed it. */
+	if (r == 0 && !row.is_released)
+		r = artifact_is_held_there(o->repository, k->store, &call, path, clock_now_us(), err);
 	if (r == 0)
 		r = replica_check_unlocked(o, k->store, path, err);
-	if (r == REPLICA_LOCKED)
+	if (r != 0)
+		return r > 0 ? 0 : r;
+	return remove_unlocked_copy(k, &row, err);
+}
+
+/* One that somebody is at, who brings it back perhaps, is looked at the next day. */
+static int remove_unclaimed_copy(struct keeping *k, const char *path, struct error *err)
+{
+	int r;
+
+	if (!replica_try_claim(path, k->order->store))
 		return 0;
-	if (r == 0)
-		r = artifact_delete(k->store, &call, path, err);
-	audit_removal(o, path, r, r < 0 && err ? err->message : "no rule of its store keeps it any more");
-	if (r == 0) {
-		k->removed++;
-		log_info("the copy of %s is removed from %s: no rule of that store keeps it any more", path,
-		         o->named->name);
-		r = catalog_forget_replica(o->repository->catalog, path, o->store, err);
-	}
+	r = remove_kept_copy(k, path, err);
+	replica_end_claim(path, k->order->store);
 	return r;
 }
 
@@ -103,7 +188,7 @@ static int carry_out_copy(struct keeping *k, const struct kept_copy *copy, unsig
 	if (!copy->is_removed)
 		return 0;
 	if (reasons == 0)
-		return remove_kept_copy(k, copy->path, err);
+		return remove_unclaimed_copy(k, copy->path, err);
 	r = catalog_replica_lock(catalog, copy->path, k->order->store, &lock);
 	if (r == -ENOENT || (r == 0 && lock.is_put_off == (reasons == RETENTION_LOCKED)))
 		return 0;
@@ -220,4 +305,48 @@ int replica_clean(const struct replica_order *o, uint64_t *ret, struct error *er
 	store_free(k.store);
 	*ret = k.removed;
 	return r;
+}
+
+/* What was begun, and is nobody's any more. */
+
+static int drop_claimed(const struct replica_order *o, struct store *store, const char *path,
+                        struct error *err)
+{
+	const struct store_call call = {.cancel = o->cancel};
+	_cleanup(free) char *published = NULL;
+	struct catalog_replica row;
+	int r = catalog_replica(o->repository->catalog, path, o->store, &row);
+
+	if (r == -ENOENT ||
+	    (r == 0 && ((row.state != REPLICA_COPYING && row.state != REPLICA_LOST) || row.is_listed)))
+		return 0;
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	r = artifact_find_published(store, &call, path, &published, err);
+	if (r > 0)
+		return note_still_there(o, &row, err);
+	if (r == 0)
+		r = artifact_abort_uploads(store, &call, path, err);
+	return r < 0 ? r : delete_copy(o, store, &row, err);
+}
+
+int replica_drop_abandoned(const struct replica_order *o, struct error *err)
+{
+	struct catalog *catalog = o->repository->catalog;
+	_cleanup(store) struct store *store = NULL;
+	struct catalog_replica row;
+	int r;
+
+	while ((r = catalog_abandoned_replica(catalog, o->store, &row)) == 0) {
+		/* Who is at it finds out that it is not listed any more, or ends what he does; this is due again. */
+		if (!replica_try_claim(row.path, o->store))
+			return 0;
+		r = store ? 0 : repository_open_store(o->repository, o->store, &store, err);
+		if (r == 0)
+			r = drop_claimed(o, store, row.path, err);
+		replica_end_claim(row.path, o->store);
+		if (r < 0)
+			return r;
+	}
+	return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");
 }

@@ -147,15 +147,20 @@ static int lock_copy(struct copy_locks *l, struct copy_lock *c, const char *key,
 	return r;
 }
 
-/* One that somebody else has set stays. */
+/* One that somebody else has set stays. What is noted first is what a crash leaves on some objects. */
 static int hold_copy(struct copy_locks *l, struct copy_lock *c, struct store_lock *there, struct error *err)
 {
-	bool sets = c->held && (!there->hold || c->anew), ends = !c->held && there->hold && c->known.is_held;
+	bool sets = c->held && (!there->hold || c->anew), ends = !c->held && c->known.is_held;
 	int r;
 
 	if (!sets && !ends)
 		return 0;
-	r = artifact_lock_whole(l->store, &l->call, c->m, NULL, c->held, err);
+	c->known.is_held = true;
+	r = sets && !there->hold ? catalog_set_replica_lock(l->order->repository->catalog, c->row->path,
+	                                                    l->order->store, &c->known, err)
+	                         : 0;
+	if (r == 0)
+		r = artifact_lock_whole(l->store, &l->call, c->m, NULL, c->held, err);
 	if (r == 0)
 		there->hold = c->held;
 	return r;
@@ -224,6 +229,21 @@ static int settle_with_manifest(struct copy_locks *l, struct copy_lock *c, struc
 	return note_copy_lock(l, c, r, &why, err);
 }
 
+/* Of one that is not listed any more it is asked when it had a hold: that ends when somebody ends it, and not since the backup is lost here. */
+static int find_hold_of_copy(struct copy_locks *l, struct copy_lock *c, struct error *err)
+{
+	const struct repository *repo = l->order->repository;
+	int r = 0;
+
+	if (c->row->is_listed)
+		c->held = catalog_is_held(repo->catalog, c->row->ino, clock_now_us());
+	else if (c->known.is_held && !c->row->is_released)
+		r = artifact_is_held_there(repo, l->store, &l->call, c->row->path, clock_now_us(), err);
+	if (!c->row->is_listed)
+		c->held = r > 0;
+	return r < 0 ? r : 0;
+}
+
 static int settle_copy_lock(struct copy_locks *l, struct copy_lock *c, struct error *err)
 {
 	struct catalog *catalog = l->order->repository->catalog;
@@ -233,8 +253,9 @@ static int settle_copy_lock(struct copy_locks *l, struct copy_lock *c, struct er
 	if (r < 0 && r != -ENOENT)
 		return error_system(err, -r, "the catalog cannot be read");
 	c->is_known = r == 0 && c->known.tiers >= 0;
-	c->held = c->row->is_listed && catalog_is_held(catalog, c->row->ino, clock_now_us());
-	r = find_wanted(l, c, err);
+	r = find_hold_of_copy(l, c, err);
+	if (r == 0)
+		r = find_wanted(l, c, err);
 	if (r < 0 || !is_lock_due(l, c))
 		return r;
 	if (c->m)
@@ -358,7 +379,7 @@ int replica_check_unlocked(const struct replica_order *o, struct store *store, c
 	/* There is nothing left to lock; or the store has no locks any more. */
 	if (r == -ENOENT || r == -ENOTSUP)
 		return 0;
-	if (r == 0 && there.hold && known.is_held) {
+	if (r == 0 && known.is_held) {
 		struct copy_lock c = {.m = &m, .known = known};
 
 		r = artifact_fetch(o->repository, store, &call, path, &m, err);

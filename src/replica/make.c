@@ -10,6 +10,7 @@
 #include <keepfs/catalog/compare.h>
 #include <keepfs/catalog/copy_tree.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/codec/sign.h>
@@ -19,6 +20,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define NOTE_EVERY_MS  5000
 #define AGAIN_FIRST_US (INT64_C(60) * US_PER_S)
@@ -81,6 +83,24 @@ int replica_claim(const char *path, uint64_t store, struct cancel *cancel, struc
 		return 0;
 	free(own);
 	return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+}
+
+bool replica_try_claim(const char *path, uint64_t store)
+{
+	struct claim *own = mem_alloc(sizeof(*own));
+	bool is_free;
+
+	*own = (struct claim){.path = path, .store = store};
+	pthread_mutex_lock(&claim_lock);
+	is_free = !*find_copy_claim(path, store);
+	if (is_free) {
+		own->next = claims;
+		claims = own;
+	}
+	pthread_mutex_unlock(&claim_lock);
+	if (!is_free)
+		free(own);
+	return is_free;
 }
 
 void replica_end_claim(const char *path, uint64_t store)
@@ -171,6 +191,44 @@ static void want_again_if_rewrapped(const struct replica_order *o, struct catalo
 	(void)replica_note(o, row, NULL);
 }
 
+static bool is_same_object(const struct manifest_object *a, const struct manifest_object *b)
+{
+	return str_equal(a->key, b->key) && a->stored_bytes == b->stored_bytes &&
+	       str_equal(a->stored_sha256, b->stored_sha256) && a->extents.count == b->extents.count &&
+	       (a->extents.count == 0 || memcmp(a->extents.items, b->extents.items,
+	                                        a->extents.count * sizeof(*a->extents.items)) == 0);
+}
+
+/* Manifests need not be signed: so one counts only as long as it says what was listed here. Else whoever may write in one of the stores would have his bytes put into the others, in the place of
+ * the right ones. */
+static int check_as_listed(const struct replica_order *o, const struct manifest *m, struct error *err)
+{
+	/* It is being rewrapped, which will be told; or somebody has put an older manifest back, by which what is in force would go from the other store, too. */
+	if (!artifact_is_as_listed(o->repository, m))
+		return error_set(
+		        err, ERROR_CONFLICT, EAGAIN,
+		        "the manifest of %s names other objects than the catalog lists, so it is not copied: it is being rewrapped, or somebody has put another manifest there",
+		        m->path);
+	for (size_t i = 0; i < m->file_count; i++) {
+		_cleanup(manifest_object) struct manifest_object known = {0};
+		_cleanup(free) char *path = NULL;
+		int r;
+
+		if (m->files[i].object == MANIFEST_NO_OBJECT)
+			continue;
+		path = manifest_file_path(m, &m->files[i]);
+		r = catalog_object(o->repository->catalog, ino_of_artifact(path), &known);
+		if (r < 0 && r != -ENOENT)
+			return error_system(err, -r, "the catalog cannot be read");
+		if (r < 0 || !is_same_object(&known, &m->objects[m->files[i].object]))
+			return error_set(
+			        err, ERROR_CORRUPT, EBADMSG,
+			        "the manifest of %s says something else of %s than what was listed here: find out who has written it; nothing of it is copied",
+			        m->path, path);
+	}
+	return 0;
+}
+
 /* Making. */
 
 struct making {
@@ -209,6 +267,10 @@ static int64_t again_at_us(unsigned attempts)
 static void judge_copy(struct catalog_replica *row, const struct replica_copy *copy, int r,
                        const struct error *why)
 {
+	if (r < 0 && row->state == REPLICA_WHOLE) {
+		row->done_bytes = row->stored_bytes;
+		return;
+	}
 	if (copy->manifest.path)
 		replica_describe(&copy->manifest, row);
 	if (r == 0) {
@@ -266,35 +328,63 @@ static int remove_replaced(const struct replica_order *o, struct store *to, cons
 	return r;
 }
 
+/* What was whole once, or was begun, is ours: so it is noted as begun not before it is known that nobody else has anything there. And one that is whole stays so until some of it is
+ * replaced: it may be the only one that is right. */
+static int begin_copy(void *arg, struct error *err)
+{
+	struct making *m = arg;
+
+	change_state(&m->row, REPLICA_COPYING);
+	m->row.done_bytes = 0;
+	return replica_note(m->order, &m->row, err);
+}
+
+/* Who holds it is said beside the copy, too: it may be the only one that is left. */
+static int copy_holds(const struct replica_order *o, struct store *to, struct replica_copy *copy,
+                      struct error *err)
+{
+	const struct store_call call = {.cancel = o->cancel};
+
+	if (!catalog_was_held(o->repository->catalog, ino_of_artifact(copy->path)))
+		return 0;
+	return artifact_copy_holds(copy->from, to, &call, copy->path, false, &copy->to_failed, err);
+}
+
+static int check_made(void *arg, const struct manifest *manifest, struct error *err)
+{
+	const struct making *m = arg;
+
+	return check_as_listed(m->order, manifest, err);
+}
+
 static int copy_to_store(struct making *m, struct store *to, bool *target_failed, struct error *err)
 {
 	const struct replica_order *o = m->order;
 	struct replica_copy copy = copy_of(o, repository_store(o->repository), to, m->row.path);
+	bool was_begun = m->row.manifest_sha256[0] || m->row.state == REPLICA_COPYING;
 	struct error why = {0};
 	int r;
 
-	/* What was whole once, or was begun, is ours. */
-	copy.is_ours = m->row.manifest_sha256[0] || m->row.state == REPLICA_COPYING;
+	copy.is_ours = was_begun;
 	copy.had_manifest = m->row.manifest_sha256[0] != '\0';
 	copy.manifest_sha256 = m->row.manifest_sha256;
 	copy.progress = follow_copy;
+	copy.begin = begin_copy;
+	copy.check = check_made;
 	copy.arg = m;
-	change_state(&m->row, REPLICA_COPYING);
-	m->row.done_bytes = 0;
-	r = replica_note(o, &m->row, err);
-	if (r < 0)
-		return r;
 	r = replica_copy(&copy, &why);
-	if (r == 0 && m->row.manifest_sha256[0] && !str_equal(m->row.manifest_sha256, copy.sha256)) {
+	if (r == 0 && was_begun && !str_equal(m->row.manifest_sha256, copy.sha256)) {
 		r = remove_replaced(o, to, &copy.manifest, &why);
 		copy.to_failed = r < 0;
 	}
+	if (r == 0)
+		r = copy_holds(o, to, &copy, &why);
 	*target_failed = copy.to_failed;
 	judge_copy(&m->row, &copy, r, &why);
 	if (r == 0)
-		replica_lock(o, to, &m->row, &copy.manifest, copy.copied_bytes > 0);
+		replica_lock(o, to, &m->row, &copy.manifest, copy.has_put);
 	if (r == 0)
-		replica_show(o, &copy.manifest, copy.copied_bytes > 0);
+		replica_show(o, &copy.manifest, copy.has_put);
 	if (r == 0 && copy.copied_bytes > 0)
 		log_info("%s is copied to %s, whole and read back: %llu bytes", m->row.path, o->named->name,
 		         (unsigned long long)copy.copied_bytes);
@@ -355,6 +445,44 @@ int replica_make(const struct replica_order *o, const char *path, bool *target_f
 	return r;
 }
 
+/* Who holds them. */
+
+struct following_holds {
+	const struct replica_order *order;
+	struct store *to; /* opened when somebody holds one */
+	bool *target_failed;
+};
+
+static int follow_holds_of(void *arg, const struct catalog_replica *row, struct error *err)
+{
+	struct following_holds *f = arg;
+	const struct replica_order *o = f->order;
+	const struct store_call call = {.cancel = o->cancel};
+	int r;
+
+	if (row->state != REPLICA_WHOLE || !row->is_listed ||
+	    !catalog_was_held(o->repository->catalog, row->ino))
+		return 0;
+	r = f->to ? 0 : repository_open_store(o->repository, o->store, &f->to, err);
+	if (r < 0) {
+		*f->target_failed = true;
+		return r;
+	}
+	return artifact_copy_holds(repository_store(o->repository), f->to, &call, row->path, false,
+	                           f->target_failed, err);
+}
+
+int replica_follow_holds(const struct replica_order *o, bool *target_failed, struct error *err)
+{
+	struct following_holds f = {.order = o, .target_failed = target_failed};
+	int r;
+
+	*target_failed = false;
+	r = catalog_each_replica(o->repository->catalog, NULL, o->store, follow_holds_of, &f, err);
+	store_free(f.to);
+	return r;
+}
+
 /* Looking at one that is there. */
 
 static int look_paced(void *arg, const void *data, size_t len, struct error *err)
@@ -407,6 +535,32 @@ static int verify_manifest(const struct replica_order *o, struct store *store,
 		return 0;
 	return error_set(err, ERROR_CORRUPT, EBADMSG,
 	                 "%s: %s is not the manifest any more that keepfs has put there", store->name, key);
+}
+
+int replica_fetch(const struct repository *repository, struct store *store, uint64_t id,
+                  const struct store_call *call, const char *path, struct manifest *ret, struct error *err)
+{
+	_cleanup(free) char *key = manifest_key(path), *text = NULL;
+	struct catalog_replica row;
+	char found[SHA256_HEX_BYTES];
+	size_t len;
+	int r = catalog_replica(repository->catalog, path, id, &row);
+
+	if (r < 0 && r != -ENOENT)
+		return error_system(err, -r, "the catalog cannot be read");
+	/* What is just being made may have another one than before. */
+	if (r == -ENOENT || !row.manifest_sha256[0] ||
+	    (row.state != REPLICA_WHOLE && row.state != REPLICA_REMOVED))
+		return artifact_fetch(repository, store, call, path, ret, err);
+	r = store_get_all(store, call, key, MANIFEST_MAX_BYTES, &text, &len, err);
+	if (r < 0)
+		return r;
+	sign_hash(text, len, found);
+	if (str_equal(found, row.manifest_sha256))
+		return artifact_decode(repository, store, call, path, text, len, ret, err);
+	error_set(err, ERROR_CORRUPT, EBADMSG,
+	          "%s: %s is not the manifest any more that keepfs has put there", store->name, key);
+	return ARTIFACT_UNUSABLE;
 }
 
 static int verify_there(const struct replica_order *o, struct store *store, const char *path,
@@ -505,6 +659,11 @@ static int follow_back(void *arg, uint64_t done_bytes, uint64_t stored_bytes, st
 	return o->wait ? o->wait(o->arg, err) : 0;
 }
 
+static int check_repaired(void *arg, const struct manifest *manifest, struct error *err)
+{
+	return check_as_listed(arg, manifest, err);
+}
+
 static int check_way_back(const struct replica_order *o, const char *path, bool repair,
                           struct catalog_replica *row, struct error *err)
 {
@@ -531,6 +690,27 @@ static int check_way_back(const struct replica_order *o, const char *path, bool 
 	return 0;
 }
 
+/* Its row says what its manifest does, which was true where it was made: so it is locked as long here, too. What fails is found out by who asks the store, and done by the rules. */
+static int list_brought_back(const struct replica_order *o, struct store *from, const struct manifest *m,
+                             bool is_released, struct error *err)
+{
+	const struct store_call call = {.cancel = o->cancel};
+	struct error why = {0};
+	bool ignored;
+	int r = is_released ? 0
+	                    : artifact_copy_holds(from, repository_store(o->repository), &call, m->path, true,
+	                                          &ignored, err);
+
+	if (r == 0)
+		r = artifact_adopt(o->repository, m, o->cancel, err);
+	if (r < 0)
+		return r;
+	if (artifact_lock_again(o->repository, m, o->cancel, &why) < 0)
+		log_warning("%s", why.message);
+	artifact_locks_changed(o->repository);
+	return 0;
+}
+
 static int bring_back_there(const struct replica_order *o, const char *path, bool repair,
                             struct catalog_replica *row, struct error *err)
 {
@@ -542,12 +722,15 @@ static int bring_back_there(const struct replica_order *o, const char *path, boo
 		return r;
 	copy = copy_of(o, from, repository_store(o->repository), path);
 	copy.is_ours = copy.had_manifest = repair;
+	copy.from_sha256 = row->manifest_sha256;
+	copy.check = repair ? check_repaired : NULL;
 	/* What the store of the catalog has under that name is the artifact that is listed, if it is the same one. */
 	copy.progress = follow_back;
 	copy.arg = (void *)o;
 	r = replica_copy(&copy, err);
-	if (r == 0 && !repair)
-		r = artifact_adopt(o->repository, &copy.manifest, o->cancel, err);
+	if (r == 0)
+		r = repair ? artifact_lock_again(o->repository, &copy.manifest, o->cancel, err)
+		           : list_brought_back(o, from, &copy.manifest, row->is_released, err);
 	if (r == 0) {
 		change_state(row, REPLICA_WHOLE);
 		str_copy(row->manifest_sha256, sizeof(row->manifest_sha256), copy.sha256);

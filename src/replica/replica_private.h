@@ -6,6 +6,8 @@
 /** replica_claim() - from here on, until replica_end_claim(), nobody else of this process works on the replica of @path in @store, or brings it back; one
  * who does is waited for. -ECANCELED. */
 int replica_claim(const char *path, uint64_t store, struct cancel *cancel, struct error *err);
+/** replica_try_claim() - the same, or false: somebody else is at it. */
+bool replica_try_claim(const char *path, uint64_t store);
 void replica_end_claim(const char *path, uint64_t store);
 /** replica_describe() - fill of @row what a manifest tells. */
 void replica_describe(const struct manifest *m, struct catalog_replica *row);

@@ -55,6 +55,7 @@ struct lane {
 	struct rate *rate;
 	struct replica_beside beside;
 	bool beside_due;     /* something was listed or removed since */
+	bool holds_due;      /* it is time to say there who holds what is copied */
 	bool locks_due;      /* it is time to look which copies are to be locked for longer, or held */
 	int64_t locks_at_us; /* or it will be then: some could not be; 0: not so */
 	bool is_behind;      /* what the further store says of itself does not tell of all that was copied */
@@ -155,11 +156,15 @@ static int take_news(struct lane *l, const struct conf *conf, uint64_t store, st
 	all = l->look_at_all;
 	settle = l->settle || all || count > 0;
 	l->locks_due = l->locks_due || l->is_marked || all;
+	l->holds_due = l->holds_due || l->is_marked || all;
 	l->look_at_all = l->settle = l->is_marked = false;
 	pthread_mutex_unlock(&l->all->lock);
 	l->beside_due = l->beside_due || settle;
 	if (all)
 		l->beside = (struct replica_beside){0};
+	/* First what was removed: another artifact may have got its name meanwhile, and is wanted by that. */
+	if (settle)
+		r = catalog_settle_replicas(l->all->repository->catalog, store, clock_now_us(), err);
 	for (size_t i = 0; i < count; i++) {
 		if (r == 0)
 			r = want_listed(l, conf, store, &listed[i], err);
@@ -172,8 +177,6 @@ static int take_news(struct lane *l, const struct conf *conf, uint64_t store, st
 		r = want_all(l, conf, store, err);
 	if (r == 0 && all)
 		r = catalog_retry_replicas(l->all->repository->catalog, store, err);
-	if (r == 0 && settle)
-		r = catalog_settle_replicas(l->all->repository->catalog, store, clock_now_us(), err);
 	if (r == 0 && settle)
 		r = catalog_sweep_copy_tree(l->all->repository->catalog, err);
 	if (r < 0) {
@@ -305,42 +308,6 @@ static int copy_lane_beside(struct lane *l, const struct replica_order *o, bool 
 	return pause_for_source(l, &why);
 }
 
-/* Begun, and then its artifact was removed. What is whole there stays until the rules let it go. */
-static int drop_abandoned(const struct replica_order *o, struct error *err)
-{
-	const struct store_call call = {.cancel = o->cancel};
-	struct catalog *catalog = o->repository->catalog;
-	_cleanup(store) struct store *store = NULL;
-	_cleanup(free) char *published = NULL;
-	struct catalog_replica row;
-	struct error why = {0};
-	int r = catalog_abandoned_replica(catalog, o->store, &row);
-
-	if (r == -ENOENT)
-		return 0;
-	if (r == 0)
-		r = repository_open_store(o->repository, o->store, &store, err);
-	if (r == 0)
-		r = artifact_find_published(store, &call, row.path, &published, err);
-	if (r > 0) {
-		row.state = REPLICA_REMOVED;
-		return replica_note(o, &row, err);
-	}
-	if (r == 0)
-		r = artifact_abort_uploads(store, &call, row.path, err);
-	if (r == 0)
-		r = artifact_delete(store, &call, row.path, &why);
-	/* It was whole and locked once: nobody sees what is left without its manifest. */
-	if (r < 0 && artifact_is_forbidden(r, &why)) {
-		log_warning("%s: what is left of the copy of %s cannot be removed: %s", o->named->name,
-		            row.path, why.message);
-		r = 0;
-	}
-	if (r < 0 && err && why.message[0])
-		*err = why;
-	return r < 0 ? r : catalog_forget_replica(catalog, row.path, o->store, err);
-}
-
 static int compare_daily(struct lane *l, const struct replica_order *o, int64_t *ret_next_us,
                          struct error *err)
 {
@@ -362,13 +329,28 @@ static int compare_daily(struct lane *l, const struct replica_order *o, int64_t 
 	if (r == 0)
 		r = replica_clean(o, &removed, err);
 	/* What was found to be lost, and what was removed, it does not have. */
-	l->is_behind = l->locks_due = true;
+	l->is_behind = l->locks_due = l->holds_due = true;
 	/* A doubtful clock keeps what is there. */
 	if (r < 0 && r != -EAGAIN)
 		return r;
 	state.compared_at_us = now_us;
 	*ret_next_us = now_us + COMPARE_US;
 	return catalog_set_replica_store(catalog, o->store, &state, err);
+}
+
+static int follow_holds_when_due(struct lane *l, const struct replica_order *o, struct error *err)
+{
+	struct error why = {0};
+	bool target_failed = false;
+	int r = l->holds_due ? replica_follow_holds(o, &target_failed, &why) : 0;
+
+	l->holds_due = r < 0;
+	if (r >= 0 || r == -ECANCELED || target_failed) {
+		if (r < 0 && err)
+			*err = why;
+		return r;
+	}
+	return pause_for_source(l, &why);
 }
 
 /* Locks are made longer as time passes, or the rules keep more; a hold is followed at once. */
@@ -429,9 +411,11 @@ static int64_t work_lane(struct lane *l, struct replica_order *o)
 	int r = compare_daily(l, o, &compare_us, &err);
 
 	if (r == 0)
-		r = drop_abandoned(o, &err);
+		r = replica_drop_abandoned(o, &err);
 	if (r == 0)
 		r = copy_lane_beside(l, o, false, &err);
+	if (r == 0)
+		r = follow_holds_when_due(l, o, &err);
 	if (r == 0)
 		r = lock_when_due(l, o, &lock_us, &err);
 	if (r == 0 && l->paused_until_us > clock_now_us())

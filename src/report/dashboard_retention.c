@@ -264,8 +264,7 @@ static void put_kept(struct page *p, const struct prune_plan *plan)
 	page_put(p, "</summary>");
 	put_plan_state(p, plan);
 	page_put(p, "<p class=\"muted\">Rules: ");
-	page_text(p, plan->job ? plan->rules_text : "no job of the configuration is of it: everything stays",
-	          TEXT_LONG);
+	page_text(p, plan->rules_text, TEXT_LONG);
 	page_put(p, "</p>");
 	put_all_leaving(&k);
 	page_put(p, "</details></li>");

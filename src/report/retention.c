@@ -167,9 +167,7 @@ static void write_state(const struct prune_plan *plan, struct spool *out)
 {
 	char at[32];
 
-	spool_appendf(out, "  rules: %s\n",
-	              plan->job ? plan->rules_text
-	                        : "no job of the configuration is of it: everything stays");
+	spool_appendf(out, "  rules: %s\n", plan->rules_text);
 	if (plan->state == PRUNE_WAITS)
 		spool_appendf(
 		        out,

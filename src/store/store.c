@@ -159,8 +159,8 @@ int store_get(struct store *s, const struct store_call *call, const char *key, u
 	return s->ops->get(s, call, key, offset, iov, count, options, err);
 }
 
-static int get_all_once(struct store *s, const struct store_call *call, const char *key, size_t max_bytes,
-                        char **ret_data, size_t *ret_len, struct error *err)
+static int get_object_once(struct store *s, const struct store_call *call, const char *key, size_t max_bytes,
+                           char **ret_data, struct store_object *ret, struct error *err)
 {
 	struct store_object object;
 	_cleanup(free) char *data = NULL;
@@ -180,18 +180,29 @@ static int get_all_once(struct store *s, const struct store_call *call, const ch
 	if (r < 0)
 		return r;
 	*ret_data = take_ptr(&data);
-	*ret_len = (size_t)object.bytes;
+	*ret = object;
 	return 0;
 }
 
-int store_get_all(struct store *s, const struct store_call *call, const char *key, size_t max_bytes,
-                  char **ret_data, size_t *ret_len, struct error *err)
+int store_get_object(struct store *s, const struct store_call *call, const char *key, size_t max_bytes,
+                     char **ret_data, struct store_object *ret, struct error *err)
 {
 	int r = -ESTALE;
 
 	/* The object may be replaced between its head and its bytes: then the pair is read anew. */
 	for (int i = 0; i < GET_ALL_TRIES && r == -ESTALE; i++)
-		r = get_all_once(s, call, key, max_bytes, ret_data, ret_len, err);
+		r = get_object_once(s, call, key, max_bytes, ret_data, ret, err);
+	return r;
+}
+
+int store_get_all(struct store *s, const struct store_call *call, const char *key, size_t max_bytes,
+                  char **ret_data, size_t *ret_len, struct error *err)
+{
+	struct store_object object;
+	int r = store_get_object(s, call, key, max_bytes, ret_data, &object, err);
+
+	if (r == 0)
+		*ret_len = (size_t)object.bytes;
 	return r;
 }
 

@@ -10,6 +10,7 @@
 #include <keepfs/exported.h>
 #include <keepfs/pg.h>
 #include <keepfs/pg/erase.h>
+#include <keepfs/pg/rescue.h>
 #include <keepfs/pg/tenant_drop.h>
 #include <keepfs/policy/tenancy.h>
 
@@ -265,6 +266,116 @@ int erasures_apply(const struct erasures *e, const struct erasures_target *targe
 	if (r < 0)
 		error_prefix(err, "what is registered as erased could not be deleted from what was restored");
 	return r;
+}
+
+/* Rows that are rescued. */
+
+static void tell_rescued(void (*tell)(void *arg, const char *line), void *arg, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
+static void tell_rescued(void (*tell)(void *arg, const char *line), void *arg, const char *fmt, ...)
+{
+	_cleanup(str) struct str line = {0};
+	va_list args;
+
+	va_start(args, fmt);
+	str_vappendf(&line, fmt, args);
+	va_end(args);
+	tell(arg, str_text(&line));
+}
+
+/* 1: they have no such column. */
+static int leave_out_by(const struct erasures *e, const struct erasures_rescue *what,
+                        const struct erasure *of, const char *column, struct error *err)
+{
+	struct matching m = {.all = e, .of = of};
+	uint64_t rows = 0;
+	int r = pg_rescue_values(what->rows, column, take_matching_value, &m, err);
+
+	if (r == 0)
+		r = pg_rescue_leave_out(what->rows, column, (const char *const *)m.values, m.count, &rows,
+		                        err);
+	finish_matching(&m);
+	if (r == 0 && rows > 0)
+		tell_rescued(what->say, what->arg,
+		             "the erasure register: %" PRIu64 " rows of %s.%s are left out", rows,
+		             what->schema, what->table);
+	return r;
+}
+
+static int leave_out_rows(const struct erasures *e, const struct erasures_rescue *what, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < e->count; i++) {
+		const struct erasure *of = &e->items[i];
+
+		if (of->kind != ERASURE_ROWS || !str_equal(of->database, what->database) ||
+		    !str_equal(of->schema, what->schema) || !str_equal(of->table, what->table) ||
+		    !is_first_of_place(e, i))
+			continue;
+		r = leave_out_by(e, what, of, of->column, err);
+		if (r == 1)
+			tell_rescued(what->warn, what->arg,
+			             "the erasure register: %s.%s of the backup has no column %s",
+			             what->schema, what->table, of->column);
+	}
+	return r < 0 ? r : 0;
+}
+
+/* "org_id", "orders.org_id", "public.orders.org_id": the column of this table that one names; NULL: of others. */
+static const char *column_of_entry(const char *entry, const struct erasures_rescue *what)
+{
+	_cleanup(free) char *whole = mem_printf("%s.%s", what->schema, what->table);
+	const char *dot = strrchr(entry, '.');
+	_cleanup(free) char *table = dot ? mem_printf("%.*s", (int)(dot - entry), entry) : NULL;
+
+	if (!table)
+		return entry;
+	return str_equal(table, what->table) || str_equal(table, whole) ? dot + 1 : NULL;
+}
+
+static int leave_out_tenants(const struct erasures *e, const struct erasures_rescue *what, struct error *err)
+{
+	const struct erasure of = {.kind = ERASURE_TENANT, .database = (char *)what->database};
+	const struct conf_job *job = conf_exports(what->conf);
+	const char *own =
+	        job && job->export.tenant_table ? column_of_entry(job->export.tenant_table, what) : NULL;
+	bool is_told = false;
+	int r = 0;
+
+	if (own && *own && strchr(job->export.tenant_table, '.')) {
+		r = leave_out_by(e, what, &of, own, err);
+		is_told = r == 0;
+	}
+	for (char **entry = job ? job->export.tenant_columns : NULL; r >= 0 && entry && *entry; entry++) {
+		const char *column = column_of_entry(*entry, what);
+
+		r = column ? leave_out_by(e, what, &of, column, err) : 1;
+		is_told = is_told || r == 0;
+	}
+	if (r >= 0 && !is_told)
+		tell_rescued(
+		        what->warn, what->arg,
+		        "tenants of the database %s are registered as erased, and the rows of %s.%s do not say by themselves whose they are: look at what comes back",
+		        what->database, what->schema, what->table);
+	return r < 0 ? r : 0;
+}
+
+int erasures_leave_out(const struct erasures *e, const struct erasures_rescue *what, struct error *err)
+{
+	const struct erasure schema = {.kind = ERASURE_SCHEMA,
+	                               .database = (char *)str_or_empty(what->database)};
+	int r;
+
+	if (e->count == 0 || !what->database)
+		return 0;
+	if (is_registered(e, &schema, what->schema))
+		return error_set(
+		        err, ERROR_DENIED, EPERM,
+		        "the schema of %s.%s is registered as erased (keepfs erasures): it was a tenant's, and must not come back",
+		        what->schema, what->table);
+	r = leave_out_rows(e, what, err);
+	return r == 0 && has_kind(e, ERASURE_TENANT, what->database) ? leave_out_tenants(e, what, err) : r;
 }
 
 /* Files. */

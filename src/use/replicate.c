@@ -61,6 +61,17 @@ static int check_store_of_copies(const struct conf *conf, const char *name, stru
 	                 have.len > 0 ? str_text(&have) : "the name of one, of which there is none yet");
 }
 
+/* A backup has the rows of all tenants. */
+static int check_no_tenants_store(const struct conf *conf, const char *name, struct error *err)
+{
+	const struct conf_named_store *named = conf_find_store(conf, name);
+	const char *whose = named ? conf_whose_store(conf, named) : NULL;
+
+	return whose ? error_set(err, ERROR_USAGE, EINVAL, "[store %.100s] cannot have copies of backups: %s",
+	                         named->name, whose)
+	             : 0;
+}
+
 static int check_replicate_words(const struct conf *conf, const struct command_line *line, struct error *err)
 {
 	static const char *const allowed[] = {"to", "from", "verify", "repair", "note", NULL};
@@ -74,6 +85,8 @@ static int check_replicate_words(const struct conf *conf, const struct command_l
 		r = check_yes(line, "repair", err);
 	if (r == 0)
 		r = check_store_of_copies(conf, words_pair(line, "to"), err);
+	if (r == 0)
+		r = check_no_tenants_store(conf, words_pair(line, "to"), err);
 	if (r == 0)
 		r = check_store_of_copies(conf, words_pair(line, "from"), err);
 	if (r == 0 && words_pair(line, "from") && words_pair(line, "to"))

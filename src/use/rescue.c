@@ -42,6 +42,7 @@ struct rescue {
 	struct pg_rescue *rows;
 	struct pg_rescue_order at_server;
 	char *living, *shown_server; /* heap */
+	char *schema, *named;        /* of the backup's table, in UTF-8: heap */
 	struct rows_scan *scan;
 };
 
@@ -57,6 +58,8 @@ static void cleanup_rescue(struct rescue *x)
 	backup_finish(&x->backup);
 	free(x->living);
 	free(x->shown_server);
+	free(x->schema);
+	free(x->named);
 }
 
 /* Opening. */
@@ -116,6 +119,15 @@ static int find_rescued_table(struct rescue *x, struct error *err)
 	if (r == 0)
 		r = rescue_find_table(x->dump, word, &number, err);
 	return r < 0 ? r : inside_table(x->dump, number, &x->table, err);
+}
+
+/* While the rows come nothing else can be asked. */
+static int decode_names(struct rescue *x, struct error *err)
+{
+	const char *encoding = inside_encoding(x->dump);
+	int r = pg_rescue_decode(x->session, x->table.schema, encoding, &x->schema, err);
+
+	return r < 0 ? r : pg_rescue_decode(x->session, x->table.table, encoding, &x->named, err);
 }
 
 /* Where the '.' between them is not the only one, quotes say which one it is. */
@@ -189,6 +201,52 @@ static void tell_erasures(const struct rescue *x)
 	if (erasures_append_notice(&asked, &notice))
 		make_warn(x->order, "%s", str_text(&notice));
 	make_conf_unref(x->ctx, conf);
+}
+
+static void say_left_out(void *arg, const char *line)
+{
+	make_say(((const struct rescue *)arg)->order, "%s", line);
+}
+
+static void warn_left_out(void *arg, const char *line)
+{
+	make_warn(((const struct rescue *)arg)->order, "%s", line);
+}
+
+/* As a restore: without the key, or when the register cannot be read, nothing comes back. */
+static int check_erasures(struct rescue *x, struct error *err)
+{
+	const struct conf *conf = make_conf_ref(x->ctx);
+	_cleanup(erasures) struct erasures *e = NULL;
+	int r = erasures_load(conf, x->ctx->repository, x->order->cancel, &e, err);
+
+	if (r == 0)
+		r = erasures_refuse_database(e, manifest_fact(&x->backup.m, "database"), err);
+	make_conf_unref(x->ctx, conf);
+	return r;
+}
+
+/* Once more: it may have been registered while the rows came. */
+static int leave_out_erased(struct rescue *x, struct error *err)
+{
+	const struct conf *conf = make_conf_ref(x->ctx);
+	_cleanup(erasures) struct erasures *e = NULL;
+	int r = erasures_load(conf, x->ctx->repository, x->order->cancel, &e, err);
+
+	if (r == 0)
+		r = erasures_leave_out(
+		        e,
+		        &(struct erasures_rescue){.conf = conf,
+		                                  .database = manifest_fact(&x->backup.m, "database"),
+		                                  .schema = x->schema,
+		                                  .table = x->named,
+		                                  .rows = x->rows,
+		                                  .say = say_left_out,
+		                                  .warn = warn_left_out,
+		                                  .arg = x},
+		        err);
+	make_conf_unref(x->ctx, conf);
+	return r;
 }
 
 static int take_rescued_rows(void *arg, const void *data, size_t len, struct error *err)
@@ -324,16 +382,22 @@ static int tell_rescue_plan(struct rescue *x, struct error *err)
 static int rescue_rows(struct rescue *x, struct error *err)
 {
 	struct pg_rescue_counts counts;
-	int r = open_rescued_dump(x, err);
+	int r = check_erasures(x, err);
 
+	if (r == 0)
+		r = open_rescued_dump(x, err);
 	if (r == 0)
 		r = open_server(x, err);
 	if (r == 0)
 		r = find_rescued_table(x, err);
 	if (r == 0)
+		r = decode_names(x, err);
+	if (r == 0)
 		r = name_living(x, err);
 	if (r == 0)
 		r = load_rows(x, err);
+	if (r == 0)
+		r = leave_out_erased(x, err);
 	if (r == 0)
 		r = pg_rescue_compare(x->rows, &counts, err);
 	if (r == 0)

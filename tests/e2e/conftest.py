@@ -117,14 +117,19 @@ def target(pg):
         pg.drop(found)
 
 
+@pytest.fixture(scope="session")
+def made_pg():
+    """the directory of a server with the database `sample` that was shut down; it is copied for each test that has one of its own"""
+    with postgres.with_sample() as server:
+        server.stop("fast")
+        yield server.directory
+
+
 @pytest.fixture
-def own_pg():
+def own_pg(made_pg):
     """a server of the test's own, which it may stop"""
-    server = postgres.Postgres()
+    server = postgres.Postgres(copy_of=made_pg)
     try:
-        server.create("sample")
-        server.sql("sample", postgres.SAMPLE)
-        server.sql("sample", "CHECKPOINT")  # it commits asynchronously, and is stopped as by a crash
         yield server
     finally:
         server.remove()

@@ -40,9 +40,11 @@ def free_port():
 
 
 class Postgres:
-    def __init__(self, settings="", environment=None, directory=None):
-        """@settings: lines for postgresql.conf; @environment: the server's, on top of ours; @directory: an empty one, to be used"""
+    def __init__(self, settings="", environment=None, directory=None, copy_of=None):
+        """@settings: lines for postgresql.conf; @environment: the server's, on top of ours; @directory: an empty one, to be used; @copy_of: the
+        directory of a server that was shut down, to begin with what it has: initdb computes for a second, and so does whatever fills a database"""
         self.settings = settings
+        self.copy_of = copy_of
         self.environment = {**os.environ, **(environment or {})}
         self.bindir = newest_bindir()
         self.as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
@@ -65,11 +67,11 @@ class Postgres:
             raise RuntimeError(f"{program}: {done.stdout}")
 
     def _create(self):
-        password = self.directory / "password"
-        password.write_text(PASSWORD + "\n")
-        os.chmod(password, 0o644)
-        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "--pwfile", password, "-E", "UTF8",
-                  "--locale=C.UTF-8", "--no-sync")
+        if self.copy_of:
+            subprocess.run(["cp", "-a", "--reflink=auto", str(self.copy_of / "data"), str(self.data)], check=True)
+            (self.data / "server.log").unlink()
+        else:
+            self._initdb()
         with open(self.data / "postgresql.conf", "a") as conf:
             conf.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\n"
                        f"unix_socket_directories = '{self.directory}'\n"
@@ -77,6 +79,13 @@ class Postgres:
                        "max_wal_size = 2GB\nautovacuum = off\n" + self.settings)
         (self.data / "pg_hba.conf").write_text("local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
         self.start()
+
+    def _initdb(self):
+        password = self.directory / "password"
+        password.write_text(PASSWORD + "\n")
+        os.chmod(password, 0o644)
+        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "--pwfile", password, "-E", "UTF8",
+                  "--locale=C.UTF-8", "--no-sync")
 
     def set(self, text):
         """further lines for postgresql.conf, which win; read when the server starts"""
@@ -90,8 +99,8 @@ class Postgres:
                             str(self.data / "server.log"), "start"], cwd="/", env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
                            stderr=log, check=True)
 
-    def stop(self):
-        self._run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
+    def stop(self, mode="immediate"):
+        self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
 
     def running(self):
         return (self.data / "postmaster.pid").exists()

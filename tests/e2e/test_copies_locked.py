@@ -40,9 +40,12 @@ def reload(keepfs, **more):
 
 
 def wait_locked(keepfs, store, name, until, hold=False):
-    """all objects of the copy, by the word of the store"""
-    wait_until(lambda: listed(keepfs).get(name, {}).get("state") in ("whole", "removed") and all(store.lock_of(key) == ("GOVERNANCE", until, hold) for key, _ in objects_of(store, name)),
-               lambda: ([(key, store.lock_of(key)) for key, _ in objects_of(store, name)], keepfs.text("status", "replicas"), keepfs.text("status", "health")))
+    """all objects of the copy, by the word of the store; who holds it is said beside it, and is not locked there either"""
+    def locks():
+        return [(key, store.lock_of(key)) for key, _ in objects_of(store, name) if "/holds/" not in key]
+
+    wait_until(lambda: listed(keepfs).get(name, {}).get("state") in ("whole", "removed") and all(lock == ("GOVERNANCE", until, hold) for _, lock in locks()),
+               lambda: (locks(), keepfs.text("status", "replicas"), keepfs.text("status", "health")))
 
 
 def test_a_copy_is_locked_by_the_rules_of_its_store(copied, offsite, tmp_path):
@@ -72,6 +75,7 @@ def test_a_copy_is_locked_by_the_rules_of_its_store(copied, offsite, tmp_path):
     keepfs.ask("hold", f"backups/full/{name} on name=audit reason=audit")
     wait_locked(keepfs, offsite, name, midnight_after(5), hold=True)
     wait_until(lambda: listed(keepfs)[name]["held"], lambda: listed(keepfs))
+    assert [one["name"] for one in json.loads(offsite.get(f"holds/backups/full/{name}.json"))["holds"]] == ["audit"]
     keepfs.ask("hold", f"backups/full/{name} off name=audit")
     wait_locked(keepfs, offsite, name, midnight_after(5))
     # Rules that keep more make it longer; rules that keep less never make it shorter.

@@ -123,6 +123,19 @@ def test_what_was_removed_here(copied, offsite, target, pg):
     assert not (there / first).exists() and (there / second).exists()
 
 
+def test_another_manifest_there(copied, offsite):
+    """one that fits, and that keepfs has not put there: nobody reads what it names as a backup"""
+    keepfs = copied().mount()
+    name = backup(keepfs)
+    key = f"manifests/backups/full/{name}.json"
+    offsite.put(key, offsite.get(key) + b"\n")
+    with pytest.raises(OSError) as refused:
+        keepfs.path("copies", "offsite", "backups", "full", name).read_bytes()
+    assert refused.value.errno == errno.EIO
+    assert "is not the manifest any more that keepfs has put there" in keepfs.text("status", "last-error")
+    assert states(keepfs)[name] == "lost"
+
+
 def test_nothing_is_changed_there(copied, offsite):
     keepfs = copied().mount()
     name = backup(keepfs)

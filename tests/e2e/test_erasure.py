@@ -289,6 +289,54 @@ def test_a_drill_that_is_kept(new_keepfs, app):
         app.drop(made)
 
 
+def rescued(keepfs, words, state="completed"):
+    run = int(keepfs.ask("rescue", words).split()[0])
+    status = keepfs.wait_run(run)
+    log = keepfs.text("jobs", str(run), "log")
+    assert status["state"] == state, log
+    return log, status
+
+
+def test_a_rescue_leaves_out_what_was_erased(new_keepfs, app):
+    """rows that are missing because somebody was erased are not brought back with those that were lost"""
+    keepfs = start(new_keepfs, app)
+    acme, other = app.sql(DATABASE, "SELECT string_agg(id::text, ',' ORDER BY slug <> 'acme', id) FROM orgs").split(",")[:2]
+    app.sql(DATABASE, f"CREATE TABLE people (id int PRIMARY KEY, org_id int, born timestamptz, name text); CREATE TABLE plain (id int PRIMARY KEY, name text);"
+                      f"INSERT INTO people SELECT g, CASE WHEN g <= 2 THEN {acme} ELSE {other} END, '2000-01-01 00:00+00'::timestamptz + g * interval '1 day', 'p' || g FROM generate_series(1, 6) g;"
+                      "INSERT INTO plain SELECT g, 'x' FROM generate_series(1, 3) g;")
+    try:
+        keepfs.backup("full")
+        (old,) = keepfs.artifacts()
+        app.sql(DATABASE, "ALTER ROLE CURRENT_USER IN DATABASE " + DATABASE + " SET timezone = 'Asia/Tokyo'")
+        keepfs.run("erase", "public.people", "id=4")
+        keepfs.run("erase", "public.people", "born=2000-01-07 00:00:00+00")
+        keepfs.run("erase", "tenant", "acme")
+        app.sql(DATABASE, "DELETE FROM people; DELETE FROM plain WHERE id = 2")
+        plan, _ = rescued(keepfs, f"full/{old} public.people")
+        assert plan.count("the erasure register: 1 rows of public.people are left out") == 2 and "the erasure register: 2 rows of public.people are left out" in plan, plan
+        assert "6 rows are in the backup" in plan and "2 of them are missing" in plan and "id=4" not in plan and "id=1" not in plan
+        rescued(keepfs, f"full/{old} public.people confirm=public.people")
+        assert app.sql(DATABASE, "SELECT string_agg(id::text, ',' ORDER BY id) FROM people") == "3,5"
+        # Nothing of it changes what is there, either.
+        app.sql(DATABASE, f"INSERT INTO people VALUES (4, {other}, now(), 'new')")
+        log, _ = rescued(keepfs, f"full/{old} public.people replace=yes confirm=public.people")
+        assert "0 rows were inserted into public.people, and 0 were replaced" in log and app.sql(DATABASE, "SELECT name FROM people WHERE id = 4") == "new"
+        # Whose rows these are nobody can tell.
+        log, _ = rescued(keepfs, f"full/{old} public.plain confirm=public.plain")
+        assert "the rows of public.plain do not say by themselves whose they are" in log and app.sql(DATABASE, "SELECT count(*) FROM plain") == "3"
+        keepfs.unmount()
+        keepfs.settings.pop("erasure_key_file")
+        keepfs.write_conf()
+        keepfs.mount()
+        app.sql(DATABASE, "DELETE FROM plain")
+        for words in ("", " confirm=public.plain"):
+            _, status = rescued(keepfs, f"full/{old} public.plain{words}", "failed")
+            assert "without [keepfs] erasure_key_file" in status["error"] and "nothing was changed" in status["error"], status
+        assert app.sql(DATABASE, "SELECT count(*) FROM plain") == "0"
+    finally:
+        app.sql(DATABASE, "DROP TABLE people, plain; ALTER ROLE CURRENT_USER IN DATABASE " + DATABASE + " RESET timezone")
+
+
 def test_whoever_looks_into_an_old_backup_is_told(new_keepfs, app):
     """a backup cannot be changed: it still has what was erased since, and each place that shows rows of it says so"""
     keepfs = start(new_keepfs, app)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evidence for auditors: the tar of a quarter, from the mount and from the command, verified without keepfs."""
+import contextlib
 import datetime
 import errno
 import gzip
@@ -85,6 +86,9 @@ def test_the_tar_of_a_quarter(new_keepfs, tmp_path):
     again = unpacked(target.read_bytes(), name)
     assert_sums(again)
     assert again["runs.jsonl"] == files["runs.jsonl"] and os.stat(target).st_mode & 0o777 == 0o600
+    with contextlib.closing(keepfs.catalog()) as catalog:
+        newest = catalog.execute("SELECT action, object, command, uid FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+    assert newest == ("evidence", f"status/evidence/{name}.tar", "keepfs", os.getuid())
     assert keepfs.run("evidence", name, target, check=False).returncode == 1
     assert not (tmp_path / "evidence.tar.unfinished").exists()
 

@@ -389,6 +389,31 @@ def test_time_alone_has_locks_extended(new_keepfs, locked, pg, clocks):
     wait_until(lambda: attribute(keepfs, first, "locked_until") == midnight_after(30) + "Z", "and it is known")
 
 
+def test_a_job_that_is_not_configured_any_more(new_keepfs, locked, pg, clocks):
+    """nobody says any more how its rules go on: its locks are left as they are, but for what was promised of one backup"""
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_daily=30), store=store), lock_max="3d")
+    live_by(clocks, keepfs)
+    keepfs.mount()
+    keepfs.backup()
+    keepfs.backup("now keep=20d")
+    plain, promised = keepfs.artifacts()
+    before = {key: store.lock_of(key) for key, _ in objects_of(store, plain)}
+    keys = [key for key, _ in objects_of(store, promised)]
+    least = f"{datetime.datetime.now(UTC) + datetime.timedelta(days=19):%Y-%m-%dT%H:%M:%S}"
+    assert all(store.lock_of(key)[1] < least for key in keys)
+    keepfs.unmount()
+    keepfs.jobs = {"other": keepfs.jobs["full"]}
+    keepfs.store_settings["lock_max"] = "60d"
+    keepfs.write_conf()
+    keepfs.mount()
+    wait_while_time_passes(clocks, lambda: all(store.lock_of(key)[1] > least for key in keys), "it is locked until then")
+    pass_a_while(clocks, 86400)
+    wait_while_time_passes(clocks, lambda: attribute(keepfs, promised, "locked_until") > least, "and that is known")
+    assert {key: store.lock_of(key) for key in before} == before
+    assert "everything stays, but is locked in the store only for as long as was promised" in keepfs.text("status", "retention")
+
+
 def test_what_proves_something_is_locked_later_too(new_keepfs, locked, pg, clocks, tmp_path):
     """links of the chain and checkpoints from before the lock was on"""
     store = locked()

@@ -2,6 +2,7 @@
 """One writer, many readers: what they serve, what they refuse, how they follow, and what that costs in requests."""
 import errno
 import os
+import socket
 import subprocess
 import time
 
@@ -198,6 +199,31 @@ def test_far_behind(new_keepfs, new_reader, tmp_path, store):
     writer.path("backups", "full", first).unlink()
     follow(writer, reader)
     assert first not in reader.artifacts()
+
+
+def test_the_service_manager_waits_while_a_reader_reads(new_keepfs, new_reader, tmp_path, store):
+    """without a copy of the catalog the first start reads all manifests, which may take longer than a start may take"""
+    writer = new_keepfs(directory=tmp_path / "writer").mount()
+    writer.backup()
+    writer.unmount()
+    for key in [key for key in store.all_keys() if key.startswith("catalog/")]:
+        store.remove(key)
+    reader = new_reader("reader")
+    address, heard = str(tmp_path / "notify"), []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        listener.settimeout(daemon.DEADLINE_S)
+        process = subprocess.Popen([daemon.PROGRAM, "mount", "-f", "-c", str(reader.conf)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   env={**reader.env, "NOTIFY_SOCKET": address})
+        try:
+            while "READY=1" not in heard:
+                heard += listener.recv(4096).decode().splitlines()
+            assert len(reader.artifacts()) == 1
+        finally:
+            process.terminate()
+            process.wait(daemon.DEADLINE_S)
+    said = heard.index("STATUS=reads what the store has: 1 backups so far")
+    assert heard[said + 1] == "EXTEND_TIMEOUT_USEC=60000000" and said + 1 < heard.index("READY=1"), heard
 
 
 @pytest.mark.parametrize("store", ["ceph"], indirect=True)

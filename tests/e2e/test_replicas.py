@@ -443,7 +443,7 @@ def test_buckets(with_copies, store, bucket, noise, second):
     assert other.uploads() == []
 
 
-def test_refused(with_copies, new_keepfs, offsite):
+def test_refused(with_copies, new_keepfs, offsite, tmp_path):
     keepfs = with_copies(offsite)
     for copies, why in (("offsite", "'primary' is missing"), ("primary, elsewhere", "there is no section [store elsewhere]"),
                         ("primary, offsite, offsite", "names offsite twice")):
@@ -459,9 +459,13 @@ def test_refused(with_copies, new_keepfs, offsite):
     checked = keepfs.run("check", check=False)
     assert "store offsite" in checked.stdout and "no copies can be made" in checked.stdout
     configure(keepfs, offsite)
+    keepfs.sections["store acme"] = {"url": f"dir:{tmp_path}/acme", "tenants": "acme"}
+    keepfs.write_conf()
     assert "it has copies" in keepfs.run("check", check=False).stdout
     keepfs.mount()
     keepfs.backup()
+    # A tenant would read the rows of all others there.
     for command, why in (("all to=nowhere", "there is no section [store nowhere]"), ("all repair=yes", "say which with from="),
+                         ("all to=acme", "[store acme] cannot have copies of backups: its key tenants says"),
                          ("full/none.dump from=offsite to=offsite", "give one of them")):
         assert why in keepfs.refused("replicate", command)

@@ -277,6 +277,19 @@ def test_another_encoding(new_keepfs, pg, latin1, form):
     log = rescued(keepfs, "full public.größe confirm=public.größe where='maß IS NULL OR maß LIKE $$%ü%$$'")
     assert "2 rows were inserted into public.\"größe\"" in log, log
     assert pg.sql(latin1, rows) == before
+    # Who was erased is found there, too.
+    keepfs.unmount()
+    key = keepfs.directory / "erasure.key"
+    key.write_bytes(os.urandom(32))
+    key.chmod(0o600)
+    keepfs.settings["erasure_key_file"] = key
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.run("erase", "public.größe", "column=maß", "value=ärger")
+    pg.sql(latin1, r"""DELETE FROM U&"gr\00f6\00dfe" WHERE id < 3""")
+    log = rescued(keepfs, "full public.größe confirm=public.größe")
+    assert "1 rows of public.größe are left out" in log and "1 rows were inserted" in log, log
+    assert pg.sql(latin1, rows).split(" ") == before.split(" ")[1:]
     keepfs.unmount()
 
 

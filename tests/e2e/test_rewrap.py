@@ -338,6 +338,92 @@ def test_killed_while_it_is_signed_again(new_keepfs, source, tmp_path, keys):
     assert 4 < number < 40
 
 
+def settle(keepfs):
+    """each command that needs the catalog begins with what was left, whatever it is for"""
+    keepfs.run("rewrap", "full", "--dry-run")
+
+
+def test_unsigned_ones_stay_believed(new_keepfs, source, tmp_path, keys):
+    """from before the chain, and named by it: rewrapped twice while somebody reads what they had before"""
+    keepfs = new_keepfs({"full": {"database": source.uri(DATABASE)}}, encrypt_to=keys.old.recipient, identity_file=keys.both).mount()
+    keepfs.backup()
+    (name,) = keepfs.artifacts()
+    private, public = make_key(tmp_path, "signing")
+    keepfs.settings["signing_key_file"] = private
+    turn_to_new(keepfs, keys)
+    keepfs.remount()
+    assert prove(keepfs.store, public, check=0)["before"] == 1
+    with keepfs.path("backups", "full", name).open("rb") as f:
+        assert f.read(5) == b"PGDMP"
+        assert "somebody reads it" in rewrap(keepfs)
+        assert "somebody reads it" in rewrap(keepfs, "full again=yes")
+    prove(keepfs.store, public, arguments=["--objects"], check=0)
+    keepfs.unmount()
+    settle(keepfs)
+    assert f"backups/full/{name}.r3.age" in keepfs.store.keys() and daemon.orphans(keepfs.store) == []
+    # while nothing is signed nobody can say that it has another manifest: it is said later
+    keepfs.settings.pop("signing_key_file")
+    keepfs.write_conf()
+    keepfs.run("rewrap", "full", "again=yes")
+    assert kinds(prove(keepfs.store, public, check=1)) == ["changed"]
+    keepfs.settings["signing_key_file"] = private
+    keepfs.write_conf()
+    settle(keepfs)
+    prove(keepfs.store, public, arguments=["--objects"], check=0)
+    (keepfs.state / "catalog.db").unlink()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert keepfs.path("backups", "full", name).read_bytes().startswith(b"PGDMP")
+
+
+def test_an_older_manifest_is_not_taken_for_the_new_one(new_keepfs, source, tmp_path, keys):
+    """whoever can write into the bucket puts back what was there before, while its objects still are"""
+    private, public = make_key(tmp_path, "signing")
+    keepfs = new_keepfs({"full": {"database": source.uri(DATABASE)}}, encrypt_to=keys.old.recipient, identity_file=keys.both,
+                        signing_key_file=private).mount()
+    keepfs.backup()
+    turn_to_new(keepfs, keys)
+    keepfs.remount()
+    (name,) = keepfs.artifacts()
+    key, new = f"manifests/backups/full/{name}.json", f"backups/full/{name}.r2.age"
+    replayed = keepfs.store.get(key)
+    with keepfs.path("backups", "full", name).open("rb") as f:
+        assert f.read(5) == b"PGDMP"
+        assert "somebody reads it" in rewrap(keepfs)
+    keepfs.unmount()
+    good, before = keepfs.store.get(key), len(links(keepfs.store))
+    keepfs.store.put(key, replayed)
+    settle(keepfs)
+    assert new in keepfs.store.keys() and len(links(keepfs.store)) == before
+    assert kinds(prove(keepfs.store, public, check=1)) == ["replayed"]
+    keepfs.store.put(key, good)
+    settle(keepfs)
+    prove(keepfs.store, public, arguments=["--objects"], check=0)
+    assert daemon.orphans(keepfs.store) == []
+
+
+# what the generator of CRC-32C is as bytes: whatever has it in addition has the same checksum
+SAME_CRC = (1 | 0x82F63B78 << 1).to_bytes(5, "little")
+
+
+@pytest.mark.parametrize("store", ["dir", "ceph"], indirect=True)
+def test_what_was_exchanged_is_not_vouched_for(new_keepfs, source, tmp_path, keys):
+    keepfs = new_keepfs(jobs_of(source, tmp_path), encrypt_to=keys.old.recipient, identity_file=keys.both).mount()
+    keepfs.backup("media")
+    turn_to_new(keepfs, keys)
+    keepfs.remount()
+    (manifest,) = manifests(keepfs.store)
+    (key,) = (one["key"] for one in manifest["objects"] if ".tar" in one["key"])
+    stored = bytearray(keepfs.store.get(key))
+    at = len(stored) - 1000
+    stored[at:at + 5] = (a ^ b for a, b in zip(stored[at:at + 5], SAME_CRC))
+    keepfs.store.put(key, bytes(stored))
+    run = int(keepfs.ask("rewrap", "media").split()[0])
+    status = keepfs.wait_run(run)
+    assert status["state"] == "failed" and f"the SHA-256 of {key}" in status["error"], status
+    assert manifests(keepfs.store) == [manifest] and not [one for one in keepfs.store.keys() if ".r2." in one]
+
+
 def test_copies_follow(new_keepfs, source, tmp_path, keys):
     other = tmp_path / "offsite"
     keepfs = new_keepfs({"full": {"database": source.uri(DATABASE), "copies": "primary, offsite"}}, encrypt_to=keys.old.recipient, identity_file=keys.both)

@@ -231,6 +231,28 @@ def test_an_older_catalog_gives_out_no_number_twice(three, tmp_path):
     assert said["end"]["sequence"] > whole["end"]["sequence"]
 
 
+def test_an_older_catalog_reads_the_numbers_before_it_gives_one_out(three, tmp_path):
+    """nothing is left to do, no lease tells that somebody else was here, and what it does not know is where no job looks any more"""
+    keepfs, public = three
+    keepfs.settings["lease"] = "none"
+    shutil.copytree(keepfs.state, tmp_path / "old")
+    keepfs.jobs["other"] = dict(keepfs.jobs["full"])
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup("other")
+    keepfs.unmount()
+    whole = prove(keepfs.store, public, check=0)
+    shutil.rmtree(keepfs.state)
+    shutil.copytree(tmp_path / "old", keepfs.state)
+    del keepfs.jobs["other"]
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup()
+    keepfs.unmount()
+    said = prove(keepfs.store, public, check=0)
+    assert said["manifests"] == 5 and said["end"]["sequence"] == whole["end"]["sequence"] + 1
+
+
 def test_prune_without_a_key_is_refused_where_there_is_a_chain(three):
     keepfs, public = three
     keepfs.jobs["full"].update(keep_last=1, keep_within="none", min_keep=1)

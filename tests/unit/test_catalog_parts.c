@@ -85,14 +85,16 @@ static uint64_t ino_in(const char *bundle, const char *name)
 
 static void assert_parts(struct fixture *f, const char *bundle)
 {
-	static const char *const names[] = {"database.dump", "tenants/acme", "tenants/globex.sql.gz", "media/a.tar"};
+	static const char *const names[] = {"database.dump", "tenants/acme", "tenants/globex.sql.gz",
+	                                    "media/a.tar"};
 	/* With the directories that are seen first with them. */
 	static const int64_t firsts[] = {0, 2, 5, 6};
 	static const uint64_t files[] = {2, 3, 1, 2};
 	struct catalog_part part = {.number = -1};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		assert_int_equal(catalog_next_part(f->catalog, ino_of_artifact(bundle), part.number, &part), 0);
+		assert_int_equal(catalog_next_part(f->catalog, ino_of_artifact(bundle), part.number, &part),
+		                 0);
 		assert_string_equal(part.name, names[i]);
 		assert_true(part.ino == ino_in(bundle, names[i]));
 		assert_int_equal(part.first, firsts[i]);
@@ -118,7 +120,8 @@ static void a_part_is_what_its_manifest_says(void **state)
 	assert_int_equal(m.size_bytes, 42);
 	assert_int_equal(m.run_id, 7);
 	assert_true(str_starts(m.path, bundle) && str_ends(m.path, "/database.dump"));
-	assert_int_equal(catalog_part(f->catalog, ino_in(bundle, "database.tables.csv"), &part, NULL), -ENOENT);
+	assert_int_equal(catalog_part(f->catalog, ino_in(bundle, "database.tables.csv"), &part, NULL),
+	                 -ENOENT);
 	assert_int_equal(catalog_part(f->catalog, ino_of_artifact(bundle), &part, NULL), -ENOENT);
 	assert_int_equal(catalog_backup_manifest(f->catalog, ino_of_artifact(bundle), &whole), 0);
 	assert_string_equal(whole.kind, "bundle");
@@ -152,7 +155,8 @@ static void what_is_wrong_with_one_says_nothing_of_another(void **state)
 	_cleanup(free) char *bundle = add_bundle(f), *of_one = NULL, *of_other = NULL;
 	struct catalog_part part;
 
-	assert_int_equal(catalog_mark_damaged(f->catalog, ino_in(bundle, "database.tables.csv"), "made up", NULL), 0);
+	assert_int_equal(
+	        catalog_mark_damaged(f->catalog, ino_in(bundle, "database.tables.csv"), "made up", NULL), 0);
 	assert_int_equal(catalog_part(f->catalog, ino_in(bundle, "database.dump"), &part, NULL), 0);
 	of_one = catalog_part_damage(f->catalog, &part);
 	assert_string_equal(of_one, "database.tables.csv: made up");
@@ -190,7 +194,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(a_part_is_what_its_manifest_says, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(it_is_found_by_its_name_without_suffix, set_up, tear_down),
-	        cmocka_unit_test_setup_teardown(what_is_wrong_with_one_says_nothing_of_another, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_wrong_with_one_says_nothing_of_another, set_up,
+	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(it_goes_with_the_artifact, set_up, tear_down),
 	};
 

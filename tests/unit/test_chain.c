@@ -2,6 +2,8 @@
 /* The chain over a store and a catalog of its own: what is given out, what a crash leaves, what is learnt, and what the proof finds. */
 #include "chain_test.h"
 
+#include <keepfs/base/clock.h>
+
 static void numbers_have_no_gaps(void **state)
 {
 	struct fixture *f = *state;
@@ -210,6 +212,118 @@ static void another_key_without_the_old_one_needs_both(void **state)
 	str_finish(&found.text);
 }
 
+/* The catalog of an earlier day: it knows no more than that the chain was begun. */
+static void put_older_catalog_back(struct fixture *f)
+{
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	publish_day(f, 1, true);
+	publish_day(f, 2, true);
+	lose_catalog(f);
+	assert_int_equal(chain_learn(f->chain, &f->at, NULL, NULL), 0);
+}
+
+struct numbers_read {
+	struct fixture *f;
+	unsigned count;
+	int result;
+};
+
+static int read_numbers(void *arg, const struct chain_at *at, struct error *err)
+{
+	struct numbers_read *n = arg;
+
+	n->count++;
+	for (unsigned day = 1; n->result == 0 && day <= 2; day++) {
+		_cleanup(manifest) struct manifest m = {0};
+		_cleanup(free) char *path = path_of(day), *key = manifest_key(path), *text = get(n->f, key);
+
+		assert_int_equal(manifest_decode(key, text, strlen(text), &m, NULL), 0);
+		assert_int_equal(catalog_chain_learn(n->f->catalog, at->id, &m.chain, NULL, 0, NULL), 0);
+	}
+	return n->result < 0 ? error_set(err, ERROR_UNAVAILABLE, -n->result, "it does not answer") : 0;
+}
+
+static void no_number_is_given_out_before_all_are_known(void **state)
+{
+	struct fixture *f = *state;
+	struct numbers_read n = {.f = f, .result = -EIO};
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(str) struct str text = {0};
+
+	put_older_catalog_back(f);
+	chain_read_numbers_by(f->chain, read_numbers, &n);
+	describe(&m, 3);
+	assert_int_equal(chain_sign(f->chain, &f->at, &m, &text, NULL), -EIO);
+	assert_true(n.count == 1 && text.len == 0);
+	n.result = 0;
+	publish_day(f, 3, true);
+	publish_day(f, 4, true);
+	end_day(f, 3, LINK_REMOVED);
+	assert_int_equal(n.count, 2);
+	assert_int_equal(assert_proven(f, first_pem), 6);
+}
+
+/* A catalog that was made anew while no key was there lists them, and does not know that they have numbers. */
+static void what_was_listed_without_a_key_has_its_number(void **state)
+{
+	struct fixture *f = *state;
+
+	put_older_catalog_back(f);
+	for (unsigned day = 1; day <= 2; day++) {
+		_cleanup(manifest) struct manifest m = {0};
+		_cleanup(free) char *path = path_of(day), *key = manifest_key(path), *text = get(f, key);
+
+		assert_int_equal(manifest_decode(key, text, strlen(text), &m, NULL), 0);
+		m.finished_at_us = clock_now_us() + US_PER_S;
+		assert_int_equal(catalog_restore_artifact(f->catalog, &m, &(struct catalog_marks){0}, NULL),
+		                 0);
+	}
+	publish_day(f, 3, true);
+	end_day(f, 1, LINK_REMOVED);
+	assert_int_equal(assert_proven(f, first_pem), 5);
+}
+
+/* Whoever can write into the store can make it as long and as deep as he likes. */
+static void what_nobody_has_signed_is_not_parsed(void **state)
+{
+	struct fixture *f = *state;
+	static const char key[] = "chain/000000000001.json";
+	_cleanup(free) char *begun = NULL, *wrong = NULL, *unknown = NULL;
+	const char *last;
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	begun = get(f, key);
+	last = strstr(begun, "\"signature\":");
+	wrong = mem_printf("{[[[,\n%s", last);
+	put(f, key, wrong);
+	assert_found(f, PROVE_CHANGED, "its signature does not fit");
+	unknown = mem_strdup(wrong);
+	memset(strstr(unknown, "\"key\":\"") + strlen("\"key\":\""), 'e', 16);
+	put(f, key, unknown);
+	assert_found(f, PROVE_ADDED, "a key that was not given");
+	put(f, key, begun);
+	assert_int_equal(assert_proven(f, first_pem), 1);
+}
+
+/* In the place of the next link: else it would never be put, or no other one any more. */
+static void what_somebody_has_put_before_is_replaced(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *first = NULL;
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	for (unsigned day = 1; day <= 3; day++)
+		publish_day(f, day, true);
+	put(f, "chain/000000000005.json", "{}");
+	end_day(f, 1, LINK_REMOVED);
+	assert_int_equal(assert_proven(f, first_pem), 5);
+	/* Another one of ours is no better: it has another number than its name. */
+	first = get(f, "chain/000000000001.json");
+	put(f, "chain/000000000006.json", first);
+	end_day(f, 2, LINK_REMOVED);
+	assert_int_equal(assert_proven(f, first_pem), 6);
+}
+
 /* As a keepfs will that gives old manifests new recipients: by hand, since nothing rewrites any today. */
 static void one_that_was_written_anew_keeps_its_number(void **state)
 {
@@ -313,6 +427,10 @@ int main(void)
 	        CHAIN_TEST(another_key_is_vouched_for),
 	        CHAIN_TEST(another_key_without_the_old_one_needs_both),
 	        CHAIN_TEST(one_that_was_written_anew_keeps_its_number),
+	        CHAIN_TEST(no_number_is_given_out_before_all_are_known),
+	        CHAIN_TEST(what_was_listed_without_a_key_has_its_number),
+	        CHAIN_TEST(what_nobody_has_signed_is_not_parsed),
+	        CHAIN_TEST(what_somebody_has_put_before_is_replaced),
 	        CHAIN_TEST(each_attack_is_found),
 	        CHAIN_TEST(a_store_without_a_chain_is_not_proven),
 	};

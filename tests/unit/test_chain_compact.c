@@ -19,6 +19,11 @@ static uint64_t compact_by(struct fixture *f, const struct chain_compaction *whe
 	return removed;
 }
 
+static void count_day_link(void *arg, int64_t sequence, const char *hash)
+{
+	++*(unsigned *)arg;
+}
+
 static bool is_there(struct fixture *f, const char *key)
 {
 	struct store_object object;
@@ -200,6 +205,58 @@ static void an_older_catalog_learns_a_range(void **state)
 	assert_int_equal(chain.compacted, 10);
 }
 
+/* A chain of another store, signed by the same key, whose number 14 says that number 4 is gone: that link lies here, too. */
+static void put_link_of_another_chain(struct fixture *f)
+{
+	_cleanup(free) char *text = NULL;
+	void *state = NULL;
+	struct fixture *other;
+
+	assert_int_equal(set_up_chain(&state), 0);
+	other = state;
+	assert_int_equal(chain_ready(other->chain, &other->at, NULL), 0);
+	for (unsigned day = 1; day <= 12; day++)
+		publish_day(other, day, true);
+	end_day(other, 3, LINK_REMOVED);
+	text = get(other, "chain/000000000014.json");
+	put(f, "chain/000000000014.json", text);
+	tear_down_chain(&state);
+}
+
+static void links_of_another_chain_say_nothing(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = path_of(3);
+	struct catalog_chain before, after;
+	struct error err = {0};
+	uint64_t removed = 0, problems = 0;
+	unsigned count = 0;
+
+	begin_long(f);
+	publish_day(f, 7, true);
+	put_link_of_another_chain(f);
+	assert_int_equal(catalog_chain(f->catalog, 0, &before), 0);
+	assert_int_equal(chain_learn(f->chain, &f->at, &problems, NULL), 0);
+	assert_int_equal(problems, 1);
+	assert_int_equal(catalog_chain_links_of(f->catalog, 0, path, count_day_link, &count), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(chain_compact(f->chain, &f->at, &always, &removed, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "of another chain"));
+	/* Also where it is not known which chain it is: by a key that another one has to vouch for, too. */
+	f->conf.signing_key.value = second_pem;
+	f->conf.signing_key_old.value = first_pem;
+	assert_int_equal(signing_read_again(f->signing, &f->conf, NULL), 0);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	f->conf.signing_key_old.value = NULL;
+	lose_catalog(f);
+	problems = 0;
+	assert_int_equal(chain_learn(f->chain, &f->at, &problems, NULL), 0);
+	assert_int_equal(problems, 1);
+	assert_int_equal(catalog_chain(f->catalog, 0, &after), 0);
+	assert_string_equal(after.id, before.id);
+	assert_int_equal(after.sequence, 12);
+}
+
 /* Manifests that are not signed. */
 
 static void list_unsigned(struct fixture *f, unsigned day, int64_t finished_at_us)
@@ -304,6 +361,23 @@ static void what_was_made_while_signing_was_off_is_named(void **state)
 	assert_int_equal(assert_proven(f, first_pem), 5);
 }
 
+/* Day 1 is not signed, its manifest is named, and another one is put in its place. */
+static void rewrap_day(struct fixture *f)
+{
+	_cleanup(free) char *path = path_of(1), *key = manifest_key(path), *text = NULL;
+	uint64_t ino = ino_of_artifact(path);
+	char hash[SHA256_HEX_BYTES];
+
+	assert_int_equal(catalog_begin_rewrap(f->catalog, ino, path, 1, NULL), 0);
+	change_day(f, 1, 'h', 'i');
+	text = get(f, key);
+	sign_hash(text, strlen(text), hash);
+	/* What keepfs has not put is not believed, at no moment. */
+	assert_int_equal(believe_day(f, 1, NULL), -EBADMSG);
+	assert_int_equal(catalog_expect_rewrap(f->catalog, ino, hash, NULL), 0);
+	assert_int_equal(believe_day(f, 1, NULL), 0);
+}
+
 static void one_that_is_rewrapped_is_named_again(void **state)
 {
 	struct fixture *f = *state;
@@ -313,8 +387,10 @@ static void one_that_is_rewrapped_is_named_again(void **state)
 	list_unsigned(f, 1, 1000000);
 	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
 	describe(&m, 1);
-	assert_int_equal(catalog_begin_rewrap(f->catalog, ino_of_artifact(path), path, 1, NULL), 0);
-	change_day(f, 1, 'h', 'i');
+	rewrap_day(f);
+	/* Somebody has looked at it meanwhile, and has left a word. */
+	assert_int_equal(
+	        catalog_put_off_rewrap(f->catalog, ino_of_artifact(path), 7, "somebody reads it", NULL), 0);
 	assert_int_equal(believe_day(f, 1, NULL), 0);
 	assert_int_equal(chain_rewritten(f->chain, &f->at, &m, NULL), 0);
 	assert_int_equal(chain_rewritten(f->chain, &f->at, &m, NULL), 0);
@@ -327,6 +403,160 @@ static void one_that_is_rewrapped_is_named_again(void **state)
 	assert_found(f, PROVE_CHANGED, "size, SHA-256 or manifest");
 }
 
+/* A store in which somebody does something else while a manifest is read. */
+struct meddled {
+	struct store base;
+	struct fixture *f;
+	struct store *inner;
+	unsigned day; /* 0: it was done */
+	bool is_told; /* the chain is told of it */
+};
+
+static void remove_meanwhile(struct meddled *m)
+{
+	_cleanup(free) char *path = path_of(m->day), *key = manifest_key(path);
+	const struct chain_at at = {.store = m->inner};
+	int64_t run_id = m->day;
+
+	m->day = 0;
+	assert_int_equal(catalog_entomb_artifact(m->f->catalog, ino_of_artifact(path), NULL, NULL), 0);
+	assert_int_equal(store_remove(m->inner, NULL, key, NULL), 0);
+	if (m->is_told)
+		assert_int_equal(chain_end(m->f->chain, &at, path, LINK_REMOVED, run_id, NULL), 0);
+	assert_int_equal(catalog_drop_artifact(m->f->catalog, ino_of_artifact(path), NULL), 0);
+}
+
+static int meddled_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
+                       const struct iovec *iov, int count, const struct store_get_options *options,
+                       struct error *err)
+{
+	struct meddled *m = (struct meddled *)s;
+	_cleanup(free) char *path = path_of(m->day), *own = manifest_key(path);
+	int r = store_get(m->inner, call, key, offset, iov, count, options, err);
+
+	if (m->day && strcmp(key, own) == 0)
+		remove_meanwhile(m);
+	return r;
+}
+
+static int meddled_head(struct store *s, const struct store_call *call, const char *key,
+                        struct store_object *ret, struct error *err)
+{
+	return store_head(((struct meddled *)s)->inner, call, key, ret, err);
+}
+
+static int meddled_put(struct store *s, const struct store_call *call, const char *key,
+                       const struct iovec *iov, int count, const struct store_put_options *options,
+                       struct error *err)
+{
+	return store_put(((struct meddled *)s)->inner, call, key, iov, count, options, err);
+}
+
+static int meddled_features(struct store *s, struct store_features *ret, struct error *err)
+{
+	return store_features(((struct meddled *)s)->inner, ret, err);
+}
+
+static const struct store_ops meddled_ops = {
+        .get = meddled_get, .head = meddled_head, .put = meddled_put, .features = meddled_features};
+
+static void what_is_removed_while_it_is_named_is_not_missing(void **state)
+{
+	struct fixture *f = *state;
+	int64_t now_us = clock_now_us();
+	_cleanup(free) char *path = path_of(2);
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	for (int is_told = 0; is_told < 2; is_told++) {
+		struct meddled m = {.base = {.ops = &meddled_ops, .name = f->store->name},
+		                    .f = f,
+		                    .inner = f->store,
+		                    .day = 2,
+		                    .is_told = is_told};
+		const struct chain_at at = {.store = &m.base};
+		int64_t before = assert_proven(f, first_pem);
+
+		list_unsigned(f, 2, now_us + 1000000);
+		assert_int_equal(chain_name_unsigned(f->chain, &at, 100, NULL), 0);
+		assert_int_equal(m.day, 0);
+		/* Nothing names it; who tells of it tells that it is gone. */
+		assert_int_equal(assert_proven(f, first_pem), before + is_told);
+	}
+	/* So one that somebody puts there again is no backup. */
+	list_unsigned(f, 2, now_us + 1000000);
+	assert_int_equal(catalog_drop_artifact(f->catalog, ino_of_artifact(path), NULL), 0);
+	assert_int_equal(believe_day(f, 2, NULL), -EBADMSG);
+	assert_found(f, PROVE_ADDED, "its manifest is not signed");
+}
+
+/* A reader, or whoever takes the lease next: it knows the manifest from before. */
+static void another_catalog_learns_what_was_named_again(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	struct catalog *writer = f->catalog;
+
+	list_unsigned(f, 1, 1000000);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	close_chain(f);
+	open_catalog_in(f, "reader");
+	open_chain(f);
+	assert_int_equal(chain_learn(f->chain, &f->at, NULL, NULL), 0);
+	assert_int_equal(believe_day(f, 1, NULL), 0);
+	{
+		struct catalog *reader = f->catalog;
+
+		close_chain(f);
+		f->catalog = writer;
+		open_chain(f);
+		describe(&m, 1);
+		rewrap_day(f);
+		assert_int_equal(chain_rewritten(f->chain, &f->at, &m, NULL), 0);
+		close_chain(f);
+		catalog_free(f->catalog);
+		f->catalog = reader;
+		open_chain(f);
+	}
+	assert_int_equal(believe_day(f, 1, NULL), -EBADMSG);
+	assert_int_equal(chain_learn(f->chain, &f->at, NULL, NULL), 0);
+	assert_int_equal(believe_day(f, 1, NULL), 0);
+}
+
+/* Nobody could sign the link: it is written when somebody can. */
+static void one_that_is_rewrapped_without_a_key_is_named_later(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = path_of(1);
+	_cleanup(manifest) struct manifest m = {0};
+
+	list_unsigned(f, 1, 1000000);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	describe(&m, 1);
+	close_chain(f);
+	f->conf.signing_key.value = NULL;
+	open_chain(f);
+	{
+		_cleanup(free) char *key = manifest_key(path), *text = NULL;
+		char hash[SHA256_HEX_BYTES];
+
+		assert_int_equal(catalog_begin_rewrap(f->catalog, ino_of_artifact(path), path, 1, NULL), 0);
+		change_day(f, 1, 'h', 'i');
+		text = get(f, key);
+		sign_hash(text, strlen(text), hash);
+		assert_int_equal(catalog_expect_rewrap(f->catalog, ino_of_artifact(path), hash, NULL), 0);
+	}
+	assert_int_equal(chain_rewritten(f->chain, &f->at, &m, NULL), 0);
+	assert_int_equal(catalog_end_rewrap(f->catalog, ino_of_artifact(path), NULL), 0);
+	close_chain(f);
+	f->conf.signing_key.value = first_pem;
+	open_chain(f);
+	assert_int_equal(believe_day(f, 1, NULL), 0);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	assert_int_equal(assert_proven(f, first_pem), 3);
+	change_day(f, 1, 'i', 'h');
+	assert_int_equal(believe_day(f, 1, NULL), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,8 +567,12 @@ int main(void)
 	        CHAIN_TEST(a_crash_while_compacting_loses_nothing),
 	        CHAIN_TEST(a_lost_catalog_learns_a_range),
 	        CHAIN_TEST(an_older_catalog_learns_a_range),
+	        CHAIN_TEST(links_of_another_chain_say_nothing),
 	        CHAIN_TEST(a_link_binds_what_is_from_before),
 	        CHAIN_TEST(one_that_is_rewrapped_is_named_again),
+	        CHAIN_TEST(what_is_removed_while_it_is_named_is_not_missing),
+	        CHAIN_TEST(another_catalog_learns_what_was_named_again),
+	        CHAIN_TEST(one_that_is_rewrapped_without_a_key_is_named_later),
 	        CHAIN_TEST(what_was_made_while_signing_was_off_is_named),
 	};
 

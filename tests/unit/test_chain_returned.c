@@ -324,6 +324,78 @@ static void one_from_before_the_chain_comes_back(void **state)
 	assert_int_equal(end_of_chain(f), 11);
 }
 
+/* Each turns to the other's catalog. */
+static void turn_to(struct fixture *f, struct catalog **other)
+{
+	struct catalog *now = *other;
+
+	close_chain(f);
+	*other = f->catalog;
+	f->catalog = now;
+	open_chain(f);
+}
+
+/* A reader has learnt that it was removed, and learns another day that it was brought back. */
+static void another_catalog_learns_that_one_came_back(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *text = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	struct catalog *other = f->catalog;
+
+	list_unsigned_day(f, 1);
+	text = manifest_of(f, 1);
+	assert_int_equal(manifest_decode("m", text, strlen(text), &m, NULL), 0);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	end_unsigned_day(f, 1);
+	close_chain(f);
+	open_catalog_in(f, "reader");
+	open_chain(f);
+	assert_int_equal(chain_learn(f->chain, &f->at, NULL, NULL), 0);
+	assert_int_equal(catalog_unsigned_is(f->catalog, &m, ""), CATALOG_UNSIGNED_GONE);
+	turn_to(f, &other);
+	put_day(f, 1, text);
+	assert_int_equal(tell_returned(f, &f->at, text), 0);
+	turn_to(f, &other);
+	assert_int_equal(chain_learn(f->chain, &f->at, NULL, NULL), 0);
+	assert_int_not_equal(catalog_unsigned_is(f->catalog, &m, ""), CATALOG_UNSIGNED_GONE);
+	turn_to(f, &other);
+	end_unsigned_day(f, 1);
+	turn_to(f, &other);
+	assert_int_equal(chain_learn(f->chain, &f->at, NULL, NULL), 0);
+	assert_int_equal(catalog_unsigned_is(f->catalog, &m, ""), CATALOG_UNSIGNED_GONE);
+	catalog_free(other);
+}
+
+/* The manifest was replaced, and the key was taken away: without the link it would be a forged one for whoever proves it. */
+static void what_was_signed_again_waits_for_the_key(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(str) struct str text = {0};
+	_cleanup(free) char *before = NULL;
+	struct error err = {0};
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	publish_day(f, 1, true);
+	publish_day(f, 2, true);
+	before = manifest_of(f, 1);
+	assert_int_equal(manifest_decode("m", before, strlen(before), &m, NULL), 0);
+	mem_replace_string(&m.note, "written anew");
+	assert_int_equal(chain_sign_again(f->chain, &m, &text, NULL), 0);
+	put_day(f, 1, str_text(&text));
+	close_chain(f);
+	f->conf.signing_key.value = NULL;
+	open_chain(f);
+	assert_int_equal(chain_rewritten(f->chain, &f->at, &m, &err), -ENOKEY);
+	assert_non_null(strstr(err.message, "signing_key_file"));
+	close_chain(f);
+	f->conf.signing_key.value = first_pem;
+	open_chain(f);
+	assert_int_equal(chain_rewritten(f->chain, &f->at, &m, NULL), 0);
+	assert_int_equal(assert_proven(f, first_pem), 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,6 +409,8 @@ int main(void)
 	        CHAIN_TEST(a_link_that_could_not_be_put_is_put_later),
 	        CHAIN_TEST(without_a_key_or_of_another_chain_nothing_is_said),
 	        CHAIN_TEST(one_from_before_the_chain_comes_back),
+	        CHAIN_TEST(another_catalog_learns_that_one_came_back),
+	        CHAIN_TEST(what_was_signed_again_waits_for_the_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

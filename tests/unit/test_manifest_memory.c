@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What very large manifests take: docs/operations.md, Memory, promises it to whoever limits a service. */
+/* What very large manifests, and the first link of a chain, take: docs/operations.md, Memory, promises it to whoever limits a service. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,18 +11,21 @@
 #include <string.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/link.h>
 #include <keepfs/codec/manifest.h>
 
-#define SOURCE  "manifests/some.json"
-#define FILES   100000
-#define EXTENTS 1000000
-
-/* A sanitizer's memory is no measure. */
+/* A sanitizer's memory is no measure, so there it need not be much. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_MEASURED 0
+#define FILES       5000
 #else
 #define IS_MEASURED 1
+#define FILES       100000
 #endif
+
+#define SOURCE     "manifests/some.json"
+#define FIRST_BLOB 16384
+#define EXTENTS    1000000
 
 /* The kernel's @name of this process, in KiB. */
 static long status_kib(const char *name)
@@ -101,11 +104,12 @@ static void write_and_read(struct manifest *m, struct manifest *back)
 static void a_directory_of_many_files(void **state)
 {
 	_cleanup(manifest) struct manifest m = {0}, back = {0};
+	_cleanup(free) char *last = mem_printf("blob_%d.dat.gz", FIRST_BLOB + FILES - 1);
 	long begun_kib = begin();
 
 	describe(&m, "backups/full/20261120T020000Z", true);
 	for (int i = 0; i < FILES; i++) {
-		_cleanup(free) char *name = mem_printf("blob_%d.dat.gz", 16384 + i),
+		_cleanup(free) char *name = mem_printf("blob_%d.dat.gz", FIRST_BLOB + i),
 		                    *key = mem_printf("%s/%s", m.path, name);
 
 		add_file(&m, name, key);
@@ -115,7 +119,7 @@ static void a_directory_of_many_files(void **state)
 	}
 	write_and_read(&m, &back);
 	assert_int_equal(back.file_count, FILES);
-	assert_string_equal(back.files[FILES - 1].name, "blob_116383.dat.gz");
+	assert_string_equal(back.files[FILES - 1].name, last);
 	assert_peak_bytes(begun_kib, FILES * 1200L);
 }
 
@@ -147,12 +151,49 @@ static void nothing_of_it_is_kept(void **state)
 		fail_msg("%ld KiB are kept", kept_kib);
 }
 
+/* It names all backups that were there before. */
+static void the_first_link_of_a_chain(void **state)
+{
+	_cleanup(link) struct link l = {.type = LINK_BEGUN, .at_us = 1}, back = {0};
+	_cleanup(str) struct str text = {0};
+	_cleanup(sign_key) struct sign_key *k = NULL;
+	struct signature s, none = {0};
+	struct error err = {0};
+	char pem[] =
+	        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"
+	        "-----END PRIVATE KEY-----\n";
+	long begun_kib;
+
+	assert_int_equal(sign_key_parse("k", pem, strlen(pem), &k, NULL), 0);
+	l.key = *sign_key_public(k);
+	str_copy(l.place.id, sizeof(l.place.id), "0123456789abcdef");
+	l.place.sequence = 1;
+	for (int i = 0; i < FILES; i++) {
+		_cleanup(free) char *path = mem_printf("backups/full/%08dT020000Z.dump", i);
+		struct link_entry *e = link_add(&l, path);
+
+		e->run_id = i + 1;
+		memset(e->hash, 'a', SHA256_HEX_BYTES - 1);
+	}
+	link_encode(&l, &text);
+	link_finish(&l);
+	sign_make(k, text.data, text.len, &s);
+	signature_append(&text, &s, &none);
+	begun_kib = begin();
+	if (link_decode("chain/000000000001.json", text.data, text.len, &back, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(back.count, FILES);
+	assert_int_equal(back.entries[FILES - 1].run_id, FILES);
+	assert_peak_bytes(begun_kib, FILES * 300L);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(nothing_of_it_is_kept),
 	        cmocka_unit_test(a_directory_of_many_files),
 	        cmocka_unit_test(a_file_of_many_extents),
+	        cmocka_unit_test(the_first_link_of_a_chain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

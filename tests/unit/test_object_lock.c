@@ -216,6 +216,7 @@ static void a_hold_that_has_ended_stands_in_no_ones_way(void **state)
 	path = make_locked(f, 1, AT_US, &r);
 	second = make_locked(f, 2, AT_US + 60 * US_PER_S, &r);
 	key = manifest_key(path);
+	assert_int_equal(catalog_note_holds(f->catalog, ino_of_artifact(path), NULL), 0);
 	lock_slot(path)->hold = lock_slot(key)->hold = true;
 	server.now_us = SEVEN_DAYS_US + US_PER_S;
 	r = artifact_remove(&f->repo, ino_of_artifact(path),
@@ -223,6 +224,57 @@ static void a_hold_that_has_ended_stands_in_no_ones_way(void **state)
 	assert_int_equal(r, 0);
 	assert_false(lock_slot(path)->hold);
 	assert_false(is_stored(f, path));
+}
+
+/* A legal hold of somebody who has a right to the bucket: of a court, say. */
+static void what_somebody_else_holds_stays(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = NULL, *second = NULL, *key = NULL;
+	struct catalog_lock_wish wish;
+	struct catalog_lock known;
+	struct error err = {0};
+	int r;
+
+	use_locks(f);
+	path = make_locked(f, 1, AT_US, &r);
+	second = make_locked(f, 2, AT_US + 60 * US_PER_S, &r);
+	key = manifest_key(path);
+	lock_slot(path)->hold = lock_slot(key)->hold = true;
+	wish = (struct catalog_lock_wish){ino_of_artifact(path), SEVEN_DAYS_US + DAY_US};
+	assert_int_equal(catalog_want_locks(f->catalog, &wish, 1, NULL), 0);
+	assert_false(settle(f));
+	assert_int_equal(known_until(f, path), SEVEN_DAYS_US + DAY_US);
+	assert_true(lock_slot(path)->hold && lock_slot(key)->hold);
+	assert_int_equal(catalog_lock_of(f->catalog, ino_of_artifact(path), &known), 0);
+	assert_false(known.is_held);
+	server.now_us = SEVEN_DAYS_US + 2 * DAY_US;
+	r = artifact_remove(&f->repo, ino_of_artifact(path),
+	                    &(struct catalog_removal){.min_keep = 1, .now_us = server.now_us}, &err);
+	assert_int_equal(r, -EPERM);
+	assert_non_null(strstr(err.message, "that keepfs has not set"));
+	assert_true(lock_slot(path)->hold && lock_slot(key)->hold);
+	assert_true(is_stored(f, path) && is_listed(f, path));
+}
+
+/* What has the hold, and what has not, its manifest does not tell: that has none yet. */
+static void a_hold_that_was_broken_off_is_taken_off(void **state)
+{
+	const struct catalog_hold audit = {.name = "audit", .reason = "r", .by = "b", .at_us = AT_US};
+	struct fixture *f = *state;
+	_cleanup(free) char *path = NULL;
+	int r;
+
+	use_locks(f);
+	path = make_locked(f, 1, AT_US, &r);
+	server.fails_after = 1;
+	server.sets = 0;
+	assert_int_equal(artifact_hold(&f->repo, ino_of_artifact(path), &audit, NULL), 0);
+	assert_true(lock_slot(path)->hold);
+	assert_false(lock_of_manifest(path).hold);
+	server.fails_after = 0;
+	assert_int_equal(artifact_end_hold(&f->repo, ino_of_artifact(path), "audit", NULL), 0);
+	assert_false(lock_slot(path)->hold);
 }
 
 static void one_without_a_manifest_is_not_due_for_ever(void **state)
@@ -341,6 +393,8 @@ int main(void)
 	        TEST(a_wish_outlives_a_refused_removal),
 	        TEST(a_hold_of_the_trigger_is_one_too),
 	        TEST(a_hold_that_has_ended_stands_in_no_ones_way),
+	        TEST(what_somebody_else_holds_stays),
+	        TEST(a_hold_that_was_broken_off_is_taken_off),
 	        TEST(one_without_a_manifest_is_not_due_for_ever),
 	        TEST(where_nothing_is_locked_the_store_says_so),
 	        TEST(where_no_locks_are_asked_for_nothing_is_asked),

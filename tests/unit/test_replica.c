@@ -12,11 +12,15 @@
 
 #include <keepfs/artifact/stored.h>
 #include <keepfs/catalog/copy_tree.h>
+#include <keepfs/catalog/locks.h>
+#include <keepfs/catalog/rebuild.h>
 #include <keepfs/catalog/replicas.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
 #include <keepfs/replica.h>
 #include <keepfs/stores.h>
+
+#include "lock_server.h"
 
 #define PATH  "backups/full/20261120T020000Z.dump"
 #define LATER "backups/full/20261121T020000Z.dump"
@@ -70,10 +74,13 @@ static void two_finish(struct two *t)
 	free(t->offsite.store.url);
 }
 
-/* An artifact with the right checksums: of the fixture's bytes. */
-static void publish(struct fixture *f, const char *path, int64_t run_id, const char *bytes)
+/* Of what is published: 0: it is not locked. */
+static int64_t published_locked_until_us;
+
+/* Bytes, and a manifest that has their checksums. */
+static void put_artifact(struct fixture *f, const char *path, int64_t run_id, const char *bytes,
+                         struct manifest *ret)
 {
-	_cleanup(manifest) struct manifest m = {0};
 	struct sha256 *h = sha256_new();
 	uint8_t digest[SHA256_BYTES];
 	char hex[SHA256_HEX_BYTES];
@@ -82,14 +89,23 @@ static void publish(struct fixture *f, const char *path, int64_t run_id, const c
 	sha256_final(h, digest);
 	sha256_free(h);
 	hex_encode(digest, sizeof(digest), hex);
-	manifest_describe(&m, path, run_id, "primary");
-	m.started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S;
-	m.finished_at_us = m.started_at_us + US_PER_S;
-	manifest_put_own(&m, strlen(bytes), 1, hex);
-	m.objects[0].extents.items[0].crc32c = crc32c(0, bytes, strlen(bytes));
-	manifest_seal(&m);
+	manifest_describe(ret, path, run_id, "primary");
+	ret->started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S;
+	ret->finished_at_us = ret->started_at_us + US_PER_S;
+	ret->locked_until_us = published_locked_until_us;
+	manifest_put_own(ret, strlen(bytes), 1, hex);
+	ret->objects[0].extents.items[0].crc32c = crc32c(0, bytes, strlen(bytes));
+	manifest_seal(ret);
 	put_text(f, path, bytes);
-	put_manifest_of(f, &m);
+	put_manifest_of(f, ret);
+}
+
+/* An artifact with the right checksums: of the fixture's bytes. */
+static void publish(struct fixture *f, const char *path, int64_t run_id, const char *bytes)
+{
+	_cleanup(manifest) struct manifest m = {0};
+
+	put_artifact(f, path, run_id, bytes, &m);
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
 }
 
@@ -169,6 +185,28 @@ static void another_thing_is_never_touched(void **state)
 		assert_int_equal(catalog_forget_replica(t.f->catalog, PATH, t.order.store, NULL), 0);
 		two_finish(&t);
 	}
+}
+
+/* An attempt that failed before it had put anything makes nothing of what is there ours. */
+static void what_failed_at_once_was_not_begun(void **state)
+{
+	_cleanup(free) char *key = manifest_key(PATH), *text = NULL, *left = NULL;
+	struct two t;
+	size_t len;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(store_get_all(t.f->store, NULL, key, 1 << 20, &text, &len, NULL), 0);
+	assert_int_equal(store_remove(t.f->store, NULL, key, NULL), 0);
+	put_there(&t, PATH, "54321");
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), -ENOENT);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WANTED);
+	assert_int_equal(row_of(&t, PATH).attempts, 1);
+	put_text(t.f, key, text);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), REPLICA_CONFLICT);
+	left = get_there(&t, PATH);
+	assert_string_equal(left, "54321");
+	two_finish(&t);
 }
 
 static void what_was_ours_is_made_again(void **state)
@@ -289,6 +327,328 @@ static void repair(void **state)
 	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), 0);
 	assert_int_equal(store_get_all(t.f->store, NULL, PATH, 100, &bytes, &len, NULL), 0);
 	assert_string_equal(bytes, BYTES);
+	two_finish(&t);
+}
+
+/* What takes the place of an object has its lock not: that lies on the version below. */
+static void what_is_repaired_is_locked_again(void **state)
+{
+	const struct catalog_lock lock = {.mode = STORE_LOCK_GOVERNANCE, .until_us = AT_US + 20 * DAY_US};
+	_cleanup(free) char *key = manifest_key(PATH);
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	use_locks(t.f);
+	assert_int_equal(catalog_set_lock(t.f->catalog, ino_of_artifact(PATH), &lock, NULL), 0);
+	*lock_slot(key) = (struct store_lock){.mode = STORE_LOCK_GOVERNANCE, .until_us = lock.until_us};
+	put_text(t.f, PATH, "12045");
+	server.only = "nothing";
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), -EACCES);
+	server.only = NULL;
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), 0);
+	assert_int_equal(lock_slot(PATH)->until_us, lock.until_us);
+	two_finish(&t);
+}
+
+/* Its manifest says that it is locked, and it is, or soon nobody says so any more. */
+static void what_comes_back_is_locked(void **state)
+{
+	const struct store_call call = {0};
+	struct artifact_lock_turn turn = {0};
+	struct catalog_lock lock;
+	struct two t;
+
+	two_init(&t, *state);
+	published_locked_until_us = AT_US + 20 * DAY_US;
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(
+	        artifact_remove(&t.f->repo, ino_of_artifact(PATH),
+	                        &(struct catalog_removal){.min_keep = 1, .now_us = AT_US + 30 * DAY_US},
+	                        NULL),
+	        0);
+	assert_int_equal(catalog_settle_replicas(t.f->catalog, t.order.store, clock_now_us(), NULL), 0);
+	use_locks(t.f);
+	assert_int_equal(replica_bring_back(&t.order, PATH, false, NULL), 0);
+	assert_int_equal(lock_slot(PATH)->until_us, published_locked_until_us);
+	assert_int_equal(artifact_settle_locks(&t.f->repo, &call, &turn, NULL), 0);
+	assert_int_equal(catalog_lock_of(t.f->catalog, ino_of_artifact(PATH), &lock), 0);
+	assert_int_equal(lock.until_us, published_locked_until_us);
+	assert_int_equal(lock.mode, STORE_LOCK_GOVERNANCE);
+	published_locked_until_us = 0;
+	two_finish(&t);
+}
+
+/* The first store has nothing any more, and its catalog was made anew. */
+static void lose_all_here(struct two *t, const char *path)
+{
+	_cleanup(free) char *holds = mem_printf("holds/%s.json", path);
+
+	assert_int_equal(artifact_delete(t->f->store, NULL, path, NULL), 0);
+	assert_int_equal(store_remove(t->f->store, NULL, holds, NULL), 0);
+	assert_int_equal(catalog_begin_rebuild(t->f->catalog, NULL), 0);
+	assert_int_equal(catalog_end_rebuild(t->f->catalog, true, NULL), 0);
+	assert_false(is_listed(t->f, path));
+	assert_int_equal(catalog_settle_replicas(t->f->catalog, t->order.store, clock_now_us(), NULL), 0);
+	assert_int_equal(row_of(t, path).state, REPLICA_REMOVED);
+}
+
+/* Whoever holds a backup holds its copies: also when they are all that is left. */
+static void what_is_held_stays_there(void **state)
+{
+	const struct catalog_hold court = {.name = "court", .reason = "r", .by = "b", .at_us = 1};
+	uint64_t ino = ino_of_artifact(PATH), removed = 9;
+	bool target_failed;
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(replica_make(&t.order, LATER, NULL, NULL), 0);
+	assert_int_equal(artifact_hold(&t.f->repo, ino, &court, NULL), 0);
+	assert_int_equal(replica_follow_holds(&t.order, &target_failed, NULL), 0);
+	lose_all_here(&t, PATH);
+	t.offsite.keeping.keep_last = 1;
+	t.offsite.keeping.keep_within_ms = -1;
+	assert_int_equal(replica_clean(&t.order, &removed, NULL), 0);
+	assert_int_equal(removed, 0);
+	assert_int_equal(replica_bring_back(&t.order, PATH, false, NULL), 0);
+	assert_true(catalog_is_held(t.f->catalog, ino, clock_now_us()));
+	/* It ends there, too. */
+	assert_int_equal(artifact_end_hold(&t.f->repo, ino, "court", NULL), 0);
+	assert_int_equal(replica_follow_holds(&t.order, &target_failed, NULL), 0);
+	lose_all_here(&t, PATH);
+	assert_int_equal(replica_clean(&t.order, &removed, NULL), 0);
+	assert_int_equal(removed, 1);
+	assert_int_equal(store_head(t.there, NULL, "holds/" PATH ".json", &(struct store_object){0}, NULL),
+	                 -ENOENT);
+	two_finish(&t);
+}
+
+/* The hold was ended, and then the backup was removed, before the further store had heard of either. */
+static void what_was_removed_was_held_by_nobody(void **state)
+{
+	const struct catalog_hold court = {.name = "court", .reason = "r", .by = "b", .at_us = 1};
+	uint64_t ino = ino_of_artifact(PATH), removed = 9;
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(artifact_hold(&t.f->repo, ino, &court, NULL), 0);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(replica_make(&t.order, LATER, NULL, NULL), 0);
+	assert_int_equal(artifact_end_hold(&t.f->repo, ino, "court", NULL), 0);
+	remove_here(&t, PATH);
+	assert_true(row_of(&t, PATH).is_released);
+	assert_int_equal(replica_bring_back(&t.order, PATH, false, NULL), 0);
+	assert_false(row_of(&t, PATH).is_released);
+	assert_false(catalog_is_held(t.f->catalog, ino, clock_now_us()));
+	remove_here(&t, PATH);
+	t.offsite.keeping.keep_last = 1;
+	t.offsite.keeping.keep_within_ms = -1;
+	assert_int_equal(replica_clean(&t.order, &removed, NULL), 0);
+	assert_int_equal(removed, 1);
+	two_finish(&t);
+}
+
+/* A name that is free again is another backup's: it has no copy, whatever lies there. */
+static void another_of_the_same_name_has_no_copy(void **state)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, LATER, 8, BYTES);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(artifact_remove(&t.f->repo, ino_of_artifact(PATH), NULL, NULL), 0);
+	put_artifact(t.f, PATH, 9, BYTES, &m);
+	m.started_at_us += 5 * US_PER_S;
+	assert_int_equal(catalog_add_artifact(t.f->catalog, &m, NULL), 0);
+	/* Nobody had looked in between. */
+	assert_int_equal(catalog_settle_replicas(t.f->catalog, t.order.store, clock_now_us(), NULL), 0);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_REMOVED);
+	assert_int_equal(catalog_want_replica(t.f->catalog, ino_of_artifact(PATH), t.order.store, 1, NULL),
+	                 0);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WANTED);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), REPLICA_CONFLICT);
+	two_finish(&t);
+}
+
+/* The only one there is, and it could not be read right on a bad day. */
+static void what_was_wrong_once_is_read_again(void **state)
+{
+	struct two t;
+	struct catalog_replica row;
+
+	two_init(&t, *state);
+	publish(t.f, LATER, 8, BYTES);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	remove_here(&t, PATH);
+	replica_found_wrong(&t.f->repo, PATH, t.order.store, "a bad day");
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WRONG);
+	assert_int_equal(catalog_settle_replicas(t.f->catalog, t.order.store, clock_now_us(), NULL), 0);
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WRONG);
+	row = row_of(&t, PATH);
+	row.since_us -= 8 * DAY_US;
+	assert_int_equal(catalog_set_replica(t.f->catalog, &row, NULL), 0);
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(catalog_least_verified_replica(t.f->catalog, t.order.store, 0, &row), 0);
+	assert_string_equal(row.path, PATH);
+	assert_int_equal(replica_verify(&t.order, PATH, NULL), 0);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_REMOVED);
+	assert_string_equal(row_of(&t, PATH).error, "");
+	/* Somebody has taken it away there. */
+	replica_found_wrong(&t.f->repo, PATH, t.order.store, "a bad day");
+	assert_int_equal(artifact_delete(t.there, NULL, PATH, NULL), 0);
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(catalog_replica(t.f->catalog, PATH, t.order.store, &row), -ENOENT);
+	two_finish(&t);
+}
+
+/* Somebody who may write in a store, and has nothing signed to fear, changes bytes and manifest so that they fit. */
+static void forge(struct fixture *f, const char *path, int64_t run_id)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *key = manifest_key(path);
+
+	assert_int_equal(store_remove(f->store, NULL, key, NULL), 0);
+	put_artifact(f, path, run_id, "54321", &m);
+}
+
+static void what_was_forged_here_takes_no_copys_place(void **state)
+{
+	struct two t;
+	struct error err = {0};
+	_cleanup(free) char *there = NULL;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	forge(t.f, PATH, 7);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "than what was listed here"));
+	there = get_there(&t, PATH);
+	assert_string_equal(there, BYTES);
+	/* It is still what it was, and a repair brings that back. */
+	assert_int_equal(replica_verify(&t.order, PATH, NULL), 0);
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), 0);
+	assert_same_there(&t, PATH);
+	two_finish(&t);
+}
+
+/* Somebody has it copied once more, of what is damaged here: it stays what it is, and can be taken back. */
+static void a_copy_of_what_is_lost_here_stays_whole(void **state)
+{
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(artifact_delete(t.f->store, NULL, PATH, NULL), 0);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), -ENOENT);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WHOLE);
+	assert_int_equal(row_of(&t, PATH).done_bytes, row_of(&t, PATH).stored_bytes);
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), 0);
+	assert_same_there(&t, PATH);
+	two_finish(&t);
+}
+
+/* The first copy was whole, with its manifest, and a crash came before that was known; then it got other objects here. */
+static void what_was_cut_and_rewrapped_is_no_conflict(void **state)
+{
+	struct two t;
+	struct catalog_replica row;
+	_cleanup(free) char *key = manifest_key(PATH), *text = NULL;
+	size_t len;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	row = row_of(&t, PATH);
+	row.state = REPLICA_COPYING;
+	row.manifest_sha256[0] = '\0';
+	assert_int_equal(catalog_set_replica(t.f->catalog, &row, NULL), 0);
+	assert_int_equal(store_get_all(t.f->store, NULL, key, 1 << 20, &text, &len, NULL), 0);
+	*strstr(text, "note") = 'x';
+	put_there(&t, key, text);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_same_there(&t, PATH);
+	two_finish(&t);
+}
+
+static void forge_there(struct two *t)
+{
+	_cleanup(free) char *key = manifest_key(PATH), *text = NULL;
+	size_t len;
+
+	forge(t->f, PATH, 7);
+	assert_int_equal(store_get_all(t->f->store, NULL, key, 1 << 20, &text, &len, NULL), 0);
+	put_there(t, key, text);
+	put_there(t, PATH, "54321");
+}
+
+static void what_was_forged_there_does_not_come_back(void **state)
+{
+	struct two t;
+	struct error err = {0};
+	_cleanup(free) char *key = manifest_key(PATH);
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	forge_there(&t);
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "is not the manifest any more that keepfs has put there"));
+	publish(t.f, LATER, 8, BYTES);
+	remove_here(&t, PATH);
+	assert_int_equal(replica_bring_back(&t.order, PATH, false, &err), -EBADMSG);
+	assert_false(is_listed(t.f, PATH));
+	two_finish(&t);
+}
+
+/* A manifest that names other objects than those that are listed: of before it was rewrapped, say, and right by itself. */
+static void what_is_not_listed_is_not_copied(void **state)
+{
+	_cleanup(free) char *key = manifest_key(PATH), *right = NULL, *there = NULL, *bytes = NULL,
+	                    *here = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(str) struct str other = {0};
+	struct error err = {0};
+	size_t len;
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	right = get_there(&t, key);
+	assert_int_equal(artifact_read_manifest(&t.f->repo, PATH, NULL, &m, NULL), 0);
+	mem_replace_string(&m.objects[0].key, PATH ".r2");
+	manifest_encode(&m, &other);
+	put_text(t.f, PATH ".r2", BYTES);
+	put_text(t.f, key, str_text(&other));
+	assert_int_equal(replica_make(&t.order, PATH, NULL, &err), -EAGAIN);
+	assert_non_null(strstr(err.message, "names other objects than the catalog lists"));
+	assert_null(get_there(&t, PATH ".r2"));
+	there = get_there(&t, key);
+	bytes = get_there(&t, PATH);
+	assert_string_equal(there, right);
+	assert_string_equal(bytes, BYTES);
+	put_text(t.f, key, right);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	/* And on the way back. */
+	put_there(&t, PATH ".r2", BYTES);
+	put_there(&t, key, str_text(&other));
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), -EBADMSG);
+	assert_int_equal(store_get_all(t.f->store, NULL, key, 1 << 20, &here, &len, NULL), 0);
+	assert_string_equal(here, right);
 	two_finish(&t);
 }
 
@@ -470,11 +830,16 @@ static void what_lies_beside_backups(void **state)
 	struct replica_beside seen = {0};
 	const size_t large_bytes = (3 << 20) + 17;
 	_cleanup(free) char *large = mem_alloc(large_bytes), *there = NULL;
-	size_t len;
+	struct store_upload_info *left = NULL;
+	struct store_upload *cut = NULL;
+	size_t len, count = 9;
 	struct two t;
 
 	two_init(&t, *state);
 	memset(large, 'x', large_bytes);
+	/* A crash has left it. */
+	assert_int_equal(store_upload_begin(t.there, NULL, "catalog/0", &cut, NULL), 0);
+	store_upload_free(cut);
 	for (size_t i = 0; i < ARRAY_SIZE(small); i++)
 		put_here(&t, small[i], "one", 3);
 	put_here(&t, "records/history/b", large, large_bytes);
@@ -491,6 +856,9 @@ static void what_lies_beside_backups(void **state)
 	assert_there(&t, "catalog/1", NULL);
 	assert_there(&t, "catalog/2", "new");
 	assert_there(&t, "holds/x", NULL);
+	assert_int_equal(store_upload_list(t.there, NULL, "catalog/", &left, &count, NULL), 0);
+	assert_int_equal(count, 0);
+	store_upload_list_free(left, count);
 	/* What comes later; what is lost here stays there, but for copies of the catalog. */
 	put_here(&t, "chain/000000000002.json", "two", 3);
 	put_here(&t, "catalog/3", "newest", 6);
@@ -608,12 +976,24 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(another_object_beside_is_told, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(the_same_keys_and_bytes, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(another_thing_is_never_touched, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_failed_at_once_was_not_begun, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_was_ours_is_made_again, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(damage_is_not_copied, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_removed_stays_there_and_comes_back, set_up,
 	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_there_is_learned, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(repair, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_comes_back_is_locked, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_held_stays_there, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_was_removed_was_held_by_nobody, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(another_of_the_same_name_has_no_copy, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_was_wrong_once_is_read_again, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_repaired_is_locked_again, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_was_forged_here_takes_no_copys_place, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_was_forged_there_does_not_come_back, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_was_cut_and_rewrapped_is_no_conflict, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(a_copy_of_what_is_lost_here_stays_whole, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_not_listed_is_not_copied, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(a_read_goes_on_from_the_copy, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_wanted, set_up, tear_down),
 	};

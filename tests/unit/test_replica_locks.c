@@ -245,6 +245,32 @@ static void a_hold_is_followed(void **state)
 	end_copied(&c);
 }
 
+/* Some of its objects have the hold, and its manifest has not: nothing there says so. */
+static void a_hold_that_was_broken_off_is_taken_off(void **state)
+{
+	const struct catalog_hold audit = {.name = "audit", .reason = "r", .by = "b", .at_us = AT_US};
+	struct copied c;
+	_cleanup(free) char *key = NULL;
+	uint64_t ino;
+
+	begin_copied(&c, *state);
+	key = manifest_key(c.path);
+	ino = ino_of_artifact(c.path);
+	lock_all(&c);
+	assert_int_equal(artifact_hold(&c.f->repo, ino, &audit, NULL), 0);
+	lock_slot(c.path)->hold = lock_slot(key)->hold = false;
+	server.fails_after = 1;
+	server.sets = 0;
+	assert_int_equal(lock_all(&c), 1);
+	assert_true(lock_slot(c.path)->hold && !lock_slot(key)->hold);
+	server.fails_after = 0;
+	assert_int_equal(artifact_end_hold(&c.f->repo, ino, "audit", NULL), 0);
+	lock_slot(c.path)->hold = true;
+	lock_all(&c);
+	assert_false(lock_slot(c.path)->hold || lock_known(&c).is_held);
+	end_copied(&c);
+}
+
 static int find_lock_row(struct copied *c, struct catalog_replica_lock *ret)
 {
 	return catalog_replica_lock(c->f->catalog, NIGHT, 0, ret);
@@ -296,6 +322,109 @@ static void the_removal_of_a_locked_one_is_put_off(void **state)
 	end_copied(&c);
 }
 
+/* A store whose removals fail: of keys that begin so. */
+static struct {
+	const char *prefix; /* NULL: none */
+	bool denies;        /* else it does not answer */
+} broken;
+
+static int broken_remove(struct store *s, const struct store_call *call, const char *key, struct error *err)
+{
+	if (!broken.prefix || !str_starts(key, broken.prefix))
+		return real->remove(s, call, key, err);
+	if (broken.denies)
+		return error_set(err, ERROR_DENIED, EACCES, "no right to delete %s", key);
+	error_set(err, ERROR_UNAVAILABLE, EIO, "the server does not answer");
+	err->retry = true;
+	return -EIO;
+}
+
+/* NIGHT is due: by the rules it goes. */
+static void begin_removal(struct copied *c, struct fixture *f)
+{
+	_cleanup(manifest) struct manifest m = {0};
+
+	begin_copied(c, f);
+	server.mode = STORE_LOCK_NONE;
+	describe_dump(&m, NIGHT, 6);
+	put_object_of(f, &m);
+	put_manifest_of(f, &m);
+	note_row(c, NIGHT, REPLICA_REMOVED);
+	c->further.keeping.keep_daily = 0;
+	c->further.keeping.keep_last = 1;
+	locking_ops.remove = broken_remove;
+}
+
+static int state_of_night(struct copied *c)
+{
+	struct catalog_replica row;
+	int r = catalog_replica(c->f->catalog, NIGHT, 0, &row);
+
+	return r < 0 ? r : (int)row.state;
+}
+
+/* As after a crash: its manifest is gone, and the rest is found again, whatever the names there say. */
+static void a_removal_that_broke_off_goes_on(void **state)
+{
+	struct copied c;
+	_cleanup(free) char *key = manifest_key(NIGHT);
+	uint64_t removed = 9;
+
+	begin_removal(&c, *state);
+	broken.prefix = "backups/";
+	broken.denies = false;
+	assert_int_equal(replica_clean(&c.order, &removed, NULL), -EIO);
+	assert_true(!is_stored(c.f, key) && is_stored(c.f, NIGHT));
+	assert_int_equal(replica_compare(&c.order, NULL), 0);
+	assert_int_equal(state_of_night(&c), REPLICA_COPYING);
+	broken.prefix = NULL;
+	assert_int_equal(replica_drop_abandoned(&c.order, NULL), 0);
+	assert_false(is_stored(c.f, NIGHT));
+	assert_int_equal(state_of_night(&c), -ENOENT);
+	end_copied(&c);
+}
+
+/* Before the first of it had gone it is a copy as before. */
+static void a_removal_that_had_not_begun_is_none(void **state)
+{
+	struct copied c;
+	_cleanup(free) char *key = manifest_key(NIGHT);
+	uint64_t removed = 9;
+
+	begin_removal(&c, *state);
+	broken.prefix = "manifests/";
+	broken.denies = false;
+	assert_int_equal(replica_clean(&c.order, &removed, NULL), -EIO);
+	broken.prefix = NULL;
+	assert_int_equal(replica_drop_abandoned(&c.order, NULL), 0);
+	assert_true(is_stored(c.f, key) && is_stored(c.f, NIGHT));
+	assert_int_equal(state_of_night(&c), REPLICA_REMOVED);
+	assert_int_equal(replica_clean(&c.order, &removed, NULL), 0);
+	assert_int_equal(removed, 1);
+	end_copied(&c);
+}
+
+/* Who may write there need not be who may delete: that is no failure of the store, which takes copies. */
+static void where_nobody_may_delete_copies_stay(void **state)
+{
+	struct copied c;
+	struct catalog_replica row;
+	_cleanup(free) char *key = manifest_key(NIGHT);
+	uint64_t removed = 9;
+
+	begin_removal(&c, *state);
+	broken.prefix = "manifests/";
+	broken.denies = true;
+	assert_int_equal(replica_clean(&c.order, &removed, NULL), 0);
+	assert_int_equal(removed, 0);
+	assert_true(is_stored(c.f, key) && is_stored(c.f, NIGHT));
+	assert_int_equal(state_of_night(&c), REPLICA_REMOVED);
+	assert_int_equal(catalog_replica(c.f->catalog, NIGHT, 0, &row), 0);
+	assert_non_null(strstr(row.error, "no right to delete"));
+	broken.prefix = NULL;
+	end_copied(&c);
+}
+
 #define LOCK_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -308,7 +437,11 @@ int main(void)
 	        LOCK_TEST(without_rules_or_locks),
 	        LOCK_TEST(a_row_goes_with_its_copy),
 	        LOCK_TEST(a_hold_is_followed),
+	        LOCK_TEST(a_hold_that_was_broken_off_is_taken_off),
 	        LOCK_TEST(the_removal_of_a_locked_one_is_put_off),
+	        LOCK_TEST(a_removal_that_broke_off_goes_on),
+	        LOCK_TEST(a_removal_that_had_not_begun_is_none),
+	        LOCK_TEST(where_nobody_may_delete_copies_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

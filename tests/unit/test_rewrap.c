@@ -12,6 +12,7 @@
 
 #include <keepfs/catalog/rewraps.h>
 #include <keepfs/codec/age.h>
+#include <keepfs/codec/sign.h>
 
 #define PATH "backups/full/20261120T020000Z.dump"
 #define STEM "backups/full/20261120T020000Z"
@@ -212,6 +213,13 @@ static void what_is_begun_is_remembered(void **state)
 	assert_string_equal(row.why, "locked");
 	assert_true(row.since_us == AT_US && row.until_us == 7 && row.ino == ino_of_artifact(PATH));
 	assert_int_equal(catalog_next_rewrap(f->catalog, row.ino, &row), -ENOENT);
+	/* Begun once more it is looked at after a crash, however long old objects are locked. */
+	assert_int_equal(catalog_expect_rewrap(f->catalog, ino_of_artifact(PATH), "abc", NULL), 0);
+	assert_int_equal(catalog_begin_rewrap(f->catalog, ino_of_artifact(PATH), PATH, LATER_US, NULL), 0);
+	assert_int_equal(catalog_rewrap_of(f->catalog, ino_of_artifact(PATH), &row), 0);
+	assert_true(row.since_us == AT_US && row.until_us == 0 && !row.why[0]);
+	assert_string_equal(row.manifest, "abc");
+	assert_int_equal(catalog_rewrap_of(f->catalog, ino_of_artifact(STEM), &row), -ENOENT);
 	/* One that is not listed any more has nothing old. */
 	assert_int_equal(catalog_relist_artifact(f->catalog, &m, NULL), -ENOENT);
 	assert_int_equal(artifact_settle_rewraps(&f->repo, &(struct store_call){0}, &left, NULL), 0);
@@ -219,35 +227,106 @@ static void what_is_begun_is_remembered(void **state)
 	assert_int_equal(catalog_next_rewrap(f->catalog, 0, &row), -ENOENT);
 }
 
+/* One that is about to have other objects, and has the new one. */
+struct rewrapped {
+	char *path, *key; /* heap; key: of the manifest */
+	struct manifest m;
+	struct str text; /* of the new manifest */
+};
+
+static void rewrapped_finish(struct rewrapped *w)
+{
+	free(w->path);
+	free(w->key);
+	manifest_finish(&w->m);
+	str_finish(&w->text);
+}
+
+static void cleanup_rewrapped(struct rewrapped *w)
+{
+	rewrapped_finish(w);
+}
+
+static void begin_one(struct fixture *f, struct rewrapped *w)
+{
+	w->path = make_dump(f, 1, AT_US);
+	w->key = manifest_key(w->path);
+	assert_int_equal(artifact_read_manifest(&f->repo, w->path, NULL, &w->m, NULL), 0);
+	assert_int_equal(catalog_begin_rewrap(f->catalog, ino_of_artifact(w->path), w->path, AT_US, NULL), 0);
+	free(w->m.objects[0].key);
+	w->m.objects[0].key = mem_printf("%s.r2", w->path);
+	put_text(f, w->m.objects[0].key, "PGDMP");
+	manifest_encode(&w->m, &w->text);
+}
+
+static void expect_new(struct fixture *f, const struct rewrapped *w)
+{
+	char hash[SHA256_HEX_BYTES];
+
+	sign_hash(w->text.data, w->text.len, hash);
+	assert_int_equal(catalog_expect_rewrap(f->catalog, ino_of_artifact(w->path), hash, NULL), 0);
+}
+
+static bool settle_all_rewraps(struct fixture *f)
+{
+	bool left = false;
+
+	assert_int_equal(artifact_settle_rewraps(&f->repo, &(struct store_call){0}, &left, NULL), 0);
+	return !left;
+}
+
 /* A crash behind the manifest: what the store has is listed, and what it had goes. */
 static void the_manifest_decides(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup(free) char *path = make_dump(f, 1, AT_US), *key = manifest_key(path),
-	                    *next = mem_printf("%s.r2.age", path);
-	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(rewrapped) struct rewrapped w = {0};
 	_cleanup(manifest_object) struct manifest_object listed = {0};
-	_cleanup(str) struct str text = {0};
+	_cleanup(free) char *next = NULL;
 	struct catalog_rewrap row;
-	bool left = true;
 
-	assert_int_equal(artifact_read_manifest(&f->repo, path, NULL, &m, NULL), 0);
-	assert_int_equal(catalog_begin_rewrap(f->catalog, ino_of_artifact(path), path, AT_US, NULL), 0);
+	begin_one(f, &w);
 	/* Before it: a new object is nobody's. */
+	next = mem_printf("%s.r3", w.path);
 	put_text(f, next, "PGDMP");
-	free(m.objects[0].key);
-	m.objects[0].key = mem_printf("%s.age", path);
-	put_text(f, m.objects[0].key, "PGDMP");
-	manifest_encode(&m, &text);
-	assert_int_equal(store_put_bytes(f->store, NULL, key, text.data, text.len, NULL, NULL), 0);
-	assert_false(artifact_is_as_listed(&f->repo, &m));
-	assert_int_equal(artifact_settle_rewraps(&f->repo, &(struct store_call){0}, &left, NULL), 0);
-	assert_false(left);
-	assert_true(artifact_is_as_listed(&f->repo, &m));
-	assert_true(is_stored(f, m.objects[0].key) && !is_stored(f, next));
-	assert_int_equal(catalog_object(f->catalog, ino_of_artifact(path), &listed), 0);
-	assert_string_equal(listed.key, m.objects[0].key);
+	expect_new(f, &w);
+	put_text(f, w.key, str_text(&w.text));
+	assert_false(artifact_is_as_listed(&f->repo, &w.m));
+	assert_true(settle_all_rewraps(f));
+	assert_true(artifact_is_as_listed(&f->repo, &w.m));
+	assert_true(is_stored(f, w.m.objects[0].key) && !is_stored(f, next) && !is_stored(f, w.path));
+	assert_int_equal(catalog_object(f->catalog, ino_of_artifact(w.path), &listed), 0);
+	assert_string_equal(listed.key, w.m.objects[0].key);
 	assert_int_equal(catalog_next_rewrap(f->catalog, 0, &row), -ENOENT);
+}
+
+/* What is right by itself, but not what we have put: then what is in force must not be taken for old. */
+static void an_older_manifest_that_is_put_back_removes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(rewrapped) struct rewrapped w = {0};
+	_cleanup(free) char *old = NULL;
+	size_t len;
+
+	begin_one(f, &w);
+	assert_int_equal(store_get_all(f->store, NULL, w.key, 1 << 20, &old, &len, NULL), 0);
+	/* Nobody was about to put this one. */
+	put_text(f, w.key, str_text(&w.text));
+	assert_false(settle_all_rewraps(f));
+	assert_true(is_stored(f, w.path) && is_stored(f, w.m.objects[0].key));
+	expect_new(f, &w);
+	assert_true(settle_all_rewraps(f));
+	/* Its old objects were locked, say, and are still to go. */
+	assert_int_equal(catalog_begin_rewrap(f->catalog, ino_of_artifact(w.path), w.path, AT_US, NULL), 0);
+	expect_new(f, &w);
+	put_text(f, w.path, "PGDMP");
+	put_text(f, w.key, old);
+	assert_false(settle_all_rewraps(f));
+	assert_true(is_stored(f, w.path) && is_stored(f, w.m.objects[0].key));
+	assert_true(artifact_is_as_listed(&f->repo, &w.m));
+	/* When that is undone it goes on. */
+	put_text(f, w.key, str_text(&w.text));
+	assert_true(settle_all_rewraps(f));
+	assert_true(!is_stored(f, w.path) && is_stored(f, w.m.objects[0].key));
 }
 
 /* A store that does not answer leaves it for another attempt. */
@@ -282,6 +361,7 @@ int main(void)
 	        TEST(one_run_rewraps_it),
 	        TEST(what_is_begun_is_remembered),
 	        TEST(the_manifest_decides),
+	        TEST(an_older_manifest_that_is_put_back_removes_nothing),
 	        TEST(a_store_that_fails_is_asked_again),
 	};
 

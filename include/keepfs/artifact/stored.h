@@ -29,6 +29,21 @@ int artifact_abort_uploads(struct store *store, const struct store_call *call, c
  * one of another path before @path itself; 0; negative errno. */
 int artifact_find_published(struct store *store, const struct store_call *call, const char *path,
                             char **ret_path, struct error *err);
+/**
+ * artifact_copy_holds() - have @to say who holds @path, as @from does
+ * @only_if_absent: what @to says already stays; else it is replaced
+ * @ret_to_failed: whether it was @to that failed
+ *
+ * Nothing is done where @from has no object for that. For whoever copies between stores: else a copy that is the only one left would be held by nobody.
+ */
+int artifact_copy_holds(struct store *from, struct store *to, const struct store_call *call, const char *path,
+                        bool only_if_absent, bool *ret_to_failed, struct error *err);
+/** artifact_is_held_there() - does what @store has, its manifest included, say that somebody holds @path at @now_us? 1; 0, also when there is nothing; negative errno. */
+int artifact_is_held_there(const struct repository *repo, struct store *store, const struct store_call *call,
+                           const char *path, int64_t now_us, struct error *err);
+/** artifact_drop_holds() - @store has @path no more: neither who holds it. What is not there is success. */
+int artifact_drop_holds(struct store *store, const struct store_call *call, const char *path,
+                        struct error *err);
 /** artifact_adopt() - the store that the catalog belongs to has the artifact @m, whole: list it, with what the store knows of it beside its manifest, and tell that; and, where it was removed once,
  * have the chain say that it is there again (chain_returned()). 0,
  * also when it was listed already; -EEXIST: another one has its place. */

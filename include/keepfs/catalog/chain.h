@@ -40,6 +40,7 @@ struct catalog_chain_given {
 	bool is_compacted;             /* it tells of all numbers up to one */
 	const char *
 	        ends; /* the path of the artifact whose links are said to be gone by this: borrowed; NULL: none's */
+	int64_t ends_run_id; /* that made it, where it is not signed: as catalog_unsigned_gone(); 0: it is signed */
 	/* The manifest with this number has another content, and this hash now: borrowed; NULL: none has. */
 	const struct chain_place *rewritten;
 	/* This manifest is in the store again, as a link of its own number: borrowed; NULL: none is. */
@@ -57,6 +58,18 @@ int catalog_chain_give(struct catalog *c, uint64_t store,
                        int (*make)(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
                                    struct error *err),
                        void *arg, struct error *err);
+struct catalog_unsigned;
+/**
+ * catalog_chain_give_named() - the same of a link that names manifests that are not signed
+ *
+ * Within the transaction, and before @make is called, is_gone is set of those of @named that are not listed any more, or of which a link has said that they are gone: they were
+ * removed since whoever makes the link looked. @make leaves them out, and the others are noted as by catalog_unsigned_note(). So of two links of which one names a manifest, and the
+ * other one says that it is gone, the latter always has the higher number.
+ */
+int catalog_chain_give_named(struct catalog *c, uint64_t store, struct catalog_unsigned *named, size_t count,
+                             int (*make)(void *arg, const struct catalog_chain *at,
+                                         struct catalog_chain_given *ret, struct error *err),
+                             void *arg, struct error *err);
 /** catalog_chain_waiting() - the first object of @store that may not be there yet: its sequence, and the object (heap); -ENOENT: there is none. */
 int catalog_chain_waiting(struct catalog *c, uint64_t store, int64_t *ret_sequence, char **ret_body);
 /** catalog_chain_written() - the store has it. */
@@ -94,6 +107,7 @@ struct catalog_unsigned {
 	int64_t run_id;
 	uint64_t size_bytes;
 	const char *manifest; /* borrowed: the SHA-256 of its manifest; NULL: not known */
+	bool is_gone;         /* catalog_chain_give_named() */
 };
 /** catalog_each_artifact_of() - call @row for each that the store @store has, those in the trash included. */
 int catalog_each_artifact_of(struct catalog *c, uint64_t store,
@@ -101,23 +115,25 @@ int catalog_each_artifact_of(struct catalog *c, uint64_t store,
 
 /* What links say of manifests that are not signed. */
 
-/** catalog_unsigned_note() - a link names these. @is_newest: the links that came behind it are known; else what is known of a path is newer, unless that does not have the
- * manifest's SHA-256, and this has. */
+/** catalog_unsigned_note() - the link with the number @link names these. @is_newest: the links that came behind it are known; else what is known of a path by a newer one stays, unless that does not
+ * have the manifest's SHA-256, and this has. */
 int catalog_unsigned_note(struct catalog *c, uint64_t store, const struct catalog_unsigned *artifacts,
-                          size_t count, bool is_newest, struct error *err);
-/** catalog_unsigned_gone() - a link says that the one of @path that the run @run_id has made is gone. */
-int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, int64_t run_id,
+                          size_t count, int64_t link, bool is_newest, struct error *err);
+/** catalog_unsigned_gone() - the link with the number @link says that the one of @path that the run @run_id has made is gone. */
+int catalog_unsigned_gone(struct catalog *c, uint64_t store, const char *path, int64_t run_id, int64_t link,
                           struct error *err);
 
-/** catalog_unsigned_returned() - a link says that the one of @path that the run @run_id has made is there again. */
+/** catalog_unsigned_returned() - the link with the number @link says that the one of @path that the run @run_id has made is there again; nothing where a newer one is known. */
 int catalog_unsigned_returned(struct catalog *c, uint64_t store, const char *path, int64_t run_id,
-                              struct error *err);
+                              int64_t link, struct error *err);
+/** catalog_unsigned_loosen() - the one of @path that the run @run_id has made has another manifest now, and there was no key to say so: it is named again when there is one. */
+int catalog_unsigned_loosen(struct catalog *c, const char *path, int64_t run_id, struct error *err);
 
 enum catalog_unsigned_state {
 	CATALOG_UNSIGNED_UNKNOWN,   /* no link names one of that path */
 	CATALOG_UNSIGNED_NAMED,     /* it is what a link names */
 	CATALOG_UNSIGNED_OTHER,     /* a link names another one of that path */
-	CATALOG_UNSIGNED_REWRAPPED, /* and that gets other objects just now (keepfs/catalog/rewraps.h), so its manifest may be one that no link names yet */
+	CATALOG_UNSIGNED_REWRAPPED, /* and this is the manifest that keepfs has put in place of that one (keepfs/catalog/rewraps.h), and no link names it yet */
 	CATALOG_UNSIGNED_GONE, /* a link names it, and a later one says that it is gone: somebody may have brought it back */
 };
 /** catalog_unsigned_is() - what links of whichever store say of @m, whose bytes have the SHA-256 @manifest: as above; negative errno. */
@@ -125,8 +141,9 @@ int catalog_unsigned_is(struct catalog *c, const struct manifest *m, const char 
 /**
  * catalog_unsigned_next() - the next artifact behind *@ino whose manifest is no link as far as the catalog knows, and of which no link has the SHA-256 of the manifest; *@ino is its
  * @ret_path: heap
+ * @with_loose: those, too, that a link names without the SHA-256 of the manifest
  *
  * Of those from before @begun_at_us only what the first link names: what else is that old has been put there by somebody. Return: 0; -ENOENT: there is no more.
  */
-int catalog_unsigned_next(struct catalog *c, uint64_t store, int64_t begun_at_us, uint64_t *ino,
-                          char **ret_path);
+int catalog_unsigned_next(struct catalog *c, uint64_t store, int64_t begun_at_us, bool with_loose,
+                          uint64_t *ino, char **ret_path);

@@ -17,6 +17,24 @@ struct catalog_marks;
 /** catalog_knows() - is the artifact @path listed, being deleted, or announced by an intent? 1; 0; negative errno. */
 int catalog_knows(struct catalog *c, const char *path);
 
+/** enum catalog_look - the manifest in the store, as the catalog knows it. */
+enum catalog_look {
+	CATALOG_LOOK_SAME,   /* it was read as this object; or nothing is listed, and nothing is to be read */
+	CATALOG_LOOK_OTHER,  /* it was read as another object, or nobody has noted as which one */
+	CATALOG_LOOK_BEFORE, /* it was listed by a keepfs that noted no objects */
+};
+#define CATALOG_MARK_BYTES 96
+/** struct catalog_manifest_mark - the manifest of the artifact @ino is the object of the store that has the mark @mark (not ""), such as its etag. */
+struct catalog_manifest_mark {
+	uint64_t ino;
+	char mark[CATALOG_MARK_BYTES];
+};
+/** catalog_look_at_manifest() - is it the object that was read when it was listed, or last? enum catalog_look; negative errno. */
+int catalog_look_at_manifest(struct catalog *c, uint64_t ino, const char *mark);
+/** catalog_note_manifests() - they were read as these objects, in one transaction. Of what is not listed nothing is noted. */
+int catalog_note_manifests(struct catalog *c, const struct catalog_manifest_mark *marks, size_t count,
+                           struct error *err);
+
 /* catalog_adopt_artifact(): it is known by now, and stays as it is. */
 #define CATALOG_KNOWN 1
 

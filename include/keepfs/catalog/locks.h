@@ -16,7 +16,7 @@ struct catalog_lock {
 	int mode;          /* enum store_lock_mode */
 	int64_t until_us;  /* 0: it is not locked */
 	int64_t wanted_us; /* until then it is to be locked; not later than until_us: nothing is wanted */
-	bool is_held;      /* its objects have a legal hold */
+	bool is_held; /* its objects have a legal hold that keepfs has set, or some of them may have it */
 };
 /** catalog_lock_of() - -ENOENT: no such artifact is listed. */
 int catalog_lock_of(struct catalog *c, uint64_t ino, struct catalog_lock *ret);
@@ -36,6 +36,11 @@ int catalog_lock_failed(struct catalog *c, uint64_t ino, const char *why, int64_
 int catalog_next_due_lock(struct catalog *c, uint64_t after_ino, uint64_t *ret_ino, char **ret_path);
 /** catalog_is_held() - does somebody hold it at @now_us? True also when that cannot be found out. */
 bool catalog_is_held(struct catalog *c, uint64_t ino, int64_t now_us);
+/** catalog_was_held() - has anybody ever held it here, so that a legal hold of its objects may be one that keepfs has set? False also when that cannot be found out: what somebody
+ * else has set is never taken off. */
+bool catalog_was_held(struct catalog *c, uint64_t ino);
+/** catalog_begin_hold() - its objects are about to get a legal hold, the manifest last: from now on some of them may have it. */
+int catalog_begin_hold(struct catalog *c, uint64_t ino, struct error *err);
 
 /** struct catalog_lock_state - of all that are listed. */
 struct catalog_lock_state {

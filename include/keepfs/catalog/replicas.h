@@ -34,6 +34,7 @@ struct catalog_replica {
 	uint64_t store;                /* keepfs/catalog/stores.h; not 0 */
 	enum replica_state state;
 	bool is_listed; /* the artifact is in the catalog, and not removed: read only */
+	bool is_released; /* it was removed here, and nobody held it then, whatever is said in the store of the copy: read only */
 	char job[256];
 	char class[256];
 	int64_t started_at_us, finished_at_us; /* of the artifact */

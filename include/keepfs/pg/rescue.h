@@ -6,6 +6,7 @@
  *   pg_rescue_open()       a session
  *   pg_rescue_begin()      a transaction: the living table is looked at, and a temporary one is made that takes the backup's rows
  *   pg_rescue_data() …     all of these, in COPY's text format
+ *   pg_rescue_values(), pg_rescue_leave_out()  rows that are not to come back
  *   pg_rescue_compare()    which of them are wanted, lacking, different
  *   pg_rescue_write()      what is lacking is inserted, what differs is replaced; pg_rescue_commit()
  *   pg_rescue_free()       then the session; without a commit nothing has changed
@@ -67,6 +68,14 @@ const char *pg_rescue_key(const struct pg_rescue *x);
 const char *pg_rescue_left_out(const struct pg_rescue *x);
 /** pg_rescue_data() - the next bytes of the rows, of any size. */
 int pg_rescue_data(struct pg_rescue *x, const void *data, size_t len, struct error *err);
+/** pg_rescue_values() - all rows have come: @take each value but NULL that they have in the column @column, once, as text; times are in UTC. 1: the backup's table has no such
+ * column. */
+int pg_rescue_values(struct pg_rescue *x, const char *column,
+                     int (*take)(void *arg, const char *value, struct error *err), void *arg,
+                     struct error *err);
+/** pg_rescue_leave_out() - what comes back has no row that has one of these values there. @ret_rows: how many these were. The values are told to nobody. */
+int pg_rescue_leave_out(struct pg_rescue *x, const char *column, const char *const *values, size_t count,
+                        uint64_t *ret_rows, struct error *err);
 /**
  * pg_rescue_compare() - all rows have come
  * Return: 0; -EINVAL (ERROR_USAGE): the condition is none, or the columns do not tell one row from another.

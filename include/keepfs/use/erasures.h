@@ -81,5 +81,17 @@ struct exported;
 /** erasures_check_exported() - may this export come back into a database? -EPERM (ERROR_DENIED): its tenant, or rows that it has, are registered as erased. Reads the tables of
  * which there are entries. */
 int erasures_check_exported(const struct erasures *e, struct exported *x, struct error *err);
+struct pg_rescue;
+struct erasures_rescue { /* borrowed: rows of one table of a backup, on their way into a database that lives */
+	const struct conf *conf;
+	const char *database, *schema, *table; /* as the backup calls them */
+	struct pg_rescue *rows;
+	void (*say)(void *arg, const char *line); /* what is left out, with counts, without keys */
+	void (*warn)(void *arg, const char *line);
+	void *arg;
+};
+/** erasures_leave_out() - have the rows that are registered as erased not come back: those of this table, and those that name a tenant in a `tenant_column`. Whose rows the others are
+ * nobody can tell by themselves, and that is said. -EPERM (ERROR_DENIED): the schema is an erased tenant's. */
+int erasures_leave_out(const struct erasures *e, const struct erasures_rescue *what, struct error *err);
 /** erasures_apply() - delete what was erased, and what cannot be without it. Blocks on the server; it reads the columns of which there are entries. */
 int erasures_apply(const struct erasures *e, const struct erasures_target *target, struct error *err);

@@ -202,7 +202,7 @@ static int close_upload(struct dir_upload *up, const struct store_part *parts, s
 	return r;
 }
 
-static int publish_object(struct dir_upload *up, const char *name)
+static int publish_object(struct dir_upload *up, const struct store_call *call, const char *name)
 {
 	struct dir_store *d = dir_store_of(up->base.store);
 	_cleanup(fd) int dir_fd = -1;
@@ -217,7 +217,10 @@ static int publish_object(struct dir_upload *up, const char *name)
 		return dir_fd == -ENOENT ? -EIO : dir_fd;
 	if (dir_stat_leaf(dir_fd, leaf, &st) == -ELOOP)
 		return -ELOOP;
-	r = dir_replace(d, up->dir_fd, name, dir_fd, leaf);
+	/* The parts may have been joined, and the disk may have taken long, until our right to write had ended. */
+	r = store_call_state(call);
+	if (r == 0)
+		r = dir_replace(d, up->dir_fd, name, dir_fd, leaf);
 	return r < 0 ? r : dir_sync(d, dir_fd);
 }
 
@@ -233,7 +236,7 @@ int dir_upload_complete(struct store_upload *base, const struct store_call *call
 		return r;
 	r = dir_upload_join(up, call, parts, count, &name);
 	if (r == 0)
-		r = publish_object(up, name);
+		r = publish_object(up, call, name);
 	if (r < 0) {
 		pthread_mutex_lock(&up->lock);
 		up->closed = false;

@@ -87,8 +87,9 @@ int dir_temp_open(struct dir_store *d, struct dir_temp *ret);
 #define DIR_FD_PATH_BYTES 32
 /** dir_fd_path() - "/proc/self/fd/<fd>" into @buf; returns @buf. */
 char *dir_fd_path(int fd, char buf[static DIR_FD_PATH_BYTES]);
-/** dir_temp_publish() - sync the file and give it its name. Return: 0, STORE_EXISTS, or a negative errno. */
-int dir_temp_publish(struct dir_temp *t, int dir_fd, const char *leaf, bool only_if_absent);
+/** dir_temp_publish() - sync the file and give it its name, unless the time of @call (NULL: it has all) is over by then. Return: 0, STORE_EXISTS, or a negative errno. */
+int dir_temp_publish(struct dir_temp *t, const struct store_call *call, int dir_fd, const char *leaf,
+                     bool only_if_absent);
 /** dir_temp_replace() - the same for a name that is taken, in any case. */
 int dir_temp_replace(struct dir_temp *t, int dir_fd, const char *leaf);
 void dir_temp_finish(struct dir_temp *t);
@@ -109,7 +110,8 @@ int dir_write_iov(int fd, uint64_t offset, const struct iovec *iov, int count, c
 #define DIR_OTHER 2
 /** dir_publish_over() - sync the file and let it take the place of the object @key with the etag @etag, under the lock that all take who
  * do that. Return: 0, DIR_OTHER, or a negative errno. */
-int dir_publish_over(struct dir_temp *t, int dir_fd, const char *leaf, const char *key, const char *etag);
+int dir_publish_over(struct dir_temp *t, const struct store_call *call, int dir_fd, const char *leaf,
+                     const char *key, const char *etag);
 /** dir_matches_atomically() - has it one winner? As far as was found out. */
 bool dir_matches_atomically(const struct dir_store *d);
 

@@ -42,7 +42,8 @@ static int is_that_one(struct dir_store *d, int dir_fd, const char *leaf, const 
 	return S_ISREG(st.st_mode) && str_equal(there.etag, etag) ? 0 : DIR_OTHER;
 }
 
-int dir_publish_over(struct dir_temp *t, int dir_fd, const char *leaf, const char *key, const char *etag)
+int dir_publish_over(struct dir_temp *t, const struct store_call *call, int dir_fd, const char *leaf,
+                     const char *key, const char *etag)
 {
 	_cleanup(fd) int lock_fd = -1;
 	int r;
@@ -51,6 +52,9 @@ int dir_publish_over(struct dir_temp *t, int dir_fd, const char *leaf, const cha
 		return -errno;
 	lock_fd = take_lock(t->store);
 	r = lock_fd < 0 ? lock_fd : is_that_one(t->store, dir_fd, leaf, key, etag);
+	/* The disk, and who had the lock, may have taken longer than we may write. */
+	if (r == 0)
+		r = store_call_state(call);
 	if (r == 0)
 		r = dir_temp_replace(t, dir_fd, leaf);
 	return r == 0 ? dir_sync(t->store, dir_fd) : r;

@@ -21,7 +21,8 @@ static void tell_etag(struct dir_store *d, int fd, const char *key, char *ret_et
 	str_copy(ret_etag, STORE_ETAG_BYTES, object.etag);
 }
 
-static int publish(struct dir_temp *temp, const char *key, const struct store_put_options *options)
+static int publish(struct dir_temp *temp, const struct store_call *call, const char *key,
+                   const struct store_put_options *options)
 {
 	_cleanup(fd) int dir_fd = -1;
 	const char *leaf;
@@ -30,8 +31,8 @@ static int publish(struct dir_temp *temp, const char *key, const struct store_pu
 	if (dir_fd < 0)
 		return dir_fd;
 	if (options->if_match)
-		return dir_publish_over(temp, dir_fd, leaf, key, options->if_match);
-	return dir_temp_publish(temp, dir_fd, leaf, options->only_if_absent);
+		return dir_publish_over(temp, call, dir_fd, leaf, key, options->if_match);
+	return dir_temp_publish(temp, call, dir_fd, leaf, options->only_if_absent);
 }
 
 int dir_put(struct store *s, const struct store_call *call, const char *key, const struct iovec *iov,
@@ -50,7 +51,7 @@ int dir_put(struct store *s, const struct store_call *call, const char *key, con
 	if (r == 0)
 		r = dir_write_iov(temp.fd, 0, iov, count, call);
 	if (r == 0)
-		r = publish(&temp, key, options);
+		r = publish(&temp, call, key, options);
 	if (r == DIR_OTHER)
 		return error_set(err, ERROR_CONFLICT, ESTALE, "%s: %s is another one now", s->name, key);
 	if (r == 0)

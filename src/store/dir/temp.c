@@ -107,7 +107,8 @@ int dir_temp_replace(struct dir_temp *t, int dir_fd, const char *leaf)
 	return r;
 }
 
-int dir_temp_publish(struct dir_temp *t, int dir_fd, const char *leaf, bool only_if_absent)
+int dir_temp_publish(struct dir_temp *t, const struct store_call *call, int dir_fd, const char *leaf,
+                     bool only_if_absent)
 {
 	int r, synced;
 
@@ -115,6 +116,10 @@ int dir_temp_publish(struct dir_temp *t, int dir_fd, const char *leaf, bool only
 		return -errno;
 	/* As after an upload: the next reader sees what the disk holds. */
 	posix_fadvise(t->fd, 0, 0, POSIX_FADV_DONTNEED);
+	/* The disk may have taken long, and our right to write may have ended meanwhile. */
+	r = store_call_state(call);
+	if (r < 0)
+		return r;
 	/* Also where it may replace: mostly the object is new, and a nameless file then never needs a
 	 * name. */
 	r = dir_name_new(t, dir_fd, leaf);

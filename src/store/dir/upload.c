@@ -35,7 +35,7 @@ static int write_key_file(struct dir_store *d, const char *id, const char *key)
 	r = dir_temp_open(d, &temp);
 	if (r == 0)
 		r = dir_write_iov(temp.fd, 0, &iov, 1, NULL);
-	return r < 0 ? r : dir_temp_publish(&temp, d->uploads_fd, name, true);
+	return r < 0 ? r : dir_temp_publish(&temp, NULL, d->uploads_fd, name, true);
 }
 
 /* The key of upload @id; -ENOENT when there is none, or no readable one. */
