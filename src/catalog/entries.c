@@ -281,11 +281,14 @@ ssize_t catalog_tier_entries(struct catalog *c, unsigned tier, uint64_t director
 	return query.result < 0 ? query.result : (ssize_t)count;
 }
 
-ssize_t catalog_dump_entries(struct catalog *c, uint64_t directory_ino, int64_t after,
+ssize_t catalog_dump_entries(struct catalog *c, uint64_t directory_ino, int64_t after, bool bundles,
                              struct catalog_entry *entries, size_t max)
 {
-	static const char sql[] =
+	static const char dumps_sql[] =
 	        ARTIFACTS "directory_ino = ?1 AND sequence > ?2 AND kind = 'dump' ORDER BY sequence LIMIT ?3";
+	static const char both_sql[] = ARTIFACTS
+	        "directory_ino = ?1 AND sequence > ?2 AND kind IN ('dump', 'bundle') ORDER BY sequence LIMIT ?3";
+	const char *sql = bundles ? both_sql : dumps_sql;
 	size_t count = 0;
 	_cleanup(query) struct query query = query_begin(
 	        c, sql, VALUES(ino_value(directory_ino), int_value(after), int_value((int64_t)max)));
@@ -320,6 +323,13 @@ bool catalog_is_in_tier(struct catalog *c, uint64_t ino, unsigned tier)
 	        query_begin(c, sql, VALUES(ino_value(ino), int_value(1 << tier)));
 
 	return query_one(&query) == 0;
+}
+
+int catalog_file_near(struct catalog *c, uint64_t from, uint64_t to, struct catalog_entry *ret)
+{
+	static const char sql[] = FILES "f.ino BETWEEN ?1 AND ?2 LIMIT 1";
+
+	return find_entry(c, CATALOG_FILE, sql, VALUES(ino_value(from), ino_value(to)), ret);
 }
 
 int catalog_entry_near(struct catalog *c, uint64_t from, uint64_t to, struct catalog_entry *ret)

@@ -1062,5 +1062,28 @@ const char *const migrations[] = {
         "CREATE INDEX need_of ON need (ino);"
         "CREATE TRIGGER artifact_needs_forgotten AFTER DELETE ON artifact BEGIN"
         " DELETE FROM need WHERE ino = OLD.ino; END;",
+        /* Artifacts that consist of several: keepfs/catalog/parts.h. */
+        "CREATE TABLE artifact_part ("
+        " ino INTEGER PRIMARY KEY," /* of its path */
+        " artifact_ino INTEGER NOT NULL,"
+        " number INTEGER NOT NULL,"
+        " name TEXT NOT NULL," /* in the artifact */
+        " is_directory INTEGER NOT NULL,"
+        " first INTEGER NOT NULL," /* of its rows in artifact_file: sequence, and how many */
+        " files INTEGER NOT NULL,"
+        " size_bytes INTEGER NOT NULL,"
+        " sha256 TEXT NOT NULL,"
+        " job TEXT NOT NULL,"
+        " kind TEXT NOT NULL,"
+        " target TEXT NOT NULL,"
+        " class TEXT NOT NULL,"
+        " started_at_us INTEGER NOT NULL,"
+        " finished_at_us INTEGER NOT NULL,"
+        " facts TEXT NOT NULL"
+        ") STRICT;"
+        "CREATE UNIQUE INDEX artifact_part_of ON artifact_part (artifact_ino, number);"
+        "CREATE INDEX artifact_part_name ON artifact_part (artifact_ino, name);"
+        "CREATE TRIGGER artifact_part_dropped AFTER DELETE ON artifact BEGIN"
+        " DELETE FROM artifact_part WHERE artifact_ino = OLD.ino; END;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

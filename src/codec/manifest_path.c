@@ -81,7 +81,7 @@ static size_t file_component_length(const char *text)
 	return len > FILE_COMPONENT_MAX ? 0 : len;
 }
 
-static bool is_name_within(const char *name)
+bool manifest_name_within_is_valid(const char *name)
 {
 	if (strlen(name) >= PATH_MAX_BYTES)
 		return false;
@@ -102,7 +102,7 @@ bool manifest_file_name_is_valid(const struct manifest *m, const char *name)
 	size_t len = strcspn(last_name_of(m->path), ".");
 
 	if (m->is_directory)
-		return is_name_within(name);
+		return manifest_name_within_is_valid(name);
 	return name_is_safe(name) && strncmp(name, last_name_of(m->path), len) == 0 && name[len] == '.' &&
 	       name[len + 1] != '\0' && strcmp(name, last_name_of(m->path)) != 0;
 }

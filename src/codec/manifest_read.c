@@ -53,7 +53,7 @@ static const char *const fields_v2[] = {
         "triggered_by", "note",   "partial", "started_at", "finished_at", "verified_at",  "keepfs_version",
         "size",         "sha256", "facts",   "files",      "objects",     "extents",      "tiers",
         "keep_until",   "hold",   "class",   "chain",      "signature",   "encrypted_to", "locked_until",
-        "fence",        "needs",  NULL};
+        "fence",        "needs",  "parts",   NULL};
 
 struct text {
 	const char *data;
@@ -365,6 +365,8 @@ static void take_all(struct decoding *d, int64_t version, const struct text *tex
 		manifest_take_v2(d, m);
 	if (!d->failed)
 		check_files(d, m);
+	if (!d->failed && version > 1)
+		manifest_take_parts(d, m);
 	if (!d->failed)
 		take_extents(d, m);
 	if (!d->failed)

@@ -178,6 +178,8 @@ static const struct conf_choice methods[] = {
 #define DRILL(field)       CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, field)
 #define FILES(field)       CONF_KEYS_FILES, .offset = offsetof(struct conf_job, files.field)
 #define MIRROR(field)      CONF_KEYS_MIRROR, .offset = offsetof(struct conf_job, mirror.field)
+#define BUNDLE(field)      CONF_KEYS_BUNDLE, .offset = offsetof(struct conf_job, bundle.field)
+#define MAKER(field)       CONF_KEYS_MAKER, .offset = offsetof(struct conf_job, field)
 #define EXPORT(field)      CONF_KEYS_EXPORT, .offset = offsetof(struct conf_job, export.field)
 #define POLICY(field)      CONF_KEYS_POLICY, .policy = true, .offset = offsetof(struct conf_policy, field)
 #define KEPT               .type = CONF_INT, .fallback = "none", .zero = "none", .min = 1, .max = 100000
@@ -218,6 +220,7 @@ const struct conf_key conf_keys[] = {
 #include "keys_store.inc"
 #include "keys_files.inc"
 #include "keys_mirror.inc"
+#include "keys_bundle.inc"
 
 #include "keys_export.inc"
 #include "keys_job.inc"

@@ -153,7 +153,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .header = "[backup NAME]",
                  .env = "BACKUP_",
                  .example = "[backup full]",
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY | CONF_KEYS_DUMP,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKER | CONF_KEYS_POLICY | CONF_KEYS_DUMP,
                  .list = &jobs,
                  .kind = CONF_JOB_DUMP,
                  .check = conf_dump_check,
@@ -170,7 +170,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .env = "FILES_",
                  .example = "[files documents]",
                  .is_extra = true,
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY | CONF_KEYS_FILES,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKER | CONF_KEYS_POLICY | CONF_KEYS_FILES,
                  .list = &jobs,
                  .kind = CONF_JOB_FILES,
                  .check = conf_files_check,
@@ -179,12 +179,25 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                          "[backup NAME], and no two jobs of any kind may have the same, since it is the name of a "
                          "directory below backups/. With 'each' there is one archive for each of certain "
                          "subdirectories, otherwise one of the whole directory at every run."},
+        [CONF_SECTION_BUNDLE] =
+                {.name = "bundle",
+                 .header = "[bundle NAME]",
+                 .env = "BUNDLE_",
+                 .example = "[bundle site]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY | CONF_KEYS_BUNDLE,
+                 .list = &jobs,
+                 .kind = CONF_JOB_BUNDLE,
+                 .check = conf_bundle_check,
+                 .takes_everything = conf_bundle_takes_everything,
+                 .help = "A job that makes one backup of all that a deployment consists of, one section each: backups/NAME/TIME/ is a directory with what each of its "
+                         "parts makes, a description (MANIFEST.txt, MANIFEST.json) and SHA256SUMS. NAME is chosen as for [backup NAME]. A bundle is kept, held and removed as one."},
         [CONF_SECTION_EXPORT] =
                 {.name = "export",
                  .header = "[export]",
                  .env = "EXPORT_",
                  .is_extra = true,
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY | CONF_KEYS_EXPORT,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKER | CONF_KEYS_POLICY | CONF_KEYS_EXPORT,
                  .list = &jobs,
                  .only = CONF_EXPORTS,
                  .kind = CONF_JOB_EXPORT,
@@ -272,7 +285,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_CONTROL] =
                 {.name = "control",
                  .header = "[control]",
-                 .env = "CONTROL_",
+                 .env =
+                         "CONTROL_",
                  .keys = CONF_KEYS_CONTROL,
                  .offset = offsetof(struct conf, control),
                  .help = "Who may write and read the files of control/ in a mount with allow_other, and which commands wait for a second "

@@ -194,6 +194,7 @@ extern const struct node_class class_tiers, class_tier, class_tier_directory;   
 extern const struct node_class class_tier_link;                                         /* tiers.c */
 extern const struct node_class class_inside, class_inside_directory;                    /* inside.c */
 extern const struct node_class class_inside_dump;                                       /* inside.c */
+extern const struct node_class class_inside_bundle;                                     /* inside.c */
 extern const struct node_class class_inside_tables, class_inside_table;                 /* inside_tables.c */
 extern const struct node_class class_inside_blobs, class_inside_blob;                   /* inside_tables.c */
 extern const struct node_class class_inside_text;                                       /* inside_texts.c */

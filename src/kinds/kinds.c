@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* THE table of the kinds of jobs. A further kind is a section of the configuration, a maker in a room of its own, and a
- * row here. */
+ * row here. Bundles alone are made in this room, since they consist of what the others make. */
+#include "bundle.h"
+
 #include <keepfs/kinds.h>
 
 #include <keepfs/base/mem.h>
@@ -13,10 +15,8 @@
 #include <string.h>
 
 static const struct make_kind *const kinds[] = {
-        [CONF_JOB_DUMP] = &dump_kind,
-        [CONF_JOB_FILES] = &files_kind,
-        [CONF_JOB_EXPORT] = &export_kind,
-        [CONF_JOB_MIRROR] = &mirror_kind,
+        [CONF_JOB_DUMP] = &dump_kind,     [CONF_JOB_FILES] = &files_kind,   [CONF_JOB_EXPORT] = &export_kind,
+        [CONF_JOB_MIRROR] = &mirror_kind, [CONF_JOB_BUNDLE] = &bundle_kind,
 };
 
 const struct make_kind *kind_of(const struct conf_job *job)

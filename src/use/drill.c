@@ -341,9 +341,8 @@ static void keep_proof(struct drill *d)
 
 	if (row->level < PROOF_RESTORED || row->result == DRILL_CANCELLED)
 		return;
-	if (catalog_set_proof(d->backup->ctx->repository->catalog, d->backup->ino,
-	                      (enum proof_level)row->level, make_now_us(d->ctx), row->run_id,
-	                      d->backup->damage, &err) < 0 &&
+	if (backup_set_proof(d->backup, (enum proof_level)row->level, make_now_us(d->ctx), row->run_id,
+	                     &err) < 0 &&
 	    err.errnum != ENOENT)
 		make_warn(d->order, "what was proven of %s could not be kept: %s", row->path, err.message);
 }
@@ -432,13 +431,15 @@ static int drill_copy(struct drill *d, const struct drill_words *words, struct e
 static int drill_listed(struct drill *d, const struct drill_words *words, struct error *err)
 {
 	struct repository *repository = d->ctx->repository;
-	uint64_t ino = ino_of_artifact(d->order->target->name);
-	int r = artifact_keep(repository, ino, d->order->run_id, "restored for a trial", err);
+	uint64_t ino = ino_of_artifact(d->order->target->name), kept = ino;
+	int r;
 
+	(void)catalog_artifact_of(repository->catalog, ino, &kept);
+	r = artifact_keep(repository, kept, d->order->run_id, "restored for a trial", err);
 	if (r < 0)
 		return r;
 	r = drill_kept(d, words, ino, err);
-	artifact_let_go(repository, ino, d->order->run_id);
+	artifact_let_go(repository, kept, d->order->run_id);
 	return r;
 }
 

@@ -78,8 +78,7 @@ static void note_right(struct proving *p, const struct backup *b, enum proof_lev
 
 	p->right++;
 	p->lowest += level < p->level;
-	if (catalog_set_proof(catalog, b->ino, level, make_now_us(p->ctx), p->order->run_id, b->damage,
-	                      &err) < 0)
+	if (backup_set_proof(b, level, make_now_us(p->ctx), p->order->run_id, &err) < 0)
 		not_kept(p, b, "is right", &err);
 	else if (b->files_damage && catalog_mend_files(catalog, b->ino, b->files_damage, &err) < 0)
 		not_kept(p, b, "is right in all its files", &err);
@@ -209,15 +208,17 @@ bool proving_backup(struct proving *p, uint64_t ino)
 {
 	struct repository *repository = p->ctx->repository;
 	int64_t run_id = p->order->run_id;
+	uint64_t kept = ino;
 	bool goes_on;
 
 	if (run_id == 0)
 		return prove_kept(p, ino);
 	/* It goes at this moment, so nothing can be proven of it. */
-	if (artifact_keep(repository, ino, run_id, "checked", NULL) < 0)
+	(void)catalog_artifact_of(repository->catalog, ino, &kept);
+	if (artifact_keep(repository, kept, run_id, "checked", NULL) < 0)
 		return true;
 	goes_on = prove_kept(p, ino) && prove_needed_packs(p, ino);
-	artifact_let_go(repository, ino, run_id);
+	artifact_let_go(repository, kept, run_id);
 	return goes_on;
 }
 
@@ -229,7 +230,9 @@ int proving_copy(struct proving *p, uint64_t ino, struct error *err)
 	                                    .rate = p->rate,
 	                                    .done_bytes = p->order->progress ? &p->order->progress->read_bytes
 	                                                                     : NULL};
-	_cleanup(free) char *path = catalog_replicated_path(catalog, ino);
+	uint64_t copied = ino;
+	int found = catalog_artifact_of(catalog, ino, &copied);
+	_cleanup(free) char *path = found == 0 ? catalog_replicated_path(catalog, copied) : NULL;
 	enum proof_level level;
 	uint64_t store;
 	int r = path ? catalog_whole_replica(catalog, path, 0, &store) : -ENOENT;

@@ -240,7 +240,18 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 	const char *example = k->example ? k->example : k->fallback;
 	_cleanup(str) struct str name = {0}, value = {0};
 
-	conf_key_env(ref.section, k, "full", &name);
+	bool is_bundle = ref.section == CONF_SECTION_BUNDLE;
+
+	conf_key_env(ref.section, k, is_bundle ? "site" : "full", &name);
+	if (is_bundle) {
+		/* Of jobs that are there. */
+		setenv("KEEPFS_BACKUP_FULL_DATABASE", "dbname=x", 1);
+		setenv("KEEPFS_FILES_DOCUMENTS_PATH", "/srv/documents", 1);
+		setenv("KEEPFS_BUNDLE_SITE_PARTS", "full", 1);
+		/* It stands in place of a command, which the template shows. */
+		if (strcmp(k->name, "version_file") == 0)
+			example = "/opt/app/VERSION";
+	}
 	if (strcmp(k->name, "registry") == 0) {
 		/* It stands beside a query, so the template cannot show one. */
 		setenv("KEEPFS_BACKUP_FULL_DATABASES", "SELECT datname FROM tenants", 1);
@@ -293,6 +304,8 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 		setenv("KEEPFS_STORE_SSE", "aws:kms", 1);
 	if (conf_load(NULL, &f->conf, &f->problems) != 0)
 		fail_msg("%s: %s", str_text(&name), str_text(&f->problems));
+	while (is_bundle && f->conf.jobs[ref.item].kind != CONF_JOB_BUNDLE)
+		ref.item++;
 	assert_string_equal(conf_origin_of(&f->conf, ref)->text, str_text(&name));
 	conf_value_format(k, conf_base(&f->conf, ref), &value);
 	assert_string_equal(str_text(&value), example);

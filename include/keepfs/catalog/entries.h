@@ -87,6 +87,8 @@ ssize_t catalog_tier_entries(struct catalog *c, unsigned tier, uint64_t director
 bool catalog_is_in_tier(struct catalog *c, uint64_t ino, unsigned tier);
 /** catalog_entry_near() - the artifact, or directory, with the first number from @from to @to; -ENOENT. */
 int catalog_entry_near(struct catalog *c, uint64_t from, uint64_t to, struct catalog_entry *ret);
+/** catalog_file_near() - likewise of the files of artifacts, and directories in them. */
+int catalog_file_near(struct catalog *c, uint64_t from, uint64_t to, struct catalog_entry *ret);
 /** catalog_path() - heap: the path of an entry ("backups/full/…"); NULL when there is none. */
 char *catalog_path(struct catalog *c, uint64_t ino);
 /** catalog_files() - call @row for each further file of an artifact, in order. @sha256: of the object, where that is encrypted. */
