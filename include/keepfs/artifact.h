@@ -65,6 +65,8 @@ struct artifact_events {
 	void (*marked)(void *arg, const char *path);
 	/* What its store did not give was read from a replica; at most once for each time somebody opened it. */
 	void (*read_elsewhere)(void *arg, const struct artifact_spared *what);
+	/* What a further store has of the artifact @path is not right, or not there: it is to be made again (keepfs/replica.h). */
+	void (*copy_lost)(void *arg, const char *path);
 	/* It is listed as before, and has other objects in the store (artifact_rewrap()). */
 	void (*rewrapped)(void *arg, const struct manifest *m);
 	void *arg;
@@ -127,6 +129,11 @@ void repository_listen(struct repository *repo, struct artifact_events *events);
  * table, cannot be used; -ENOENT: there is none; -ENOTSUP: a newer keepfs has written it. */
 int artifact_read_manifest(struct repository *repo, const char *path, struct cancel *cancel,
                            struct manifest *ret, struct error *err);
+
+/** artifact_read_manifest_anywhere() - the same, and where its own store does not give it, from one that has a whole replica: for who wants its bytes wherever they come from, and not for who looks
+ * whether the store has them. What is returned is what its own store said. */
+int artifact_read_manifest_anywhere(struct repository *repo, const char *path, struct cancel *cancel,
+                                    struct manifest *ret, struct error *err);
 
 struct artifact_name {
 	const char *directory; /* "backups/full" */

@@ -133,6 +133,22 @@ struct chain_compaction {
  */
 int chain_compact(struct chain *c, const struct chain_at *at, const struct chain_compaction *when,
                   uint64_t *ret_removed, struct error *err);
+/** struct chain_copy - a store that has copies, and the one whose chain it has; all borrowed. */
+struct chain_copy {
+	struct store *store, *main;
+	const struct store_call *call;
+	/* Has @store something of the artifact @path? What is doubtful counts as there. */
+	bool (*holds)(void *arg, const char *path);
+	void *arg;
+};
+/**
+ * chain_compact_copy() - remove from a store of copies the links that chain_compact() has removed from the first store
+ *
+ * But for those that tell of a copy that is still there, which goes by the rules of its own store. Only what the newest link that tells of a range says is gone is looked at, and only when both stores have that link.
+ * Lists the links of both stores, and reads those that could go. What the store does not let go stays until the next time. Return: 0, *@ret_removed: so many objects were removed; negative errno.
+ */
+int chain_compact_copy(struct chain *c, const struct chain_copy *copy, uint64_t *ret_removed,
+                       struct error *err);
 /** chain_tidy() - once a day: chain_name_unsigned() of all, and chain_compact() as chain_set_compaction() says. What fails is logged. */
 void chain_tidy(struct chain *c, const struct chain_at *at, int64_t now_us);
 /**

@@ -72,6 +72,7 @@ struct replica_order {
 	void *arg;
 	struct cancel *cancel;
 	atomic_uint_least64_t *done_bytes; /* NULL, or counts what is in the target */
+	bool reads_only; /* of a reader: nothing is made there, and what is there is whole */
 };
 
 #define REPLICA_BESIDE_KINDS 6
@@ -90,6 +91,9 @@ struct replica_beside {
  */
 int replica_make_beside(const struct replica_order *order, struct replica_beside *seen, bool all,
                         bool *target_failed, struct error *err);
+/** replica_follow_chain() - remove from the further store the links of the chain that the first store has no more because one tells of them all, but for those that tell of copies that are still there (chain_compact_copy()).
+ * @target_failed: as replica_make_beside(). */
+int replica_follow_chain(const struct replica_order *order, bool *target_failed, struct error *err);
 /** replica_store() - the number of the store of a section, which has one from now on. */
 int replica_store(struct catalog *catalog, const struct conf_named_store *named, uint64_t *ret_id,
                   struct error *err);
@@ -115,7 +119,7 @@ void replica_found_wrong(const struct repository *repository, const char *path, 
  * negative errno.
  */
 int replica_bring_back(const struct replica_order *order, const char *path, bool repair, struct error *err);
-/** replica_compare() - hold the names in the further store against the catalog: what is lost there, what is there that nobody knew of. One request for each thousand
+/** replica_compare() - hold the names in the further store against the catalog: what is lost there, what is there that nobody knew of (with reads_only, whatever is listed). One request for each thousand
  * manifests, and three for each that was not known. */
 int replica_compare(const struct replica_order *order, struct error *err);
 /**
@@ -134,15 +138,49 @@ int replica_clean(const struct replica_order *order, uint64_t *ret, struct error
  * go. One that somebody is just at is left for the next time, with those behind it. */
 int replica_drop_abandoned(const struct replica_order *order, struct error *err);
 
+struct replica_view;
+/** struct replica_view_options - a copy that is to be read by itself; all borrowed for the call, but for the repository. */
+struct replica_view_options {
+	const struct repository *repository; /* that has it in @store; outlives the view */
+	const char *state_dir;               /* where a directory is made for what is known of it */
+	const char *path;                    /* of the artifact */
+	uint64_t store;                      /* its number */
+	struct cancel *cancel;
+};
+/** REPLICA_VIEW_PREFIX - of such directories in state_dir. */
+#define REPLICA_VIEW_PREFIX "copy-"
+/**
+ * replica_view_new() - the copy of an artifact in a further store as a repository of its own, which has nothing else
+ *
+ * What is read of that repository comes from the further store alone, and what is noted of it is forgotten with the view. As long as it is there the copy is neither removed by the rules of its
+ * store nor made anew. Blocks on the store. Return: 0; -ENOENT: the store has none that is whole, or not any more; -EBADMSG: its manifest is not right, which is noted as
+ * replica_found_wrong() does; another negative errno.
+ */
+int replica_view_new(const struct replica_view_options *options, struct replica_view **ret,
+                     struct error *err);
+/** replica_view_repository() - borrowed; for reading alone. */
+struct repository *replica_view_repository(struct replica_view *v);
+/** replica_view_found_wrong() - its bytes are not those of the backup: replica_found_wrong() of it. */
+void replica_view_found_wrong(const struct replica_view *v, const char *why);
+/** replica_view_found_right() - all of its bytes were read just now, and are. What prevents noting that is logged. */
+void replica_view_found_right(const struct replica_view *v);
+/** replica_view_free() - NULL allowed; returns NULL. */
+struct replica_view *replica_view_free(struct replica_view *v);
+DEFINE_CLEANUP(replica_view, struct replica_view *, replica_view_free)
+/** replica_view_clear() - remove the directory of a view that a crash has left. */
+void replica_view_clear(const char *directory);
+
 struct replicas;
 
 /**
  * replicas_new() - a thread for each further store of a job's `copies`; it sleeps until something is to be done
  * @live: the configuration in force; borrowed, as @repository
+ * @reads_only: of a reader: each thread only looks once an hour what its store has, so that copies/ shows it, and reads go on from there
+ *
  * It listens to what is listed and removed: before any thread uses the repository.
  */
-int replicas_new(struct repository *repository, struct conf_live *live, struct replicas **ret,
-                 struct error *err);
+int replicas_new(struct repository *repository, struct conf_live *live, bool reads_only,
+                 struct replicas **ret, struct error *err);
 /** replicas_look() - the configuration was replaced, or somebody has changed what is wanted. Any thread; does not block. NULL allowed. */
 void replicas_look(struct replicas *r);
 /** replicas_look_beside() - something that lies beside backups was put into the store. Any thread; does not block. NULL allowed. */

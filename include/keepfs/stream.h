@@ -14,6 +14,7 @@
 #include <keepfs/store.h>
 #include <keepfs/stream/sink.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -64,6 +65,9 @@ struct stream_object_options {
 	 * one in which they end is kept, and its memory is reserved beside the others' */
 	size_t head_bytes;
 	const struct stream_stage *stage; /* NULL: stored as they are written */
+	/* A copy of an object whose extents and SHA-256 are known, or that is compared byte by byte: neither is made again, and
+	 * of the facts there are the bytes alone. Not with a stage. */
+	bool no_sums;
 	struct cancel *cancel;
 	atomic_uint_least64_t *sent_bytes; /* counts what the store has taken; NULL */
 };

@@ -9,6 +9,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/artifact/stored.h>
 #include <keepfs/catalog/replicas.h>
 #include <keepfs/stores.h>
 
@@ -119,4 +120,29 @@ int repository_reading_store_of_ino(const struct repository *repo, uint64_t ino,
 	        first, &(struct store_spares){
 	                       .open = open_spare, .used = tell_spared, .free = free_spared, .arg = s});
 	return 0;
+}
+
+static int read_manifest_in(const struct repository *repo, uint64_t store, const char *path,
+                            struct cancel *cancel, struct manifest *ret)
+{
+	const struct store_call call = {.cancel = cancel};
+	_cleanup(store) struct store *other = NULL;
+	struct error ignored = {0};
+	int r = repository_open_store(repo, store, &other, &ignored);
+
+	return r < 0 ? r : artifact_fetch(repo, other, &call, path, ret, &ignored);
+}
+
+int artifact_read_manifest_anywhere(struct repository *repo, const char *path, struct cancel *cancel,
+                                    struct manifest *ret, struct error *err)
+{
+	uint64_t store = 0;
+	int r = artifact_read_manifest(repo, path, cancel, ret, err);
+
+	if (r >= 0 || r == -ECANCELED)
+		return r;
+	while (!cancel_is_set(cancel) && catalog_whole_replica(repo->catalog, path, store, &store) == 0)
+		if (read_manifest_in(repo, store, path, cancel, ret) == 0)
+			return 0;
+	return r;
 }

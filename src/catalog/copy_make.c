@@ -31,7 +31,7 @@ static const char *const left_out[] = {
         "copy",          "copied",        "notice",        "notice_receiver", "notice_told", "notice_beat",
         "notice_look",   "trash",         "removal",       "notice_restore",  "inside_dump", "inside_size",
         "history_table", "history_count", "chain",         "chain_link",      "chain_key",   "chain_unsigned",
-        "copy_tree",     "known_fence",   "manifest_seen",
+        "copy_tree",     "copy_about",    "known_fence",   "manifest_seen",
 };
 
 static bool is_left_out(const char *table)

@@ -1009,6 +1009,7 @@ const char *const migrations[] = {
         /* The SHA-256 of the manifest that was put last, or was about to be; '': none was yet. And the newest link that says something of a manifest that is not signed. */
         "ALTER TABLE rewrap ADD COLUMN manifest TEXT NOT NULL DEFAULT '';"
         "ALTER TABLE chain_unsigned ADD COLUMN link INTEGER NOT NULL DEFAULT 0;",
+
         /* Whose artifact was removed here, when nobody held it: what a further store says of holds is older then. Of one that is lost nobody knows that. */
         "ALTER TABLE replica ADD COLUMN is_released INTEGER NOT NULL DEFAULT 0;"
         "CREATE TRIGGER replica_released AFTER UPDATE OF tomb ON artifact WHEN NEW.tomb <> 0"
@@ -1028,6 +1029,28 @@ const char *const migrations[] = {
         "CREATE TRIGGER manifest_seen_gone AFTER DELETE ON artifact BEGIN"
         " DELETE FROM manifest_seen WHERE ino = OLD.ino; END;",
 
+        /* What is known of copies beside their names: keepfs/catalog/copy_tree.h. What an earlier keepfs has noted is learned anew, by the comparison of names. */
+        "DELETE FROM copy_tree;"
+        "ALTER TABLE copy_tree ADD COLUMN sha256 TEXT NOT NULL DEFAULT '';" /* of the file; '': not known */
+        "ALTER TABLE copy_tree ADD COLUMN stored_sha256 TEXT NOT NULL DEFAULT '';" /* of the object */
+        "ALTER TABLE copy_tree ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;"
+        "CREATE TABLE copy_about ("
+        " path TEXT NOT NULL," /* of the artifact */
+        " store INTEGER NOT NULL,"
+        " run_id INTEGER NOT NULL,"
+        " kind TEXT NOT NULL,"
+        " target TEXT NOT NULL,"
+        " triggered_by TEXT NOT NULL,"
+        " note TEXT NOT NULL,"
+        " encrypted_to TEXT NOT NULL,"
+        " facts TEXT NOT NULL," /* an object of JSON; '': there are none */
+        " PRIMARY KEY (path, store)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE TRIGGER copy_about_dropped AFTER DELETE ON replica BEGIN"
+        " DELETE FROM copy_about WHERE store = OLD.store AND path = OLD.path; END;"
+        "CREATE TRIGGER copy_about_changed AFTER UPDATE OF state ON replica WHEN NEW.state = 0 BEGIN"
+        " DELETE FROM copy_about WHERE store = OLD.store AND path = OLD.path; END;"
+        "UPDATE replica_store SET compared_at_us = 0;",
         /* Which packs an artifact needs, from its manifest: keepfs/catalog/needs.h. */
         "CREATE TABLE need ("
         " directory TEXT NOT NULL," /* of packs */

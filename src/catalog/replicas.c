@@ -230,6 +230,17 @@ int catalog_whole_replica(struct catalog *c, const char *path, uint64_t after, u
 	return r;
 }
 
+int catalog_newest_copy(struct catalog *c, uint64_t store, const char *directory, struct catalog_replica *ret)
+{
+	/* '0' comes behind '/'. */
+	static const char sql[] =
+	        "SELECT " REPLICA_COLUMNS
+	        " FROM replica r WHERE store = ?1 AND path > ?2 || '/' AND path < ?2 || '0' AND state IN (2, 5)"
+	        " AND instr(substr(path, length(?2) + 2), '/') = 0 ORDER BY started_at_us DESC, path DESC LIMIT 1";
+
+	return one_replica(c, sql, VALUES(int_value((int64_t)store), text_value(directory)), ret);
+}
+
 char *catalog_replicated_path(struct catalog *c, uint64_t ino)
 {
 	static const char sql[] =

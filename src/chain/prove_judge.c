@@ -216,19 +216,6 @@ static void judge_absent(struct judging *j, int64_t sequence, const struct seen 
 		           sequence, j->first.by, after->sequence);
 }
 
-/* A link that one of a range has made superfluous may be there as long as nobody has removed it. */
-static void judge_superseded(struct proof *p, const struct standing *s)
-{
-	if (s->seen.is_link)
-		p->result.superseded++;
-	else if (p->copied.sequence > 0)
-		p->result.kept++;
-	else
-		proof_find(p, PROVE_REPLAYED,
-		           "%s: number %" PRId64 " was removed, as link %" PRId64 " says, and is there again",
-		           s->key, s->seen.sequence, p->range.by);
-}
-
 /* What the next number was made behind, and a link of a range knows. */
 static void judge_content(struct judging *j, const struct standing *s, const struct kept *kept,
                           const struct seen *next)
@@ -256,6 +243,36 @@ static bool is_kept_copy(const struct judging *j, const struct standing *s)
 	       (is_same_hash(s->seen.hash, j->last.hash) || is_same_hash(s->seen.hash, j->first.hash));
 }
 
+/* What a link says that was removed is known by its hash: another version of it is none that was there last. Of the old links of a range only those are left that tell of copies. */
+static void judge_kept_by_range(struct judging *j, const struct standing *s)
+{
+	struct proof *p = j->p;
+
+	if (j->has_told && is_told_gone(&j->last) && !is_kept_copy(j, s) &&
+	    !copied_lacks(&p->copied, s->seen.sequence))
+		proof_find(p, PROVE_REPLAYED,
+		           "%s: number %" PRId64 " %s, as link %" PRId64 " says, and is another version",
+		           s->key, s->seen.sequence, j->last.is_void ? "was never used" : "was removed",
+		           j->last.by);
+	else
+		p->result.kept++;
+}
+
+/* A link that one of a range has made superfluous may be there as long as nobody has removed it. */
+static void judge_superseded(struct judging *j, const struct standing *s)
+{
+	struct proof *p = j->p;
+
+	if (s->seen.is_link)
+		p->result.superseded++;
+	else if (p->copied.sequence > 0)
+		judge_kept_by_range(j, s);
+	else
+		proof_find(p, PROVE_REPLAYED,
+		           "%s: number %" PRId64 " was removed, as link %" PRId64 " says, and is there again",
+		           s->key, s->seen.sequence, p->range.by);
+}
+
 /* Of copies it is copied once more, and says so. */
 static void judge_older(struct proof *p, const struct judging *j, const struct standing *s)
 {
@@ -278,7 +295,7 @@ static void judge_present(struct judging *j, const struct standing *s, const str
 
 	take_told(j, s->seen.sequence);
 	if (is_ended_by_range(j, s->seen.sequence, kept))
-		judge_superseded(p, s);
+		judge_superseded(j, s);
 	else if (j->has_told && is_told_gone(&j->last) && is_kept_copy(j, s)) {
 		p->result.kept++;
 		judge_content(j, s, kept, next);

@@ -223,7 +223,7 @@ static int make_tree(struct daemon *d, const char *mount_options, struct error *
 /* What looks after the backups that are there. */
 static int start_tending(struct daemon *d, struct error *err)
 {
-	int r = replicas_new(&d->engine.repository, d->live, &d->replicas, err);
+	int r = replicas_new(&d->engine.repository, d->live, false, &d->replicas, err);
 
 	if (r == 0) {
 		tell_beside(d, d->replicas);
@@ -259,8 +259,9 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 		return r;
 	inside_tidy(d->inside);
 	r = make_tree(d, mount_options, err);
-	if (r == 0 && !is_reader)
-		r = start_tending(d, err);
+	if (r == 0)
+		r = is_reader ? replicas_new(&d->engine.repository, d->live, true, &d->replicas, err)
+		              : start_tending(d, err);
 	d->engine.make.live = d->live;
 	if (r == 0)
 		r = jobs_new(&d->engine.make, fs_events(d->fs), &d->jobs, err);

@@ -208,6 +208,7 @@ static const char verify_help[] =
         "                                 level=0: every byte; level=1 (the default): it is also decompressed to its\n"
         "                                 end, and the rows of each table are counted and hashed again.\n"
         "                                 rate=10M reads no more than that per second. What is wrong is marked as damaged\n"
+        "                                 copies/STORE/..., as the mount shows it: of copies in that further store\n"
         "                                 answer: <run> pending verify:<job>; watch it in jobs/<run>/\n";
 
 static const char replicate_help[] =
@@ -239,6 +240,7 @@ static const char restore_help[] =
         "                                 plan=yes shows what would be done. Further: server, swap, create, clean, content,\n"
         "                                 schemas, tables, no_owner, no_privileges, roles, extensions, jobs, on_error, level,\n"
         "                                 analyze, check, run, pre_hook, post_hook; see keepfs(1)\n"
+        "                                 copies/offsite/full/NAME.dump: from what that further store has, and from it alone\n"
         "         echo media/latest.tar.gz to=/srv/media > restore\n"
         "                                 bring an archive of files back into a directory of this host. What differs there\n"
         "                                 is replaced with overwrite=yes confirm=/srv/media only, and what the archive does not\n"

@@ -3,10 +3,14 @@
 #include "copies.h"
 
 #include "dir.h"
+#include "fs_private.h"
 #include "handle.h"
 #include "later.h"
 #include "lookers.h"
+#include "made_file.h"
 #include "sealed.h"
+#include "text.h"
+#include "xattr.h"
 
 #include <keepfs/artifact/sealed.h>
 #include <keepfs/artifact/stored.h>
@@ -16,12 +20,14 @@
 #include <keepfs/catalog/copy_tree.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/replica.h>
+#include <keepfs/stores.h>
 
 #include <errno.h>
 #include <string.h>
 
 #define BITS_COPY    (UINT64_C(5) << 58)
 #define BITS_ABOVE   (~((UINT64_C(1) << 58) - 1))
+#define BIT_MADE     UINT64_C(1) /* SHA256SUMS of that directory */
 #define PAGE_ENTRIES 256
 
 bool copies_have(uint64_t ino)
@@ -32,6 +38,32 @@ bool copies_have(uint64_t ino)
 static struct catalog *copies_catalog(struct fs *fs)
 {
 	return fs->ctx.repository->catalog;
+}
+
+/* What is made up: in a directory that has artifacts. */
+
+static void write_copy_sum(void *arg, const char *line)
+{
+	spool_appendf(arg, "%s\n", line);
+}
+
+static int write_copy_sums(struct fs *fs, const struct node *node, struct spool *out)
+{
+	int r = catalog_copy_sums(copies_catalog(fs), node->entry.ino, fs->is_locked, write_copy_sum, out);
+
+	return r < 0 ? r : spool_error(out);
+}
+
+static const struct made_file copy_sums_file = {
+        .name = SUMS_NAME, .write = write_copy_sums, .generation = text_by_catalog};
+
+static int copy_sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret)
+{
+	*ret = (struct node){
+	        .ino = directory_ino | BIT_MADE, .class = &class_copies_sums, .file = &copy_sums_file};
+	if (!catalog_copy_has_sums(copies_catalog(fs), directory_ino))
+		return -ENOENT;
+	return catalog_copy_entry(copies_catalog(fs), directory_ino, &ret->entry);
 }
 
 static void node_of_copy(struct fs *fs, const struct catalog_entry *entry, struct node *ret)
@@ -51,6 +83,8 @@ int copies_load(struct fs *fs, uint64_t ino, struct node *ret)
 		*ret = (struct node){.ino = ino, .class = &class_copies};
 		return 0;
 	}
+	if (ino & BIT_MADE)
+		return copy_sums_load(fs, ino & ~BIT_MADE, ret);
 	r = catalog_copy_entry(copies_catalog(fs), ino, &entry);
 	if (r == 0)
 		node_of_copy(fs, &entry, ret);
@@ -138,6 +172,9 @@ static int copy_lookup(struct fs *fs, const struct node *directory, const char *
 {
 	int r = find_copy(fs, directory->entry.ino, name, name, ret);
 
+	/* What is stored comes before what is made up. */
+	if (r == -ENOENT && strcmp(name, SUMS_NAME) == 0)
+		return copy_sums_load(fs, directory->entry.ino, ret);
 	if (r == -ENOENT && str_ends(name, MANIFEST_SEALED_SUFFIX)) {
 		_cleanup(free) char *plain =
 		        mem_printf("%.*s", (int)(strlen(name) - strlen(MANIFEST_SEALED_SUFFIX)), name);
@@ -151,8 +188,12 @@ static int copy_list_page(struct fs *fs, const struct node *directory, off_t aft
 {
 	_cleanup(free) struct catalog_entry *page = mem_array(PAGE_ENTRIES, sizeof(*page));
 	int64_t sequence = after >= OFFSET_NUMBERED ? after - OFFSET_NUMBERED : -1;
+	struct node sums;
 	ssize_t count;
 
+	if (after < OFFSET_FIXED && copy_lookup(fs, directory, SUMS_NAME, &sums) == 0 &&
+	    sums.class == &class_copies_sums && !listing_add(l, SUMS_NAME, &sums, OFFSET_FIXED))
+		return 0;
 	while ((count = catalog_copy_children(copies_catalog(fs), directory->entry.ino, sequence, page,
 	                                      PAGE_ENTRIES)) > 0) {
 		for (ssize_t i = 0; i < count; i++) {
@@ -202,8 +243,36 @@ static int copy_file_stat(struct fs *fs, const struct node *node, struct stat *s
 	return 0;
 }
 
+/* One that could not be made again yet is what it was. */
+static bool is_damaged_copy(const struct catalog_replica *row)
+{
+	return row->state == REPLICA_LOST || row->state == REPLICA_WRONG ||
+	       (row->state == REPLICA_COPYING && row->error[0]);
+}
+
+static int copy_facts(struct fs *fs, const struct node *node, struct facts *ret)
+{
+	struct catalog_copy_facts known = {0};
+	int r = catalog_copy_facts(copies_catalog(fs), node->ino, &known);
+
+	/* It is above artifacts, or within one, and there is nothing to tell of it. */
+	if (r < 0)
+		return r == -ENOENT ? 1 : r;
+	ret->manifest = known.manifest;
+	ret->store = stores_name(fs->ctx.repository->stores, known.replica.store);
+	ret->damaged = is_damaged_copy(&known.replica);
+	ret->stored_bytes = known.stored_bytes;
+	if (node->entry.is_sealed)
+		str_copy(ret->stored_sha256, sizeof(ret->stored_sha256), known.stored_sha256);
+	/* Of the bytes that are read under this name. */
+	str_copy(ret->sha256, sizeof(ret->sha256),
+	         sealed_is_shown(fs, node) ? known.stored_sha256 : known.sha256);
+	return 0;
+}
+
 const struct node_class class_copies_directory = {
         .type = S_IFDIR,
+        .facts = copy_facts,
         .lookup = copy_lookup,
         .list = copy_list_page,
         .parent = copy_parent,
@@ -263,6 +332,24 @@ static int open_copy_object(struct opening_copy *o, struct store **store, const 
 	return artifact_handle_open(fs, &o->node, &what, &o->reader, ret_handle, err);
 }
 
+/* It was rewrapped since somebody looked at it: with another length it would be read to a wrong end. */
+static int check_as_shown(struct opening_copy *o, const struct manifest *m, const struct manifest_file *f,
+                          struct error *err)
+{
+	struct fs *fs = o->later.fs;
+	const struct manifest_object *object = &m->objects[f->object];
+	bool is_stored = object->cipher && sealed_is_shown(fs, &o->node);
+	int r;
+
+	if (o->node.entry.size_bytes == (is_stored ? object->stored_bytes : f->size_bytes))
+		return 0;
+	r = catalog_set_copy_tree(copies_catalog(fs), o->place.store, m, err);
+	return r < 0 ? r
+	             : error_set(err, ERROR_CONFLICT, ESTALE,
+	                         "%s was written anew there since it was looked at: it is opened once more",
+	                         o->place.shown);
+}
+
 static int open_copy(struct opening_copy *o, struct handle **ret_handle, struct error *err)
 {
 	struct fs *fs = o->later.fs;
@@ -288,7 +375,8 @@ static int open_copy(struct opening_copy *o, struct handle **ret_handle, struct 
 		return error_set(err, ERROR_USAGE, ENOTSUP,
 		                 "%s: the bytes of %s are kept in a way that this keepfs does not know",
 		                 store->name, o->place.file);
-	return open_copy_object(o, &store, &m, f, ret_handle, err);
+	r = check_as_shown(o, &m, f, err);
+	return r < 0 ? r : open_copy_object(o, &store, &m, f, ret_handle, err);
 }
 
 void copies_failed(struct fs *fs, uint64_t ino, int r, bool damage, const struct error *err)
@@ -312,7 +400,7 @@ static int errno_of_copy(int r)
 {
 	if (r == -ECANCELED)
 		return EINTR;
-	return r == -ENOKEY || r == -EKEYREJECTED || r == -ENOTSUP ? -r : EIO;
+	return r == -ENOKEY || r == -EKEYREJECTED || r == -ENOTSUP || r == -ESTALE ? -r : EIO;
 }
 
 static void open_copy_later(void *arg)
@@ -322,7 +410,10 @@ static void open_copy_later(void *arg)
 	struct error err = {0};
 	int r = open_copy(o, &h, &err);
 
-	if (r < 0 && r != -ECANCELED)
+	/* The kernel looks the name up once more, and opens it with what is known by now. */
+	if (r == -ESTALE)
+		log_info("%s", err.message);
+	else if (r < 0 && r != -ECANCELED)
 		copies_failed(o->later.fs, o->node.ino, r, is_copy_damage(&err), &err);
 	if (!later_claim(&o->later)) {
 		if (h)
@@ -357,8 +448,26 @@ static int copy_open(fuse_req_t req, const struct node *node, const struct fuse_
 	return OPENED_LATER;
 }
 
+static int copy_sums_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+{
+	int r = text_file_stat(fs, node, st, mtime_us);
+
+	st->st_mode &= ~(mode_t)0222;
+	*mtime_us = node->entry.mtime_us;
+	return r;
+}
+
+const struct node_class class_copies_sums = {
+        .type = S_IFREG,
+        .stat_is_costly = true,
+        .stat = copy_sums_stat,
+        .open = text_file_open,
+        .why_kept = why_copy_is_kept,
+};
+
 const struct node_class class_copies_file = {
         .type = S_IFREG,
+        .facts = copy_facts,
         .stat = copy_file_stat,
         .path = copy_path,
         .open = copy_open,

@@ -31,7 +31,7 @@
  *   bit 63 alone, tier << 59, hash   what is in tiers/: bit 58 a directory; else the link to an artifact. The hash is that of
  *                                   what it shows in backups/, without its three lowest bits (tiers.c)
  *
- *   bits 60 and 58, hash             what is in copies/, by the number of its store and its path (keepfs/catalog/copy_tree.h); 0: copies/ itself
+ *   bits 60 and 58, hash             what is in copies/, by the number of its store and its path (keepfs/catalog/copy_tree.h); 0: copies/ itself; | 1 the SHA256SUMS of a directory
  *
  *   below bit 58, artifact << 34, part   what is in a state of a mirror (mirrored.h): the artifact is a number that the catalog gives it, as a dump; the part says
  *                                    where it is in its listing (keepfs/mirror/tree.h), or is a fixed one
@@ -211,6 +211,7 @@ extern const struct node_class class_mirrored_state, class_mirrored_directory;  
 extern const struct node_class class_mirrored_file;                                     /* mirrored.c */
 extern const struct node_class class_mirrored_sums, class_mirrored_object;              /* mirrored_text.c */
 extern const struct node_class class_copies, class_copies_directory, class_copies_file; /* copies.c */
+extern const struct node_class class_copies_sums;                                       /* copies.c */
 extern const struct node_class class_links, class_link;                                 /* link.c */
 extern const struct node_class class_jobs, class_run, class_run_text;                   /* jobs.c */
 extern const struct node_class class_tenant_explain, class_tenant_trigger;              /* tenant.c */

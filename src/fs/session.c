@@ -35,6 +35,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 
 #define MAX_READ_BYTES        (1 << 20) /* libfuse 3.14's largest request: 256 pages */
 #define READ_AHEAD_KIB        1024
@@ -294,15 +295,17 @@ static void mount_options(const struct fs *fs, struct str *out)
 }
 
 /* The kernel's default read-ahead of 128 KiB makes small requests; root may ask for more. Without the right
- * it stays. */
+ * it stays. The kernel takes the answer to its first request, INIT, for a limit of what was set before; the one
+ * for the attributes of the top waits until that is over. */
 static void raise_read_ahead(const char *mountpoint)
 {
 	_cleanup(free) char *path = NULL;
 	_cleanup(fd) int fd = -1;
 	char device[MOUNT_DEVICE_BYTES], text[16];
+	struct stat top;
 	bool keepfs;
 
-	if (mountpoint_find(mountpoint, device, &keepfs) < 0 || !keepfs)
+	if (stat(mountpoint, &top) < 0 || mountpoint_find(mountpoint, device, &keepfs) < 0 || !keepfs)
 		return;
 	path = mem_printf("/sys/class/bdi/%s/read_ahead_kb", device);
 	fd = open(path, O_WRONLY | O_CLOEXEC);

@@ -4,7 +4,8 @@
  * records, the register of erasures, and the newest copies of the catalog. All of these have names that are never used again, and are never changed, so whatever the
  * further store does not have is put there, and what has another content there is another's, and is told.
  *
- * What the store of the catalog has no more stays there: whoever deletes links here must not have them deleted there. Only copies of the catalog go, when there are newer ones.
+ * What the store of the catalog has no more stays there: whoever deletes links here must not have them deleted there. Only copies of the catalog go, when there are newer ones, and links of which a newer one tells,
+ * signed, that they are needed no more.
  */
 #include "replica_private.h"
 
@@ -160,6 +161,7 @@ static int stream_beside(struct besides *b, struct pool *pool, const char *key, 
 	                                              .pool = pool,
 	                                              .key = key,
 	                                              .part_bytes = PART_BYTES,
+	                                              .no_sums = true,
 	                                              .cancel = b->order->cancel};
 	_cleanup(stream_object) struct stream_object *object = NULL;
 	struct stream_facts facts = {0};
@@ -437,5 +439,37 @@ int replica_make_beside(const struct replica_order *o, struct replica_beside *se
 	if (b.copied > 0)
 		log_debug("%llu objects beside backups are copied to %s", (unsigned long long)b.copied,
 		          o->named->name);
+	return r;
+}
+
+/* Links that are needed no more. */
+
+/* A row that is there, in whatever state, says that something of it may be. */
+static bool copy_is_held(void *arg, const char *path)
+{
+	const struct replica_order *o = arg;
+	struct catalog_replica row;
+
+	return catalog_replica(o->repository->catalog, path, o->store, &row) != -ENOENT;
+}
+
+int replica_follow_chain(const struct replica_order *o, bool *target_failed, struct error *err)
+{
+	const struct store_call call = {.cancel = o->cancel};
+	_cleanup(store) struct store *to = NULL;
+	struct chain_copy copy = {.main = repository_store(o->repository),
+	                          .call = &call,
+	                          .holds = copy_is_held,
+	                          .arg = (void *)o};
+	uint64_t removed = 0;
+	int r = repository_open_store(o->repository, o->store, &to, err);
+
+	*target_failed = r < 0 && r != -ECANCELED;
+	copy.store = to;
+	if (r == 0)
+		r = chain_compact_copy(o->repository->chain, &copy, &removed, err);
+	if (removed > 0)
+		log_info("%s: %llu links of the chain are removed, as in [store]", o->named->name,
+		         (unsigned long long)removed);
 	return r;
 }

@@ -55,6 +55,14 @@ static bool was_listed_there(const struct comparing *c, uint64_t ino)
 	return c->count > 0 && bsearch(&ino, c->inos, c->count, sizeof(ino), by_number);
 }
 
+/* A reader makes nothing, so he takes what is there for what it says that it is; who reads it finds out whether its bytes are right. */
+static bool is_listed_here(const struct comparing *c, const char *path)
+{
+	struct catalog_entry entry;
+
+	return catalog_entry_by_ino(c->order->repository->catalog, ino_of_artifact(path), &entry) == 0;
+}
+
 /* What lies there and the catalog has no row of. Of one that is listed, making it looks at all of it; else its manifest says what it is, and reading
  * it later whether it is right. */
 static int learn_unknown(struct comparing *c, const char *path, struct error *err)
@@ -63,12 +71,14 @@ static int learn_unknown(struct comparing *c, const char *path, struct error *er
 	struct catalog_replica row = {
 	        .store = o->store, .state = REPLICA_REMOVED, .since_us = clock_now_us(), .verified_at_us = 1};
 	_cleanup(manifest) struct manifest m = {0};
-	struct catalog_entry entry;
+	bool is_listed = is_listed_here(c, path);
 	struct error why = {0};
 	int r;
 
-	if (catalog_entry_by_ino(o->repository->catalog, ino_of_artifact(path), &entry) == 0)
+	if (is_listed && !o->reads_only)
 		return 0;
+	if (is_listed)
+		row.state = REPLICA_WHOLE;
 	r = artifact_fetch(o->repository, c->store, &c->call, path, &m, &why);
 	if (r == -ENOENT || r == ARTIFACT_UNUSABLE || r == -ENOTSUP) {
 		if (r != -ENOENT)
@@ -115,7 +125,9 @@ static int see_manifest(struct comparing *c, const char *key, struct error *err)
 		return 0;
 	remember_there(c, ino_of_artifact(path));
 	r = catalog_replica(c->order->repository->catalog, path, c->order->store, &row);
-	if (r == -ENOENT)
+	/* What a reader has found to be wrong the writer may have made again. */
+	if (r == -ENOENT ||
+	    (r == 0 && c->order->reads_only && row.state != REPLICA_WHOLE && row.state != REPLICA_REMOVED))
 		return learn_unknown(c, path, err);
 	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
 }
@@ -160,8 +172,8 @@ static int look_for_lost(void *arg, const struct catalog_replica *known, struct 
 		return r;
 	c->lost++;
 	log_warning("the copy of %s in %s is not there any more%s", row.path, c->order->named->name,
-	            row.is_listed ? ": it is made again" : "");
-	if (!row.is_listed)
+	            row.is_listed && !c->order->reads_only ? ": it is made again" : "");
+	if (!row.is_listed || c->order->reads_only)
 		return catalog_forget_replica(c->order->repository->catalog, row.path, row.store, err);
 	row.state = REPLICA_LOST;
 	row.since_us = clock_now_us();
@@ -215,10 +227,10 @@ int replica_compare(const struct replica_order *o, struct error *err)
 		qsort(c.inos, c.count, sizeof(*c.inos), by_number);
 	if (r == 0)
 		r = catalog_each_replica(catalog, NULL, o->store, look_for_lost, &c, err);
-	if (r == 0)
+	if (r == 0 && !o->reads_only)
 		r = catalog_each_replica(catalog, NULL, o->store, look_at_wrong, &c, err);
 	free(c.inos);
-	if (c.found > 0)
+	if (c.found > 0 && !o->reads_only)
 		log_info("%s has copies of %" PRIu64
 		         " backups that are not listed: see 'keepfs replicate --list'",
 		         o->named->name, c.found);

@@ -80,20 +80,21 @@ static int copy_bytes(void *arg, const void *data, size_t len, struct error *err
 	return tell_copied(w, len, err);
 }
 
-static int check_copy_sum(const struct store *store, const struct manifest_object *object, const char *found,
+static int check_copy_sum(const struct store *store, const char *key, const char *found, const char *expected,
                           struct error *err)
 {
-	if (!object->stored_sha256[0] || str_equal(object->stored_sha256, found))
+	if (!expected[0] || str_equal(expected, found))
 		return 0;
-	error_set(err, ERROR_CORRUPT, EBADMSG, "%s: the SHA-256 of %s is %s, and not %s", store->name,
-	          object->key, found, object->stored_sha256);
+	error_set(err, ERROR_CORRUPT, EBADMSG, "%s: the SHA-256 of %s is %s, and not %s", store->name, key,
+	          found, expected);
 	error_note_damage(err);
 	return -EBADMSG;
 }
 
-/* All of the object in @store is read. */
+/* All of the object in @store is read, and held against the manifest. */
 static int read_object_of(struct copying *w, struct store *store, const struct manifest_object *object,
-                          int (*take)(void *, const void *, size_t, struct error *), struct error *err)
+                          int (*take)(void *, const void *, size_t, struct error *),
+                          char found[static SHA256_HEX_BYTES], struct error *err)
 {
 	const struct readback_options options = {.store = store,
 	                                         .pool = w->pool,
@@ -102,28 +103,38 @@ static int read_object_of(struct copying *w, struct store *store, const struct m
 	                                         .cancel = w->c->cancel,
 	                                         .take = take,
 	                                         .arg = w};
-	char found[SHA256_HEX_BYTES];
 	int r = stream_readback(&options, found, err);
 
-	return r < 0 ? r : check_copy_sum(store, object, found, err);
+	return r < 0 ? r : check_copy_sum(store, object->key, found, object->stored_sha256, err);
 }
 
-static int write_copy_of(struct copying *w, const struct manifest_object *object, struct error *err)
+/* The copy is what the manifest and the extents say; where the manifest has no SHA-256, it has the one that the source was read with. */
+static int read_copy_of(struct copying *w, const struct manifest_object *object, const char *source_sha256,
+                        struct error *err)
+{
+	char found[SHA256_HEX_BYTES];
+	int r = read_object_of(w, w->c->to, object, NULL, found, err);
+
+	return r < 0 ? r : check_copy_sum(w->c->to, object->key, found, source_sha256, err);
+}
+
+static int write_copy_of(struct copying *w, const struct manifest_object *object,
+                         char source_sha256[static SHA256_HEX_BYTES], struct error *err)
 {
 	const struct stream_object_options options = {.store = w->c->to,
 	                                              .pool = w->pool,
 	                                              .key = object->key,
 	                                              .part_bytes = w->part_bytes,
 	                                              .max_parts = w->c->max_parts,
+	                                              .no_sums = true,
 	                                              .cancel = w->c->cancel};
 	struct stream_facts facts = {0};
 	int r = of_target(w->c, stream_object_new(&options, &w->object, err));
 
 	if (r == 0)
-		r = read_object_of(w, w->c->from, object, copy_bytes, err);
+		r = read_object_of(w, w->c->from, object, copy_bytes, source_sha256, err);
 	if (r == 0)
 		r = of_target(w->c, stream_object_finish(w->object, NULL, &facts, err));
-	extents_finish(&facts.extents);
 	/* Its memory is needed for reading back. */
 	w->object = stream_object_free(w->object);
 	return r;
@@ -139,6 +150,7 @@ static bool is_wrong_copy(int r, const struct error *err)
 /* 0: it is there, and right; COPY_NEEDED: it is not there, or is to be replaced; REPLICA_CONFLICT. */
 static int look_at_object(struct copying *w, const struct manifest_object *object, struct error *err)
 {
+	char found[SHA256_HEX_BYTES];
 	struct store_object there;
 	struct error why = {0};
 	int r = store_head(w->c->to, &w->call, object->key, &there, &why);
@@ -146,7 +158,7 @@ static int look_at_object(struct copying *w, const struct manifest_object *objec
 	if (r == -ENOENT)
 		return COPY_NEEDED;
 	if (r == 0 && there.bytes == object->stored_bytes)
-		r = read_object_of(w, w->c->to, object, NULL, &why);
+		r = read_object_of(w, w->c->to, object, NULL, found, &why);
 	else if (r == 0)
 		r = error_set(&why, ERROR_CORRUPT, EBADMSG, "it has another size");
 	if (r == 0)
@@ -162,6 +174,7 @@ static int look_at_object(struct copying *w, const struct manifest_object *objec
 static int copy_object(struct copying *w, size_t number, struct error *err)
 {
 	const struct manifest_object *object = &w->c->manifest.objects[number];
+	char source_sha256[SHA256_HEX_BYTES];
 	int r = w->is_right && w->is_right[number] ? 0 : look_at_object(w, object, err);
 
 	if (r == 0)
@@ -170,8 +183,8 @@ static int copy_object(struct copying *w, size_t number, struct error *err)
 		return r;
 	r = begin_putting(w, err);
 	if (r == 0)
-		r = write_copy_of(w, object, err);
-	return r < 0 ? r : of_target(w->c, read_object_of(w, w->c->to, object, NULL, err));
+		r = write_copy_of(w, object, source_sha256, err);
+	return r < 0 ? r : of_target(w->c, read_copy_of(w, object, source_sha256, err));
 }
 
 /* What is put whole. */

@@ -165,15 +165,19 @@ static int remove_kept_copy(struct keeping *k, const char *path, struct error *e
 	return remove_unlocked_copy(k, &row, err);
 }
 
-/* One that somebody is at, who brings it back perhaps, is looked at the next day. */
+/* One that somebody is at, who brings it back perhaps, or reads it by itself, is looked at the next day. */
 static int remove_unclaimed_copy(struct keeping *k, const char *path, struct error *err)
 {
-	int r;
+	uint64_t store = k->order->store;
+	int r = 0;
 
-	if (!replica_try_claim(path, k->order->store))
+	if (!replica_try_claim(path, store))
 		return 0;
-	r = remove_kept_copy(k, path, err);
-	replica_end_claim(path, k->order->store);
+	if (replica_begin_change(path, store)) {
+		r = remove_kept_copy(k, path, err);
+		replica_end_change(path, store);
+	}
+	replica_end_claim(path, store);
 	return r;
 }
 

@@ -398,12 +398,41 @@ static int copy_to_store(struct making *m, struct store *to, bool *target_failed
 	return r;
 }
 
+/* Only what is not right would be replaced; but what somebody reads is his until he has done. */
+static int put_off_for_reader(struct making *m, struct error *err)
+{
+	m->row.next_try_us = clock_now_us() + AGAIN_FIRST_US;
+	(void)replica_note(m->order, &m->row, NULL);
+	return error_set(err, ERROR_CONFLICT, EBUSY,
+	                 "the copy of %s in %s is being read by itself: it is looked at when that is done",
+	                 m->row.path, m->order->named->name);
+}
+
+static int make_opened(struct making *m, bool *target_failed, struct error *err)
+{
+	const struct replica_order *o = m->order;
+	_cleanup(store) struct store *to = NULL;
+	int r = repository_open_store(o->repository, o->store, &to, err);
+
+	if (r < 0) {
+		*target_failed = true;
+		m->row.attempts++;
+		m->row.next_try_us = again_at_us(m->row.attempts);
+		if (err)
+			str_cut(m->row.error, sizeof(m->row.error), err->message);
+	} else {
+		r = copy_to_store(m, to, target_failed, err);
+	}
+	if (r != 0)
+		(void)replica_note(o, &m->row, NULL);
+	return r;
+}
+
 /* Begun, it may have been removed meanwhile, and then its row may be gone: what is noted now says that something is there. */
 static int make_claimed(const struct replica_order *o, const char *path, bool *target_failed,
                         struct error *err)
 {
 	struct making m = {.order = o, .note_at_ms = clock_mono_ms() + NOTE_EVERY_MS};
-	_cleanup(store) struct store *to = NULL;
 	struct catalog *catalog = o->repository->catalog;
 	int r = catalog_want_replica(catalog, ino_of_artifact(path), o->store, clock_now_us(), err);
 
@@ -414,19 +443,10 @@ static int make_claimed(const struct replica_order *o, const char *path, bool *t
 		                 "%s is not listed, so there is nothing to copy", path);
 	if (r < 0)
 		return r;
-	r = repository_open_store(o->repository, o->store, &to, err);
-	if (r < 0) {
-		*target_failed = true;
-		m.row.attempts++;
-		m.row.next_try_us = again_at_us(m.row.attempts);
-		if (err)
-			str_cut(m.row.error, sizeof(m.row.error), err->message);
-		(void)replica_note(o, &m.row, NULL);
-		return r;
-	}
-	r = copy_to_store(&m, to, target_failed, err);
-	if (r != 0)
-		(void)replica_note(o, &m.row, NULL);
+	if (!replica_begin_change(path, o->store))
+		return put_off_for_reader(&m, err);
+	r = make_opened(&m, target_failed, err);
+	replica_end_change(path, o->store);
 	return r;
 }
 
@@ -485,6 +505,16 @@ int replica_follow_holds(const struct replica_order *o, bool *target_failed, str
 
 /* Looking at one that is there. */
 
+/* Whoever makes copies need not wait until he looks again. */
+static void tell_copy_lost(const struct repository *repository, const struct catalog_replica *row)
+{
+	if (row->state != REPLICA_LOST)
+		return;
+	for (struct artifact_events *e = repository->events; e; e = e->next)
+		if (e->copy_lost)
+			e->copy_lost(e->arg, row->path);
+}
+
 static int look_paced(void *arg, const void *data, size_t len, struct error *err)
 {
 	const struct replica_order *o = arg;
@@ -515,18 +545,16 @@ static int verify_replica_object(const struct replica_order *o, struct store *st
 	                 object->key, found, object->stored_sha256);
 }
 
-/* Of a copy that was found there nobody knows what its manifest was. */
-static int verify_manifest(const struct replica_order *o, struct store *store,
+int replica_check_manifest(struct store *store, const struct store_call *call,
                            const struct catalog_replica *row, struct error *err)
 {
-	const struct store_call call = {.cancel = o->cancel};
 	_cleanup(free) char *key = manifest_key(row->path), *text = NULL;
 	char found[SHA256_HEX_BYTES] = "";
 	size_t len = 0;
 	int r = 0;
 
 	if (row->manifest_sha256[0])
-		r = store_get_all(store, &call, key, MANIFEST_MAX_BYTES, &text, &len, err);
+		r = store_get_all(store, call, key, MANIFEST_MAX_BYTES, &text, &len, err);
 	if (r < 0 && r != -ENOENT && r != -EFBIG)
 		return r;
 	if (r == 0 && row->manifest_sha256[0])
@@ -585,6 +613,7 @@ static int verify_there(const struct replica_order *o, struct store *store, cons
 
 static int verify_claimed(const struct replica_order *o, const char *path, struct error *err)
 {
+	const struct store_call call = {.cancel = o->cancel};
 	_cleanup(store) struct store *store = NULL;
 	_cleanup(manifest) struct manifest there = {0};
 	struct catalog_replica row;
@@ -599,7 +628,7 @@ static int verify_claimed(const struct replica_order *o, const char *path, struc
 	r = repository_open_store(o->repository, o->store, &store, err);
 	if (r < 0)
 		return r;
-	r = verify_manifest(o, store, &row, &why);
+	r = replica_check_manifest(store, &call, &row, &why);
 	if (r == 0)
 		r = verify_there(o, store, path, &there, &why);
 	if (r == 0) {
@@ -616,6 +645,7 @@ static int verify_claimed(const struct replica_order *o, const char *path, struc
 		*err = why;
 	if (r == 0 || r == -EBADMSG)
 		(void)replica_note(o, &row, NULL);
+	tell_copy_lost(o->repository, &row);
 	if (r == 0)
 		want_again_if_rewrapped(o, &row, &there);
 	return r;
@@ -635,6 +665,8 @@ void replica_found_wrong(const struct repository *repository, const char *path, 
 	row.next_try_us = 0;
 	if (catalog_set_replica(repository->catalog, &row, &err) < 0)
 		log_warning("that the copy of %s is not right could not be noted: %s", path, err.message);
+	else
+		tell_copy_lost(repository, &row);
 }
 
 int replica_verify(const struct replica_order *o, const char *path, struct error *err)

@@ -9,6 +9,13 @@ int replica_claim(const char *path, uint64_t store, struct cancel *cancel, struc
 /** replica_try_claim() - the same, or false: somebody else is at it. */
 bool replica_try_claim(const char *path, uint64_t store);
 void replica_end_claim(const char *path, uint64_t store);
+/** replica_check_manifest() - is what @store has still the manifest that was put there? -EBADMSG: it is another one, or there is none; of a copy that was found there nobody knows: 0. */
+int replica_check_manifest(struct store *store, const struct store_call *call,
+                           const struct catalog_replica *row, struct error *err);
+/** replica_begin_change() - false: somebody reads the copy by itself (replica_view_new()), so it is neither removed nor replaced. Else nobody begins that until replica_end_change(), which is given the
+ * same string. Whoever changes it has claimed it, or is the one who removes. */
+bool replica_begin_change(const char *path, uint64_t store);
+void replica_end_change(const char *path, uint64_t store);
 /** replica_describe() - fill of @row what a manifest tells. */
 void replica_describe(const struct manifest *m, struct catalog_replica *row);
 /** replica_note() - write @row; what prevents that is logged. Returns 0, or what did. */

@@ -27,6 +27,7 @@
 #include <string.h>
 
 #define COMPARE_US   (INT64_C(86400) * US_PER_S)
+#define WATCH_US     (INT64_C(3600) * US_PER_S) /* a reader looks what is there */
 #define PAUSE_MS     INT64_C(60000)
 #define PAUSE_MAX_MS INT64_C(3600000)
 #define LISTED_MAX   256 /* that are noted one by one; of more all are looked through */
@@ -68,6 +69,7 @@ struct replicas {
 	struct repository *repository;
 	struct conf_live *live;
 	struct artifact_events events;
+	bool reads_only;
 	pthread_mutex_t lock;
 	struct lane *lanes; /* lock: only added to */
 	atomic_bool ends;
@@ -112,6 +114,17 @@ static void note_marked(void *arg, const char *path)
 		l->is_marked = true;
 		alarm_wake(&l->alarm);
 	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* By whoever has read it. What it is is in the catalog. */
+static void note_copy_lost(void *arg, const char *path)
+{
+	struct replicas *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	for (struct lane *l = r->lanes; l; l = l->next)
+		alarm_wake(&l->alarm);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -275,7 +288,8 @@ static bool copy_one(struct lane *l, const struct replica_order *o, const char *
 		log_error("%s is not copied to %s: %s", path, l->name, err.message);
 	else if (r < 0 && target_failed)
 		pause_lane(l, o->store, &err);
-	else if (r < 0 && r != -ECANCELED && r != -ENOENT)
+	/* -EBUSY: somebody reads the copy by itself, and it has its next attempt. */
+	else if (r < 0 && r != -ECANCELED && r != -ENOENT && r != -EBUSY)
 		wait_for_source(l, path, &err);
 	return r != -ECANCELED;
 }
@@ -308,6 +322,20 @@ static int copy_lane_beside(struct lane *l, const struct replica_order *o, bool 
 	return pause_for_source(l, &why);
 }
 
+/* As what was removed just now makes them superfluous, too. */
+static int follow_chain(struct lane *l, const struct replica_order *o, struct error *err)
+{
+	struct error why = {0};
+	bool target_failed = false;
+	int r = replica_follow_chain(o, &target_failed, &why);
+
+	if (r < 0 && r != -ECANCELED && !target_failed)
+		log_warning("%s: old links of the chain stay for now: %s", l->name, why.message);
+	if (r < 0 && err)
+		*err = why;
+	return r == -ECANCELED || target_failed ? r : 0;
+}
+
 static int compare_daily(struct lane *l, const struct replica_order *o, int64_t *ret_next_us,
                          struct error *err)
 {
@@ -328,6 +356,8 @@ static int compare_daily(struct lane *l, const struct replica_order *o, int64_t 
 		r = copy_lane_beside(l, o, true, err);
 	if (r == 0)
 		r = replica_clean(o, &removed, err);
+	if (r == 0)
+		r = follow_chain(l, o, err);
 	/* What was found to be lost, and what was removed, it does not have. */
 	l->is_behind = l->locks_due = l->holds_due = true;
 	/* A doubtful clock keeps what is there. */
@@ -449,6 +479,73 @@ static int64_t work_lane(struct lane *l, struct replica_order *o)
 	return earliest_us(earliest_us(compare_us, try_us), earliest_us(lock_us, read_us));
 }
 
+/* Of a reader. */
+
+static bool take_lane_changes(struct lane *l)
+{
+	bool any;
+
+	pthread_mutex_lock(&l->all->lock);
+	any = l->settle || l->look_at_all || l->listed_count > 0;
+	for (size_t i = 0; i < l->listed_count; i++)
+		free(l->listed[i].job);
+	l->listed_count = 0;
+	l->look_at_all = l->settle = l->is_marked = false;
+	pthread_mutex_unlock(&l->all->lock);
+	return any;
+}
+
+static int watch_when_due(const struct replica_order *o, int64_t *ret_next_us, struct error *err)
+{
+	struct catalog *catalog = o->repository->catalog;
+	struct catalog_replica_store state;
+	int64_t now_us = clock_now_us();
+	int r = catalog_replica_store(catalog, o->store, &state);
+
+	*ret_next_us = state.compared_at_us + WATCH_US;
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (*ret_next_us > now_us && state.compared_at_us <= now_us + WATCH_US)
+		return 0;
+	r = replica_compare(o, err);
+	if (r < 0)
+		return r;
+	state.compared_at_us = now_us;
+	*ret_next_us = now_us + WATCH_US;
+	return catalog_set_replica_store(catalog, o->store, &state, err);
+}
+
+/* Nothing is made: what is there is looked at, and what the first store has removed or brought back is told apart. */
+static int64_t watch_lane(struct lane *l, struct replica_order *o)
+{
+	struct catalog *catalog = o->repository->catalog;
+	int64_t next_us = ALARM_NEVER;
+	struct error err = {0};
+	bool changed = take_lane_changes(l);
+	int r = watch_when_due(o, &next_us, &err);
+
+	if (r == 0 && changed)
+		r = catalog_settle_replicas(catalog, o->store, clock_now_us(), &err);
+	if (r == 0 && changed)
+		r = catalog_sweep_copy_tree(catalog, &err);
+	if (r == -ECANCELED)
+		return 0;
+	if (r < 0) {
+		log_warning("what %s has cannot be looked at, which is tried again: %s", l->name,
+		            err.message);
+		note_store_state(l, o->store, &err);
+		return clock_now_us() + PAUSE_MAX_MS * 1000;
+	}
+	note_store_state(l, o->store, NULL);
+	return next_us;
+}
+
+/* A reader need not have the jobs that make copies: where there are no exports, a section of a store can be for nothing else. */
+static bool has_copies_there(const struct replicas *r, const struct conf *conf, const char *name)
+{
+	return conf_is_for_copies(conf, name) || (r->reads_only && !conf_find_export(conf));
+}
+
 static int64_t look_at_lane(struct lane *l, const struct conf *conf)
 {
 	const struct conf_named_store *named = conf_find_store(conf, l->name);
@@ -457,16 +554,19 @@ static int64_t look_at_lane(struct lane *l, const struct conf *conf)
 	                          .named = named,
 	                          .wait = wait_for_window,
 	                          .arg = l,
-	                          .cancel = &l->cancel};
+	                          .cancel = &l->cancel,
+	                          .reads_only = l->all->reads_only};
 	int64_t now_us = clock_now_us(), opens_us;
 	struct error err = {0};
 	int r;
 
-	if (!named || !conf_is_for_copies(conf, l->name))
+	if (!named || !has_copies_there(l->all, conf, l->name))
 		return ALARM_NEVER;
 	r = set_up_lane(l, conf, named, &err);
 	if (r == 0)
 		r = replica_store(o.repository->catalog, named, &o.store, &err);
+	if (r == 0 && o.reads_only)
+		return watch_lane(l, &o);
 	if (r == 0)
 		r = take_news(l, conf, o.store, &err);
 	if (r < 0) {
@@ -556,25 +656,27 @@ static int add_lanes(struct replicas *r, struct error *err)
 	for (size_t i = 0; result == 0 && i < conf->store_count; i++) {
 		const char *name = conf->stores[i].name;
 
-		if (conf_is_for_copies(conf, name) && !has_lane(r, name))
+		if (has_copies_there(r, conf, name) && !has_lane(r, name))
 			result = add_lane(r, name, err);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return result;
 }
 
-int replicas_new(struct repository *repository, struct conf_live *live, struct replicas **ret,
-                 struct error *err)
+int replicas_new(struct repository *repository, struct conf_live *live, bool reads_only,
+                 struct replicas **ret, struct error *err)
 {
 	struct replicas *r = mem_alloc(sizeof(*r));
 	int result;
 
 	r->repository = repository;
 	r->live = live;
+	r->reads_only = reads_only;
 	pthread_mutex_init(&r->lock, NULL);
 	r->events = (struct artifact_events){.listed = note_listed,
 	                                     .removed = note_removed,
 	                                     .marked = note_marked,
+	                                     .copy_lost = note_copy_lost,
 	                                     .rewrapped = note_listed,
 	                                     .arg = r};
 	repository_listen(repository, &r->events);

@@ -6,6 +6,8 @@
  *
  * With a head the first bytes come last: their extents are entered with their lengths at once and with their
  * CRCs at the end, and a SHA-256, which needs all bytes in order, is not computed.
+ *
+ * Without sums all that is left of the chain is the upload and a count.
  */
 #include "digest.h"
 #include "lister.h"
@@ -52,6 +54,7 @@ int stream_object_new(const struct stream_object_options *options, struct stream
 	struct sink *sink;
 	int r;
 
+	assert(!options->no_sums || !options->stage);
 	if (options->stage) {
 		assert(cells_are_usable(&options->stage->cells));
 		stored.head_bytes = (size_t)cells_covering_bytes(&options->stage->cells, options->head_bytes);
@@ -61,10 +64,12 @@ int stream_object_new(const struct stream_object_options *options, struct stream
 		return r;
 	o = mem_alloc(sizeof(*o));
 	*o = (struct stream_object){.stage = options->stage, .head_bytes = options->head_bytes};
-	sink = list_extents(o, sink, stored.head_bytes);
+	if (!options->no_sums)
+		sink = list_extents(o, sink, stored.head_bytes);
 	if (o->stage)
 		sink = transform(o, sink);
-	o->sink = digest_new(sink, &o->facts.bytes, o->head_bytes ? NULL : o->facts.sha256);
+	o->sink =
+	        digest_new(sink, &o->facts.bytes, options->no_sums || o->head_bytes ? NULL : o->facts.sha256);
 	*ret_object = o;
 	return 0;
 }

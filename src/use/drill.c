@@ -3,6 +3,7 @@
  * Drills: what people write, which backup that is, and what is kept of it. A target is a backup. One is under way at a time: in this process
  * because their lane has one thread, on this host because of the lock where throw-away servers are made.
  */
+#include "copied.h"
 #include "drill.h"
 #include "pace.h"
 #include "past_server.h"
@@ -182,13 +183,36 @@ static int add_whose_turn_it_is(struct catalog *c, const char *path, struct make
 	return 0;
 }
 
+static int add_drill_copy(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
+{
+	_cleanup(free) char *name = NULL, *path = copied_path(word);
+	struct catalog_replica row;
+	struct make_target *t;
+	int r = words_is_of_exports(path) ? words_refuse_export(word, err)
+	                                  : copied_find(c, word, &name, &row, err);
+
+	if (r < 0)
+		return r;
+	t = make_targets_add(ret);
+	t->label = mem_strdup(name);
+	t->directory = mem_strdup(name);
+	t->name = take_ptr(&name);
+	t->class = mem_strdup(PICK_ASKED);
+	t->expected_bytes = row.stored_bytes;
+	return 0;
+}
+
 static int add_drill_word(struct catalog *c, const char *word, bool rotate, struct make_targets *ret,
                           struct error *err)
 {
 	_cleanup(free) char *path = words_path(word);
 	_cleanup(make_targets) struct make_targets places = {0};
 	struct catalog_entry entry;
-	int r = words_find_backup(c, path, &entry);
+	int r;
+
+	if (copied_is_word(word))
+		return add_drill_copy(c, word, ret, err);
+	r = words_find_backup(c, path, &entry);
 
 	if (r == 0 && words_is_of_exports(path))
 		return words_refuse_export(path, err);
@@ -262,7 +286,8 @@ static char *name_database(const struct drill *d)
 static void begin_row(struct drill *d)
 {
 	struct catalog_drill *row = &d->row;
-	const char *path = d->backup->path, *slash = strrchr(path, '/');
+	/* That of a copy says which store has it. */
+	const char *path = d->copy ? d->order->target->name : d->backup->path, *slash = strrchr(path, '/');
 	_cleanup(free) char *directory = mem_printf("%.*s", (int)(slash - path), path);
 
 	*row = (struct catalog_drill){.run_id = d->order->run_id,
@@ -316,8 +341,9 @@ static void keep_proof(struct drill *d)
 
 	if (row->level < PROOF_RESTORED || row->result == DRILL_CANCELLED)
 		return;
-	if (catalog_set_proof(d->ctx->repository->catalog, d->backup->ino, (enum proof_level)row->level,
-	                      make_now_us(d->ctx), row->run_id, d->backup->damage, &err) < 0 &&
+	if (catalog_set_proof(d->backup->ctx->repository->catalog, d->backup->ino,
+	                      (enum proof_level)row->level, make_now_us(d->ctx), row->run_id,
+	                      d->backup->damage, &err) < 0 &&
 	    err.errnum != ENOENT)
 		make_warn(d->order, "what was proven of %s could not be kept: %s", row->path, err.message);
 }
@@ -387,7 +413,23 @@ static int drill_kept(struct drill *d, const struct drill_words *words, uint64_t
 	return r < 0 ? r : drill_backup(d, words, err);
 }
 
-static int drill_in_own_pool(struct drill *d, const struct drill_words *words, struct error *err)
+static int drill_copy(struct drill *d, const struct drill_words *words, struct error *err)
+{
+	_cleanup(copied) struct copied copy = {0};
+	_cleanup(backup) struct backup b = {.cancel = d->order->cancel};
+	int r = copied_open(d->ctx, d->order->target->name, d->order->cancel, &copy, err);
+
+	if (r < 0)
+		return r;
+	b.ctx = &copy.ctx;
+	d->copy = &copy;
+	make_say(d->order, "%s is read from its copy in %s alone", copy.path, copy.store);
+	r = backup_open(&b, ino_of_artifact(copy.path), err);
+	d->backup = &b;
+	return r < 0 ? r : drill_backup(d, words, err);
+}
+
+static int drill_listed(struct drill *d, const struct drill_words *words, struct error *err)
 {
 	struct repository *repository = d->ctx->repository;
 	uint64_t ino = ino_of_artifact(d->order->target->name);
@@ -414,7 +456,7 @@ static int drill_make(const struct make_context *ctx, const struct make_order *o
 	if (!own.pool)
 		return error_system(err, ENOMEM, "there is no memory for reading backups");
 	d.conf = make_conf_ref(ctx);
-	r = drill_in_own_pool(&d, &words, err);
+	r = copied_is_word(order->target->name) ? drill_copy(&d, &words, err) : drill_listed(&d, &words, err);
 	make_conf_unref(ctx, d.conf);
 	pool_free(own.pool);
 	return r;

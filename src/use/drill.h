@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+struct copied;
 struct pg_scratch;
 
 #define DRILL_DIFFERENCES_SHOWN 10
@@ -24,6 +25,7 @@ struct drill {
 	const struct conf *conf;
 	const struct conf_job *job; /* of the configuration; NULL: it has none of that name */
 	struct backup *backup;
+	const struct copied *copy; /* that it is read from, in a further store; NULL: it is listed */
 	enum proof_level wanted;
 	bool keep;
 	unsigned jobs;              /* connections */

@@ -21,7 +21,7 @@ static void describe_database(const struct drill *d, struct catalog_restore *ret
 	                                .begun_at_us = make_now_us(d->ctx)};
 	str_cut(ret->target, sizeof(ret->target), d->database);
 	str_cut(ret->server, sizeof(ret->server), server);
-	str_cut(ret->backup, sizeof(ret->backup), d->backup->path);
+	str_cut(ret->backup, sizeof(ret->backup), d->row.path);
 	str_cut(ret->made, sizeof(ret->made), d->database);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The phases of a drill, one after the other, with the time that each took. The first that fails is the last. */
+#include "copied.h"
 #include "drill.h"
 #include "proving.h"
 #include "restore_database.h"
@@ -319,8 +320,11 @@ static int look_phase(struct drill *d, enum proof_level level, const char *name,
  */
 static void mark_what_is_wrong(struct drill *d, const struct error *why)
 {
-	struct proving p = {
-	        .ctx = d->ctx, .order = d->order, .name = d->backup->path, .level = PROOF_STRUCTURE};
+	struct proving p = {.ctx = d->backup->ctx,
+	                    .order = d->order,
+	                    .copy = d->copy,
+	                    .name = d->backup->path,
+	                    .level = PROOF_STRUCTURE};
 
 	if (!backup_is_wrong(why) || cancel_is_set(d->cancel) || backup_is_removed(d->backup))
 		return;
@@ -341,7 +345,7 @@ static int apply_erasures_to_drill(struct drill *d, struct error *err)
 	        .say = say_of_drill,
 	        .arg = d,
 	};
-	int r = erasures_load(d->conf, d->ctx->repository, d->cancel, &e, err);
+	int r = copied_erasures(d->ctx, d->copy, d->order, &e, err);
 
 	return r < 0 ? r : erasures_apply(e, &target, err);
 }

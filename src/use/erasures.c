@@ -386,8 +386,9 @@ static int check_register_key(const struct conf *conf, struct erasures *e, struc
 	return 0;
 }
 
-int erasures_read(const struct conf *conf, struct repository *repository, struct cancel *cancel,
-                  struct erasures **ret, struct error *err)
+/* @completes: the store gets what only this host has. */
+static int read_register(const struct conf *conf, struct repository *repository, bool completes,
+                         struct cancel *cancel, struct erasures **ret, struct error *err)
 {
 	_cleanup(erasures) struct erasures *e = mem_alloc(sizeof(*e));
 	_cleanup(free) bool *is_there = NULL;
@@ -401,7 +402,7 @@ int erasures_read(const struct conf *conf, struct repository *repository, struct
 	is_there = mem_alloc(here + 1);
 	if (r == 0 && p.store)
 		r = read_there(&p, e, is_there, here, err);
-	if (r == 0 && p.store)
+	if (r == 0 && p.store && completes)
 		r = complete_store(&p, e, is_there, here, err);
 	free(p.directory);
 	if (r < 0)
@@ -412,11 +413,30 @@ int erasures_read(const struct conf *conf, struct repository *repository, struct
 	return 0;
 }
 
+int erasures_read(const struct conf *conf, struct repository *repository, struct cancel *cancel,
+                  struct erasures **ret, struct error *err)
+{
+	return read_register(conf, repository, true, cancel, ret, err);
+}
+
 int erasures_load(const struct conf *conf, struct repository *repository, struct cancel *cancel,
                   struct erasures **ret, struct error *err)
 {
 	_cleanup(erasures) struct erasures *e = NULL;
 	int r = erasures_read(conf, repository, cancel, &e, err);
+
+	if (r == 0)
+		r = check_register_key(conf, e, err);
+	if (r == 0)
+		*ret = take_ptr(&e);
+	return r;
+}
+
+int erasures_load_copy(const struct conf *conf, struct repository *copy, struct cancel *cancel,
+                       struct erasures **ret, struct error *err)
+{
+	_cleanup(erasures) struct erasures *e = NULL;
+	int r = read_register(conf, copy, false, cancel, &e, err);
 
 	if (r == 0)
 		r = check_register_key(conf, e, err);

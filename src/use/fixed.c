@@ -2,6 +2,8 @@
 /* Which backups a command means is what it means when it is given: a second person confirms what was ordered, and not what has become the newest since. */
 #include "words.h"
 
+#include "copied.h"
+
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
@@ -18,15 +20,29 @@ struct fixing {
 	bool any;
 };
 
+static char *find_meant_copy(struct catalog *c, const char *word)
+{
+	_cleanup(free) char *meant = NULL, *path = copied_path(word);
+	struct catalog_replica row;
+	struct error ignored = {0};
+
+	if (copied_find(c, word, &meant, &row, &ignored) < 0 || str_starts(path, row.path))
+		return NULL;
+	return take_ptr(&meant);
+}
+
 /* What @word leads to, when that is a backup by another name; NULL: it names none, or names it already. */
 static char *find_meant(struct catalog *c, const char *word, bool of_directory)
 {
 	_cleanup(free) char *path = words_path(word);
 	struct catalog_entry entry;
 	struct error ignored = {0};
-	int r = words_find_backup(c, path, &entry);
 	_cleanup(free) char *meant = NULL;
+	int r;
 
+	if (copied_is_word(word))
+		return of_directory ? find_meant_copy(c, word) : NULL;
+	r = words_find_backup(c, path, &entry);
 	if (r == -ENOENT && of_directory)
 		r = words_find_to_restore(c, word, &entry, &ignored);
 	if (r < 0)

@@ -496,7 +496,7 @@ static void look_at_dump_again(const struct past *p, uint64_t ino)
 
 	own.pool = pool_new(PROVING_POOL_BYTES);
 	if (own.pool)
-		proving_again(&own, p->order, ino);
+		proving_again(&own, p->order, NULL, ino);
 	pool_free(own.pool);
 }
 

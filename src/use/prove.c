@@ -36,8 +36,11 @@ static int prove_structure(struct backup *b, struct error *err)
 /* One bad read must not be the end of a backup. */
 static int read_manifest_twice(struct backup *b, struct manifest *m, struct error *err)
 {
-	int r = artifact_read_manifest(b->ctx->repository, b->path, b->cancel, m, err);
+	int r;
 
+	if (!b->own_store)
+		return artifact_read_manifest_anywhere(b->ctx->repository, b->path, b->cancel, m, err);
+	r = artifact_read_manifest(b->ctx->repository, b->path, b->cancel, m, err);
 	return r == -EBADMSG ? artifact_read_manifest(b->ctx->repository, b->path, b->cancel, m, err) : r;
 }
 
@@ -50,7 +53,8 @@ static int prove_manifest(struct backup *b, struct manifest *ret, struct error *
 
 	b->is_unsound = false;
 	if (r == -ENOENT) {
-		catalog_set_missing(b->ctx->repository->catalog, b->ino, true, NULL);
+		if (b->own_store)
+			catalog_set_missing(b->ctx->repository->catalog, b->ino, true, NULL);
 		return error_set(err, ERROR_CONFLICT, ENOENT, "the store has no manifest of it any more");
 	}
 	if (r < 0)

@@ -2,6 +2,7 @@
 /* One backup: what is wrong is marked, as when somebody reads it, and told; what is right is kept, too. */
 #include "proving.h"
 
+#include "copied.h"
 #include "pace.h"
 
 #include <keepfs/base/clock.h>
@@ -25,12 +26,18 @@ static void not_kept(struct proving *p, const struct backup *b, const char *what
 void proving_mark_damaged(struct proving *p, const struct backup *b, const struct error *why)
 {
 	struct catalog *catalog = p->ctx->repository->catalog;
-	_cleanup(free) char *good = catalog_good_beside(catalog, b->ino);
+	_cleanup(free) char *good = p->copy ? NULL : catalog_good_beside(catalog, b->ino);
 	struct catalog_audit entry = {
 	        .at_us = make_now_us(p->ctx), .uid = -1, .pid = -1, .command = "keepfs", .result = "ok"};
 	struct error err = {0};
 	int r;
 
+	if (p->copy) {
+		make_warn(p->order, "the copy of %s in %s is not right: %s", b->path, p->copy->store,
+		          why->message);
+		copied_found_wrong(p->copy, why->message);
+		return;
+	}
 	make_warn(p->order, "%s is damaged: %s; %s%s", b->path, why->message,
 	          good ? "the nearest good one is " : "there is no good one beside it", good ? good : "");
 	if (b->damage)
@@ -80,8 +87,8 @@ static void note_right(struct proving *p, const struct backup *b, enum proof_lev
 	if (p->order->run_id != 0 && !p->rate && level == p->level)
 		pace_note(b, pace_of_check(level), clock_mono_us() - began_us, 0);
 	is_marked = catalog_is_damaged(catalog, b->ino);
-	make_say(p->order, "%s is right: level %d, %s in %.1f s%s%s", b->path, level,
-	         str_format_bytes(size, sizeof(size), b->m.size_bytes),
+	make_say(p->order, "%s%s%s is right: level %d, %s in %.1f s%s%s", b->path, p->copy ? " in " : "",
+	         p->copy ? p->copy->store : "", level, str_format_bytes(size, sizeof(size), b->m.size_bytes),
 	         (double)(clock_mono_us() - began_us) / (double)US_PER_S,
 	         b->m.encrypted_to && b->as_stored && level < p->level ? why_not_looked_into(p) : "",
 	         is_marked
@@ -232,10 +239,11 @@ int proving_copy(struct proving *p, uint64_t ino, struct error *err)
 	return r < 0 ? r : prove(&b, p->level, &level, err);
 }
 
-void proving_again(const struct make_context *ctx, const struct make_order *order, uint64_t ino)
+void proving_again(const struct make_context *ctx, const struct make_order *order, const struct copied *copy,
+                   uint64_t ino)
 {
 	_cleanup(backup) struct backup b = {.ctx = ctx, .own_store = true, .cancel = order->cancel};
-	struct proving p = {.ctx = ctx, .order = order, .level = PROOF_BYTES};
+	struct proving p = {.ctx = ctx, .order = order, .copy = copy, .level = PROOF_BYTES};
 
 	if (backup_open(&b, ino, NULL) < 0)
 		return;

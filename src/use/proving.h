@@ -3,10 +3,14 @@
 /** Backups, one after the other, are read and held against what was sent: by whoever asks for it (verify), and again and again (scrub). */
 #include "prove.h"
 
+struct copied;
+
 struct proving {
 	const struct make_context
 	        *ctx; /* borrowed, as all of these; its pool is used for nothing else meanwhile */
 	const struct make_order *order; /* who is told, what is counted, what cancels */
+	const struct copied
+	        *copy;    /* of which ctx is the context: what is wrong is told of it; NULL: it is no copy */
 	const char *name; /* what all of it is about, of which failures need not tell again; NULL: nothing */
 	enum proof_level level;           /* that is wanted */
 	struct rate *rate;                /* NULL: no limit */
@@ -35,4 +39,5 @@ bool proving_backup(struct proving *p, uint64_t ino);
 int proving_copy(struct proving *p, uint64_t ino, struct error *err);
 /** proving_again() - something read the backup @ino and found bytes that are not those that were sent (error.damage): if reading all of them says so, too, that is
  * marked. The pool of @ctx is used for nothing else meanwhile. */
-void proving_again(const struct make_context *ctx, const struct make_order *order, uint64_t ino);
+void proving_again(const struct make_context *ctx, const struct make_order *order, const struct copied *copy,
+                   uint64_t ino);

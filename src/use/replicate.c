@@ -232,7 +232,7 @@ static void prove_repaired(struct replicating *p, const char *path)
 
 	own.pool = pool_new(PROVING_POOL_BYTES);
 	if (own.pool)
-		proving_again(&own, p->order, ino_of_artifact(path));
+		proving_again(&own, p->order, NULL, ino_of_artifact(path));
 	pool_free(own.pool);
 }
 

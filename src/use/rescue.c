@@ -478,7 +478,7 @@ static int rescue_with_pool(struct make_context *ctx, const struct make_order *o
 	}
 	/* What else it reads has let go of the pool by now. */
 	if (wrong_ino)
-		proving_again(ctx, order, wrong_ino);
+		proving_again(ctx, order, NULL, wrong_ino);
 	return r;
 }
 

@@ -3,6 +3,7 @@
  * Restoring: a work that a run does. Each target is a backup. All of it is read and checked before anything is changed at the server, so
  * what is damaged is refused while the old database is still there.
  */
+#include "copied.h"
 #include "proving.h"
 #include "restore_files.h"
 #include "restore_target.h"
@@ -43,10 +44,32 @@ static void add_restored(struct catalog *c, uint64_t ino, uint64_t bytes, struct
 	t->stays_ino = ino;
 }
 
+/* It is kept by whoever reads it: nothing of this store is. */
+static int add_named_copy(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
+{
+	_cleanup(free) char *name = NULL;
+	struct catalog_replica row;
+	int r = copied_find(c, word, &name, &row, err);
+	struct make_target *t;
+
+	if (r < 0)
+		return r;
+	t = make_targets_add(ret);
+	t->label = mem_strdup(name);
+	t->directory = mem_strdup(name);
+	t->name = take_ptr(&name);
+	t->expected_bytes = row.stored_bytes * 2;
+	return 0;
+}
+
 static int add_named_backup(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
 {
 	struct catalog_entry entry;
-	int r = words_find_to_restore(c, word, &entry, err);
+	int r;
+
+	if (copied_is_word(word))
+		return add_named_copy(c, word, ret, err);
+	r = words_find_to_restore(c, word, &entry, err);
 
 	if (r == 0)
 		add_restored(c, entry.ino, entry.size_bytes, ret);
@@ -182,14 +205,28 @@ static int choose_and_foresee(struct restore_target *t, struct error *err)
 	return r < 0 ? r : restore_target_foresee(t, err);
 }
 
-static int find_and_open(struct backup *b, const char *path, struct error *err)
+/* @copy is set when it is one, and @b is read from it then. */
+static int find_and_open(struct backup *b, const char *path, struct copied *copy, struct error *err)
 {
 	struct catalog_entry entry;
-	int r = words_find_backup(b->ctx->repository->catalog, path, &entry);
+	int r;
 
+	if (copied_is_word(path)) {
+		r = copied_open(b->ctx, path, b->cancel, copy, err);
+		if (r < 0)
+			return r;
+		b->ctx = &copy->ctx;
+		return backup_open(b, ino_of_artifact(copy->path), err);
+	}
+	r = words_find_backup(b->ctx->repository->catalog, path, &entry);
 	if (r < 0)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "%s is not there any more", path);
 	return backup_open(b, entry.ino, err);
+}
+
+static const struct copied *copy_or_null(const struct copied *copy)
+{
+	return copy->view ? copy : NULL;
 }
 
 /* The database is another run's when it is the same one of the same server, however that is called. */
@@ -231,12 +268,13 @@ static int accept_with_pool(const struct make_context *ctx, const struct restore
                             struct make_target *target, struct cancel *cancel, struct error *err)
 {
 	const struct make_order nobody = {.cancel = cancel};
+	_cleanup(copied) struct copied copy = {0};
 	_cleanup(backup) struct backup b = {.ctx = ctx, .cancel = cancel};
 	_cleanup(restore_target) struct restore_target t = {
 	        .ctx = ctx, .order = &nobody, .wanted = order, .backup = &b};
 	const struct restore_files files = {.ctx = ctx, .order = &nobody, .wanted = order, .backup = &b};
 	bool is_files;
-	int r = find_and_open(&b, target->name, err);
+	int r = find_and_open(&b, target->name, &copy, err);
 
 	if (r < 0)
 		return r;
@@ -305,8 +343,11 @@ static int prove_with_copies(const struct restore_target *t, struct proving *p)
 
 static int prove_first(const struct restore_target *t, struct error *err)
 {
-	struct proving p = {
-	        .ctx = t->ctx, .order = t->order, .name = t->backup->path, .level = t->wanted->level};
+	struct proving p = {.ctx = t->backup->ctx,
+	                    .order = t->order,
+	                    .copy = t->copy,
+	                    .name = t->backup->path,
+	                    .level = t->wanted->level};
 
 	if (!proving_backup(&p, t->backup->ino))
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled before anything was changed");
@@ -315,7 +356,8 @@ static int prove_first(const struct restore_target *t, struct error *err)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT,
 		                 "%s was removed while it was read, and no database was changed",
 		                 t->backup->path);
-	if (p.result == 0 || prove_with_copies(t, &p) == 0)
+	/* Whoever names a copy wants that one. */
+	if (p.result == 0 || (!t->copy && prove_with_copies(t, &p) == 0))
 		return 0;
 	if (err)
 		*err = p.first;
@@ -327,7 +369,7 @@ static int prove_first(const struct restore_target *t, struct error *err)
 static int restore_one_archive(const struct restore_target *t, struct error *err)
 {
 	_cleanup(restore_files) struct restore_files files = {
-	        .ctx = t->ctx, .order = t->order, .wanted = t->wanted, .backup = t->backup};
+	        .ctx = t->ctx, .order = t->order, .wanted = t->wanted, .backup = t->backup, .copy = t->copy};
 
 	return restore_files_run(&files, err);
 }
@@ -353,7 +395,7 @@ static int restore_one(struct restore_target *t, struct error *err)
 	r = restore_target_run(t, err);
 	/* What the server, or a parser, says of right bytes is nothing against them. */
 	if (r < 0 && err->damage)
-		proving_again(t->ctx, t->order, t->backup->ino);
+		proving_again(t->backup->ctx, t->order, t->copy, t->backup->ino);
 	return r;
 }
 
@@ -375,6 +417,7 @@ static int restore_make(const struct make_context *ctx, const struct make_order 
 {
 	struct make_context own = *ctx;
 	_cleanup(restore_order) struct restore_order wanted = {0};
+	_cleanup(copied) struct copied copy = {0};
 	_cleanup(backup) struct backup b = {.ctx = &own, .cancel = order->cancel};
 	_cleanup(restore_target) struct restore_target t = {
 	        .ctx = &own, .order = order, .wanted = &wanted, .backup = &b};
@@ -385,10 +428,13 @@ static int restore_make(const struct make_context *ctx, const struct make_order 
 	own.pool = pool_new(PROVING_POOL_BYTES);
 	if (!own.pool)
 		return error_system(err, ENOMEM, "there is no memory for reading the backup");
-	r = find_and_open(&b, order->target->name, err);
+	r = find_and_open(&b, order->target->name, &copy, err);
+	t.copy = copy_or_null(&copy);
+	if (t.copy)
+		make_say(order, "%s is read from its copy in %s alone", copy.path, copy.store);
 	if (r == 0)
 		r = is_for_files(&b, &wanted) ? restore_one_archive(&t, err) : restore_one(&t, err);
-	own.pool = pool_free(own.pool);
+	copy.ctx.pool = own.pool = pool_free(own.pool);
 	return r;
 }
 
@@ -415,15 +461,10 @@ static void clear_directory(const char *path)
 	rmdir(path);
 }
 
-/* As mkdtemp() made it, for a restore or for looking into a dump. */
-static bool is_left_place(const char *name)
+/* As mkdtemp() made it, for a restore, for looking into a dump, or for reading a copy. */
+static bool is_left_place(const char *name, const char *prefix)
 {
-	static const char *const prefixes[] = {"restore-", "inside-"};
-	bool is = false;
-
-	for (size_t i = 0; !is && i < ARRAY_SIZE(prefixes); i++)
-		is = str_starts(name, prefixes[i]) && strlen(name) == strlen(prefixes[i]) + strlen("XXXXXX");
-	return is;
+	return str_starts(name, prefix) && strlen(name) == strlen(prefix) + strlen("XXXXXX");
 }
 
 static void clear_left_files(const char *state_dir)
@@ -434,8 +475,10 @@ static void clear_left_files(const char *state_dir)
 	while (dir && (entry = readdir(dir))) {
 		_cleanup(free) char *path = mem_printf("%s/%s", state_dir, entry->d_name);
 
-		if (is_left_place(entry->d_name))
+		if (is_left_place(entry->d_name, "restore-") || is_left_place(entry->d_name, "inside-"))
 			clear_directory(path);
+		if (is_left_place(entry->d_name, REPLICA_VIEW_PREFIX))
+			replica_view_clear(path);
 		tenant_file_clear(state_dir, entry->d_name);
 	}
 	if (dir)

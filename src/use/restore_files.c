@@ -195,8 +195,11 @@ static int read_into(struct restore_files *f, struct files_unpack *u, struct err
  * marks it. */
 static bool is_damaged(const struct restore_files *f, const struct error *why)
 {
-	struct proving p = {
-	        .ctx = f->ctx, .order = f->order, .name = f->backup->path, .level = PROOF_STRUCTURE};
+	struct proving p = {.ctx = f->backup->ctx,
+	                    .order = f->order,
+	                    .copy = f->copy,
+	                    .name = f->backup->path,
+	                    .level = PROOF_STRUCTURE};
 
 	if (!backup_is_wrong(why) || cancel_is_set(f->order->cancel) || backup_is_removed(f->backup))
 		return false;
@@ -323,7 +326,7 @@ static int note_begin(const struct restore_files *f, struct error *err)
 	                            .begun_at_us = make_now_us(f->ctx)};
 
 	str_copy(x.target, sizeof(x.target), f->wanted->to);
-	str_cut(x.backup, sizeof(x.backup), f->backup->path);
+	str_cut(x.backup, sizeof(x.backup), f->copy ? f->order->target->name : f->backup->path);
 	str_copy(x.made, sizeof(x.made), f->stage);
 	return catalog_set_restore(f->ctx->repository->catalog, &x, err);
 }
@@ -388,7 +391,7 @@ static void note_files_proof(const struct restore_files *f)
 
 	if (f->wanted->paths || f->outcome.left_out + f->outcome.partly + f->found.foreign_owners > 0)
 		return;
-	if (catalog_set_proof(f->ctx->repository->catalog, f->backup->ino, PROOF_RESTORED,
+	if (catalog_set_proof(f->backup->ctx->repository->catalog, f->backup->ino, PROOF_RESTORED,
 	                      make_now_us(f->ctx), f->order->run_id, NULL, &err) < 0)
 		make_warn(f->order, "that %s can be restored could not be kept: %s", f->backup->path,
 		          err.message);

@@ -9,12 +9,15 @@
 
 #include <keepfs/files/unpack.h>
 
+struct copied;
+
 struct restore_files { /* restore_files_finish() */
 	const struct make_context
 	        *ctx; /* borrowed, as the next ones; its pool is used for nothing else meanwhile */
 	const struct make_order *order;
 	const struct restore_order *wanted;
 	struct backup *backup;
+	const struct copied *copy; /* that it is read from, in a further store; NULL: it is listed */
 	char stage[64];
 	uint64_t told[FILES_DIFFERENCES]; /* names that have a line of their own */
 	struct files_comparison found;

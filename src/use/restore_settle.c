@@ -18,7 +18,7 @@ static void describe_target(const struct restore_target *t, struct catalog_resto
 	*ret = (struct catalog_restore){.run_id = t->order->run_id, .begun_at_us = make_now_us(t->ctx)};
 	str_cut(ret->target, sizeof(ret->target), t->database);
 	str_cut(ret->server, sizeof(ret->server), t->shown_server);
-	str_cut(ret->backup, sizeof(ret->backup), t->backup->path);
+	str_cut(ret->backup, sizeof(ret->backup), t->copy ? t->order->target->name : t->backup->path);
 	if (restore_target_is_beside(t))
 		str_copy(ret->made, sizeof(ret->made), t->made);
 	str_copy(ret->before, sizeof(ret->before), t->before);

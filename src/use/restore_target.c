@@ -6,6 +6,7 @@
  */
 #include "restore_settle.h"
 
+#include "copied.h"
 #include "restore_foresee.h"
 #include "restore_hook.h"
 
@@ -258,10 +259,8 @@ static int fill(struct restore_target *t, struct error *err)
 /* Before anything is changed: once it is, nobody may be kept waiting by a register that cannot be read. */
 static int load_erasures(struct restore_target *t, struct error *err)
 {
-	const struct conf *conf = make_conf_ref(t->ctx);
-	int r = erasures_load(conf, t->ctx->repository, t->order->cancel, &t->erasures, err);
+	int r = copied_erasures(t->ctx, t->copy, t->order, &t->erasures, err);
 
-	make_conf_unref(t->ctx, conf);
 	if (r == 0)
 		r = erasures_refuse_database(t->erasures, manifest_fact(&t->backup->m, "database"), err);
 	if (r < 0)
@@ -270,12 +269,12 @@ static int load_erasures(struct restore_target *t, struct error *err)
 }
 
 /* What was registered while rows were loaded counts, too. */
-static int apply_erasures_of(struct restore_target *t, const struct conf *conf,
-                             const struct erasures_target *target, struct error *err)
+static int apply_erasures_of(struct restore_target *t, const struct erasures_target *target,
+                             struct error *err)
 {
 	_cleanup(erasures) struct erasures *now = NULL;
 	struct error why = {0};
-	int read = erasures_load(conf, t->ctx->repository, t->order->cancel, &now, &why);
+	int read = copied_erasures(t->ctx, t->copy, t->order, &now, &why);
 	int r = erasures_apply(read < 0 ? t->erasures : now, target, err);
 
 	if (r == 0 && read == 0)
@@ -298,7 +297,7 @@ static int apply_erasures(struct restore_target *t, struct error *err)
 	        .say = say_database_line,
 	        .arg = t,
 	};
-	int r = t->wanted->content == RESTORE_SCHEMA ? 0 : apply_erasures_of(t, conf, &target, err);
+	int r = t->wanted->content == RESTORE_SCHEMA ? 0 : apply_erasures_of(t, &target, err);
 
 	make_conf_unref(t->ctx, conf);
 	return r;
@@ -360,7 +359,7 @@ static void note_proof(const struct restore_target *t)
 
 	if (restore_is_partial(t->wanted))
 		return;
-	if (catalog_set_proof(t->ctx->repository->catalog, t->backup->ino, PROOF_RESTORED,
+	if (catalog_set_proof(t->backup->ctx->repository->catalog, t->backup->ino, PROOF_RESTORED,
 	                      make_now_us(t->ctx), t->order->run_id, NULL, &err) < 0)
 		make_warn(t->order, "that %s can be restored could not be kept: %s", t->backup->path,
 		          err.message);

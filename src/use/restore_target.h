@@ -7,12 +7,15 @@
 #include <keepfs/pg/manage.h>
 #include <keepfs/use/erasures.h>
 
+struct copied;
+
 struct restore_target {
 	const struct make_context
 	        *ctx; /* borrowed, as the next ones; its pool is used for nothing else meanwhile */
 	const struct make_order *order;
 	const struct restore_order *wanted;
 	struct backup *backup;
+	const struct copied *copy; /* that it is read from, in a further store; NULL: it is listed */
 	const char *server;
 	const char *database;
 	char *shown_server; /* heap: without a password */

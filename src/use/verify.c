@@ -3,11 +3,13 @@
  * Verifying: what the store holds is read, and what is wrong is marked, as when somebody reads a damaged backup. A target is a backup, or
  * a directory of them, of which one after the other is looked at: so memory does not grow with how many there are.
  */
+#include "copied.h"
 #include "proving.h"
 #include "words.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/use.h>
 
 #include <errno.h>
@@ -52,6 +54,42 @@ static int take_words(const struct command_line *line, enum proof_level *ret_lev
 	return r < 0 ? r : take_rate(words_pair(line, "rate"), ret_rate, err);
 }
 
+static int stop_at_first(void *arg, const char *name, struct error *err)
+{
+	return 1;
+}
+
+/* A target is what was named: what is in it is looked for when it is its turn. */
+static int add_copies(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
+{
+	int r = copied_each(c, word, stop_at_first, NULL, err);
+	struct make_target *t;
+
+	if (r < 0)
+		return r;
+	t = make_targets_add(ret);
+	t->name = mem_strdup(word);
+	t->label = mem_strdup(word);
+	t->directory = mem_strdup(word);
+	return 0;
+}
+
+static int verify_targets(const struct make_context *ctx, const struct conf_job *job,
+                          const struct make_wanted *wanted, struct make_targets *ret, struct error *err)
+{
+	struct catalog *catalog = ctx->repository->catalog;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < wanted->line->word_count; i++) {
+		const char *word = wanted->line->words[i];
+		_cleanup(free) char *path = words_path(word);
+
+		r = copied_is_word(word) ? add_copies(catalog, word, ret, err)
+		                         : words_add_targets(catalog, path, ret, err);
+	}
+	return r;
+}
+
 static int verify_accepts(const struct make_context *ctx, const struct conf_job *job,
                           const struct make_wanted *wanted, struct error *err)
 {
@@ -60,12 +98,66 @@ static int verify_accepts(const struct make_context *ctx, const struct conf_job 
 	uint64_t rate;
 	int r = take_words(wanted->line, &level, &rate, err);
 
-	return r < 0 ? r : words_targets(ctx, job, wanted, &targets, err);
+	return r < 0 ? r : verify_targets(ctx, job, wanted, &targets, err);
 }
 
 static bool verify_one(void *arg, uint64_t ino)
 {
 	return proving_backup(arg, ino);
+}
+
+struct verifying_copies {
+	const struct make_context *ctx;
+	struct proving *p;
+};
+
+static void note_unread(struct proving *p, int r, const struct error *why)
+{
+	if (backup_is_wrong(why))
+		p->damaged++;
+	else
+		p->unknown++;
+	make_say(p->order, "%s", why->message);
+	if (p->result == 0) {
+		p->result = r;
+		p->first = *why;
+	}
+}
+
+/* One that somebody removed meanwhile is none. */
+static int verify_copy(void *arg, const char *name, struct error *err)
+{
+	struct verifying_copies *v = arg;
+	struct proving *p = v->p;
+	_cleanup(copied) struct copied copy = {0};
+	struct error why = {0};
+	uint64_t right = p->right;
+	bool goes_on = true;
+	int r = copied_open(v->ctx, name, p->order->cancel, &copy, &why);
+
+	if (r == 0) {
+		p->ctx = &copy.ctx;
+		p->copy = &copy;
+		goes_on = proving_backup(p, ino_of_artifact(copy.path));
+		if (p->right > right)
+			copied_found_right(&copy);
+		p->ctx = v->ctx;
+		p->copy = NULL;
+	} else if (cancel_is_set(p->order->cancel)) {
+		goes_on = false;
+	} else {
+		note_unread(p, r, &why);
+	}
+	return goes_on ? 0 : error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+}
+
+static int verify_target(const struct make_context *ctx, struct proving *p, struct error *err)
+{
+	struct catalog *catalog = ctx->repository->catalog;
+	struct verifying_copies copies = {.ctx = p->ctx, .p = p};
+
+	return copied_is_word(p->name) ? copied_each(catalog, p->name, verify_copy, &copies, err)
+	                               : words_each_backup(catalog, p->name, verify_one, p, err);
 }
 
 static int tell_result(const struct proving *p, struct error *err)
@@ -104,7 +196,7 @@ static int verify_make(const struct make_context *ctx, const struct make_order *
 	if (!own.pool)
 		return error_system(err, ENOMEM, "there is no memory for reading backups");
 	p.rate = rate ? rate_new(rate) : NULL;
-	r = words_each_backup(ctx->repository->catalog, order->target->name, verify_one, &p, err);
+	r = verify_target(ctx, &p, err);
 	rate_free(p.rate);
 	pool_free(own.pool);
 	return r < 0 ? r : tell_result(&p, err);
@@ -120,6 +212,6 @@ const struct make_kind use_verify = {
         .targets_name = "places",
         .lane = verify_lane,
         .accepts = verify_accepts,
-        .targets = words_targets,
+        .targets = verify_targets,
         .make = verify_make,
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "words.h"
 
+#include "copied.h"
+
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
@@ -13,7 +15,6 @@
 #include <string.h>
 
 #define PAGE_ENTRIES 32
-#define COPIES_WORD  "copies/" /* in the mount, before the name of a store */
 
 char *words_path(const char *word)
 {
@@ -76,20 +77,16 @@ static int find_undamaged(struct catalog *c, const char *directory, struct catal
 	              : catalog_entry_made_last(c, ino_of_directory(directory), ret);
 }
 
-/* Of a further store, as the mount shows it. */
+/* Of a further store, as the mount shows it: a restore, a drill and a verify read it from there. */
 static int refuse_copy_word(const char *word, struct error *err)
 {
-	const char *store = word + strlen(COPIES_WORD), *path = strchr(store, '/');
+	_cleanup(free) char *path = copied_path(word);
 
-	if (!path || !path[1])
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "%.200s is a directory of copies: name a backup in it", word);
-	path++;
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
-	        "%.200s is a copy in a further store: bring it back first with 'keepfs replicate %.200s from=%.*s --wait', and restore %.200s then; or give the file itself to pg_restore, which reads it from there",
-	        word, tree_root_of(path) ? tree_short(path) : path, (int)strcspn(store, "/"), store,
-	        tree_root_of(path) ? tree_short(path) : path);
+	        "%.200s is a copy in a further store, which this command does not read: bring it back first with 'keepfs replicate %.200s from=%.*s --wait', and name %.200s then",
+	        word, *path ? tree_short(path) : "BACKUP", (int)strcspn(strchr(word, '/') + 1, "/"),
+	        strchr(word, '/') + 1, *path ? tree_short(path) : "it");
 }
 
 int words_find_to_restore(struct catalog *c, const char *word, struct catalog_entry *ret, struct error *err)
@@ -103,7 +100,7 @@ int words_find_to_restore(struct catalog *c, const char *word, struct catalog_en
 		return 0;
 	if (r != -ENOENT)
 		return error_system(err, -r, "the catalog cannot be read");
-	if (str_starts(word, COPIES_WORD))
+	if (copied_is_word(word))
 		return refuse_copy_word(word, err);
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
@@ -248,7 +245,8 @@ char *use_name(const struct make_kind *work, const struct command_line *line)
 	size_t count = work->first_word_alone && line->word_count > 1 ? 1 : line->word_count;
 
 	for (size_t i = 0; i < count; i++) {
-		_cleanup(free) char *path = words_path(line->words[i]);
+		_cleanup(free) char *path = copied_is_word(line->words[i]) ? copied_path(line->words[i])
+		                                                           : words_path(line->words[i]);
 		_cleanup(free) char *own = tree_job_of(path);
 
 		if (!own || !*own || (job && !str_equal(own, job)))

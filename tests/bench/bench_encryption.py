@@ -3,6 +3,7 @@
 beside its goal. The store is a directory, in memory where that is large enough, so that nothing hides the cost. benchmark('age') has the same of the format alone.
 
 BENCH_ENCRYPTION_MB   size of the database as text, default 600
+BENCH_STORES          of dir,ceph,swift: one after the other; default dir
 BENCH_ENCRYPTION_IOS  random reads in a round, default 1000
 BENCH_ROUNDS          default 5
 BENCH_PARTS           of dump,sequential,random,table,inside; default all
@@ -27,6 +28,7 @@ from bench_common import cpu_s
 MEGABYTES = int(os.environ.get("BENCH_ENCRYPTION_MB", "600"))
 IOS = int(os.environ.get("BENCH_ENCRYPTION_IOS", "1000"))
 PARTS = bench_common.parts("dump,sequential,random,table,inside")
+KINDS = os.environ.get("BENCH_STORES", "dir").split(",")
 WAYS = ("plain", "encrypted")
 TABLE = "orders"  # the largest
 READ_BYTES = 64 << 10
@@ -141,14 +143,27 @@ def compare_inside(backups):
     compare(f"inside/: the rows of the largest table ({backups.rows('plain').stat().st_size / 1e6:.0f} MB)", backups.inside)
 
 
-def mounted(directory, scratch, server):
+def mounted(directory, store, server):
     identity = directory / "identity"
     subprocess.run(["age-keygen", "-o", identity], check=True, capture_output=True)
     identity.chmod(0o600)
     recipient = subprocess.run(["age-keygen", "-y", identity], check=True, capture_output=True, text=True).stdout.strip()
     database = {"database": server.uri("sealed")}
-    return daemon.Keepfs(directory, stores.DirStore(scratch / "objects"), {"plain": database, "encrypted": {**database, "encrypt_to": recipient}},
+    return daemon.Keepfs(directory, store, {"plain": database, "encrypted": {**database, "encrypt_to": recipient}},
                          identity_file=identity, memory="192M").mount()
+
+
+def measure_store(directory, store, server):
+    directory.mkdir()
+    keepfs = mounted(directory, store, server)
+    try:
+        backups = Backups(keepfs, server)
+        for way in WAYS:
+            backups.dump(way)
+        for part in PARTS:
+            globals()[f"compare_{part}"](backups)
+    finally:
+        keepfs.close()
 
 
 def main():
@@ -156,20 +171,20 @@ def main():
         return
     directory = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-bench-"))
     scratch, where = bench_common.scratch_directory(directory, 2 * MEGABYTES)
-    server = postgres.Postgres()
+    server, servers = postgres.Postgres(), []
     try:
         bench_data.several_tables(server, "sealed", MEGABYTES)
-        keepfs = mounted(directory, scratch, server)
-        print(f"a database of {MEGABYTES} MB as text; the store is on {where}; {os.cpu_count()} cores", flush=True)
-        try:
-            backups = Backups(keepfs, server)
-            for way in WAYS:
-                backups.dump(way)
-            for part in PARTS:
-                globals()[f"compare_{part}"](backups)
-        finally:
-            keepfs.close()
+        for kind in KINDS:
+            if kind == "dir":
+                store = stores.DirStore(scratch / "objects")
+            else:
+                servers.append(stores.S3Server(kind))
+                store = stores.S3Store(servers[-1], "bench-encryption")
+            print(f"\na database of {MEGABYTES} MB as text; the store is {where if kind == 'dir' else kind}; {os.cpu_count()} cores", flush=True)
+            measure_store(directory / kind, store, server)
     finally:
+        for one in servers:
+            one.stop()
         server.remove()
         shutil.rmtree(directory, ignore_errors=True)
         shutil.rmtree(scratch, ignore_errors=True)

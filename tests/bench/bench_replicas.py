@@ -42,10 +42,12 @@ def new_store(kind, directory, servers):
 
 
 def run_to_end(keepfs, command):
-    start = time.monotonic()
+    """how long it took, and the daemon's processor seconds"""
+    (pid,) = keepfs.daemons()
+    before, start = bench_common.cpu_s(pid), time.monotonic()
     status = keepfs.wait_run(int(keepfs.ask(*command).split()[0]), deadline_s=DEADLINE_S)
     assert status["state"] == "completed", status
-    return time.monotonic() - start
+    return {"seconds": time.monotonic() - start, "cpu": bench_common.cpu_s(pid) - before}
 
 
 def copied(keepfs, second):
@@ -53,13 +55,13 @@ def copied(keepfs, second):
     def once():
         for key in second.keys():
             second.remove(key) if second.kind == "dir" else second.client.remove(f"{second.prefix}/{key}")
-        return {"seconds": run_to_end(keepfs, ("replicate", "all to=offsite"))}
+        return run_to_end(keepfs, ("replicate", "all to=offsite"))
     return once
 
 
 def straight(keepfs):
     def once():
-        return {"seconds": run_to_end(keepfs, ("trigger", "noise"))}
+        return run_to_end(keepfs, ("trigger", "noise"))
     return once
 
 
@@ -84,8 +86,9 @@ def measure_rate(kind, directory, servers, data):
             one.store.clear()
         second.clear()
     base = found["backup into that store"].median("seconds")
-    bench_common.print_table(f"{MEGABYTES} MB into {kind}", ["", "seconds", "MB/s", "of the first"], [
-        [name, f"{s.median('seconds'):.2f}", f"{MEGABYTES / s.median('seconds'):.0f}", f"{base / s.median('seconds'):.2f}"] for name, s in found.items()])
+    bench_common.print_table(f"{MEGABYTES} MB into {kind}", ["", "seconds", "MB/s", "of the first", "processor s/GB"], [
+        [name, f"{s.median('seconds'):.2f}", f"{MEGABYTES / s.median('seconds'):.0f}", f"{base / s.median('seconds'):.2f}", f"{1000 * s.median('cpu') / MEGABYTES:.2f}"]
+        for name, s in found.items()])
     bench_common.goal(f"a copy at {GOAL_RATE} of that store's own rate: {base / found['copy'].median('seconds'):.2f}", base / found["copy"].median("seconds") >= GOAL_RATE)
 
 
@@ -100,7 +103,7 @@ def measure_listing(directory, server, servers):
 
     def once_of(keepfs):
         def once():
-            return {"seconds": run_to_end(keepfs, ("trigger", "full"))}
+            return run_to_end(keepfs, ("trigger", "full"))
         return once
 
     alone, both = mounted("alone", {}), mounted("both", {"copies": "primary, offsite"})

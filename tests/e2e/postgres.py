@@ -121,8 +121,12 @@ class Postgres:
         return f"postgresql://{user}:{password.replace(' ', '%20')}@127.0.0.1:{self.port}/{database}"
 
     def tool(self, name, *arguments, **options):
-        return subprocess.run([str(self.bindir / name), *map(str, arguments)], check=True, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options).stdout
+        try:
+            return subprocess.run([str(self.bindir / name), *map(str, arguments)], check=True, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options).stdout
+        except subprocess.CalledProcessError as error:
+            error.add_note(f"{name}: {error.stderr}")  # the exception itself does not say why
+            raise
 
     def sql(self, database, text):
         return self.tool("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.uri(database), "-c", text).strip()

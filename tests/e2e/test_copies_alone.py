@@ -211,3 +211,36 @@ def test_what_others_put_beside(signed, offsite, key):
     wait_until(lambda: "objects in offsite are wrong" not in keepfs.text("status", "health"), lambda: keepfs.text("status", "health"))
     assert offsite.get(link) == keepfs.store.get(link)
     wait_proven(keepfs, offsite, public)
+
+
+def test_old_links_follow_when_their_copies_have_gone(signed, offsite, key, clocks):
+    """what [store] has replaced by one link goes there as well, but for links that tell of copies that are kept there; all of it stays provable"""
+    signed.settings |= {"chain_compact": "10d", "chain_compact_links": 2}
+    signed.env = clocks.environment(signed.env)
+    signed.write_conf()
+    signed.mount()
+    names = [signed.run_artifact(signed.backup("full")["run"]) for _ in range(3)]
+    wait_copied(signed, *names)
+    for name in names[:2]:
+        os.unlink(signed.path("backups", "full", name))
+    wait_until(lambda: [states(signed)[name] for name in names] == ["removed", "removed", "whole"], lambda: states(signed))
+    wait_beside(signed, offsite)
+
+    def links(store):
+        return {path: json.loads(store.get(path))["type"] for path in store.all_keys() if path.startswith("chain/")}
+
+    clocks.pass_time(11 * 86400)
+    wait_until(lambda: sorted(links(signed.store).values()) == ["begun", "compacted"], lambda: links(signed.store))
+    clocks.pass_time(2 * 86400)
+    # Both copies are kept, and the links that say what they were.
+    wait_until(lambda: "compacted" in links(offsite).values(), lambda: links(offsite))
+    said = signing.prove(offsite, key[1], check=0, arguments=["--copy"])
+    assert said["copy"]["kept"] == 2 and sorted(links(offsite).values()) == ["begun", "compacted", "removed", "removed"]
+    signed.unmount()
+    signed.sections["store offsite"] |= {"keep_last": 1, "keep_within": "none"}
+    signed.write_conf()
+    signed.mount()
+    clocks.pass_time(2 * 86400)
+    wait_until(lambda: links(offsite) == links(signed.store), lambda: (links(offsite), links(signed.store), signed.text("status", "replicas"), signed.text("status", "health")))
+    assert sorted(states(signed)) == [names[2]]
+    wait_proven(signed, offsite, key[1])

@@ -5,11 +5,13 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 
 import pytest
 
 import signing
 from daemon import wait_until
+from test_encrypt import Identity, age_opens
 from test_object_lock import Locked, locked, midnight_after, objects_of  # noqa: F401 a fixture
 
 pytestmark = pytest.mark.usefixtures("one_day")
@@ -120,6 +122,52 @@ def test_its_removal_is_put_off(copied, offsite):
     assert "the removal of 1 is put off" in keepfs.text("status", "health"), keepfs.text("status", "health")
     assert sorted(objects_of(offsite, first)) == before
     assert {f"backups/full/{first}", f"manifests/backups/full/{first}.json"} <= set(offsite.keys())
+
+
+def test_a_rewrapped_copy(copied, offsite, tmp_path, target, pg):
+    """what it has from then on is locked as long, the new key alone opens and restores it there, and what it had before stays behind its lock and is named by nothing"""
+    old, new = Identity(tmp_path / "old"), Identity(tmp_path / "new")
+    both = tmp_path / "both"
+    both.write_text(old.path.read_text() + new.path.read_text())
+    both.chmod(0o600)
+    copied.settings |= {"encrypt_to": old.recipient, "identity_file": old.path}
+    copied.write_conf()
+    keepfs = copied.mount()
+    name, later = (keepfs.run_artifact(keepfs.backup("full")["run"]) for _ in range(2))
+    until = midnight_after(5)
+    wait_locked(keepfs, offsite, name, until)
+    wait_until(lambda: listed(keepfs).get(later, {}).get("state") == "whole", lambda: keepfs.text("status", "replicas"))
+    before = {(key, version) for key, version in objects_of(offsite, name)}
+    keepfs.unmount()
+    keepfs.settings |= {"encrypt_to": new.recipient, "identity_file": both}
+    keepfs.write_conf()
+    keepfs.mount()
+    run = int(keepfs.ask("rewrap", f"full/{name}").split()[0])
+    assert keepfs.wait_run(run)["state"] == "completed", keepfs.history(run)
+    manifest, stored = f"manifests/backups/full/{name}.json", f"backups/full/{name}.r2.age"
+    wait_until(lambda: stored in offsite.keys() and offsite.get(manifest) == keepfs.store.get(manifest), lambda: (offsite.keys(), keepfs.text("status", "replicas")))
+    wait_until(lambda: listed(keepfs)[name]["state"] == "whole", lambda: keepfs.text("status", "replicas"))
+    named = [manifest, *(one["key"] for one in json.loads(offsite.get(manifest))["objects"])]
+    for one in named:
+        wait_until(lambda: offsite.lock_of(f"{offsite.prefix}/{one}")[:2] == ("GOVERNANCE", until), lambda: (one, offsite.lock_of(f"{offsite.prefix}/{one}"), keepfs.text("status", "health")))
+    # Nobody may delete any of it, old or new.
+    after = set(objects_of(offsite, name))
+    assert before < after
+    for one, version in after:
+        assert offsite.cannot_delete(one, version)
+    assert age_opens(offsite.get(stored), new).startswith(b"PGDMP")
+    assert subprocess.run(["age", "-d", "-i", old.path], input=offsite.get(stored), capture_output=True).returncode != 0
+    assert "WARN  object lock of copies" not in keepfs.text("status", "health") and "damaged" not in keepfs.text("status", "health")
+    # From the further store alone, by the new key alone.
+    os.unlink(keepfs.path("backups", "full", name))
+    wait_until(lambda: listed(keepfs)[name]["state"] == "removed", lambda: listed(keepfs))
+    keepfs.unmount()
+    keepfs.settings["identity_file"] = new.path
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.run("verify", f"copies/offsite/full/{name}")
+    keepfs.run("restore", f"copies/offsite/full/{name}", f"into={target}")
+    assert pg.sql(target, "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')") == pg.sql("sample", "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')")
 
 
 def test_a_bucket_that_does_not_lock(new_keepfs, pg, s3_servers):

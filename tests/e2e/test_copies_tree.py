@@ -75,7 +75,7 @@ def test_the_same_files(copied, offsite):
     assert os.listdir(keepfs.path("copies")) == ["offsite"] and os.listdir(top) == ["backups"]
     assert sorted(os.listdir(top / "backups")) == ["full", "parts"]
     expected = made_files(keepfs.path("backups"))
-    assert len(expected) > 5 and tree(top / "backups") == expected
+    assert len(expected) > 5 and made_files(top / "backups") == expected
     for name in expected:
         here, there = os.lstat(keepfs.path("backups") / name), os.lstat(top / "backups" / name)
         assert (here.st_size, here.st_mtime_ns) == (there.st_size, there.st_mtime_ns) and not there.st_mode & 0o222
@@ -84,7 +84,7 @@ def test_the_same_files(copied, offsite):
     keepfs.unmount()
     lose(keepfs.store)
     keepfs.mount()
-    assert tree(top / "backups") == expected
+    assert made_files(top / "backups") == expected
     assert inodes == {name: os.lstat(top / "backups" / name).st_ino for name in expected}
     # The harness holds the store against its manifests.
     for key in keepfs.store.keys():
@@ -102,12 +102,10 @@ def test_what_was_removed_here(copied, offsite, target, pg):
     there = keepfs.path("copies", "offsite", "backups", "full")
     assert not keepfs.path("backups", "full", first).exists()
     assert (there / first).read_bytes() == expected
+    assert f"  {first}\n" in (there / "SHA256SUMS").read_text()
     dumps = sorted(name for name in os.listdir(there) if name.endswith(".dump"))
     assert dumps == sorted([first, second])
     subprocess.run(["pg_restore", "--list", there / first], check=True, stdout=subprocess.DEVNULL)
-    # As a command: the sentence says how.
-    failed = keepfs.run("restore", f"copies/offsite/backups/full/{first}", f"into={target}", check=False)
-    assert failed.returncode == 2 and f"keepfs replicate full/{first} from=offsite" in failed.stderr
     keepfs.run("replicate", f"full/{first}", "from=offsite", "--wait")
     keepfs.run("restore", f"full/{first}", f"into={target}")
     os.unlink(keepfs.path("backups", "full", first))
@@ -123,6 +121,48 @@ def test_what_was_removed_here(copied, offsite, target, pg):
     assert not (there / first).exists() and (there / second).exists()
 
 
+def attributes(path):
+    return {name.removeprefix("user.keepfs."): os.getxattr(path, name).decode() for name in os.listxattr(path) if name.startswith("user.keepfs.")}
+
+
+def test_what_is_known_of_them(copied, offsite):
+    """sha256sum -c passes there, without the first store; and what getfattr tells is what it tells of the backup, and which store it is"""
+    keepfs = copied({"full": {}, "parts": {"format": "directory", "jobs": 2}}).mount()
+    names = {job: backup(keepfs, job) for job in ("full", "parts")}
+    here, there = keepfs.path("backups"), keepfs.path("copies", "offsite", "backups")
+    for job, name in names.items():
+        assert "SHA256SUMS" in os.listdir(there / job)
+        assert (there / job / "SHA256SUMS").read_text() == (here / job / "SHA256SUMS").read_text()
+        assert os.stat(there / job / "SHA256SUMS").st_size == len((there / job / "SHA256SUMS").read_bytes())
+        done = subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=there / job, capture_output=True, text=True, check=True)
+        assert f"{name}: OK" in done.stdout or f"{name}/SHA256SUMS: OK" in done.stdout
+        found, expected = attributes(there / job / name), attributes(here / job / name)
+        assert found.pop("store").startswith("offsite") and found.pop("verified_at") >= expected.pop("verified_at")
+        assert expected.pop("copies") == "primary:whole, offsite:whole"
+        for only_here in ("tier", "hold", "locked_until", "lock_mode"):
+            expected.pop(only_here, None)
+        assert found == expected and found["state"] == "completed" and found["job"] == job
+        with pytest.raises(OSError) as refused:
+            os.unlink(there / job / "SHA256SUMS")
+        assert refused.value.errno in (errno.EPERM, errno.EROFS)
+    subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=there / "parts" / names["parts"], check=True, stdout=subprocess.DEVNULL)
+    assert attributes(there / "full") == {} and not (there / "SHA256SUMS").exists()
+    inode = os.stat(there / "full" / "SHA256SUMS").st_ino
+    # What is damaged there says so.
+    offsite.put(f"backups/full/{names['full']}", b"no longer what it was")
+    keepfs.unmount()
+    lose(keepfs.store)
+    keepfs.mount()
+    assert os.stat(there / "full" / "SHA256SUMS").st_ino == inode
+    failed = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=there / "full", capture_output=True, text=True)
+    assert failed.returncode != 0 and f"{names['full']}: FAILED open or read" in failed.stdout
+    wait_until(lambda: attributes(there / "full" / names["full"])["state"] == "damaged", lambda: keepfs.text("status", "replicas"))
+    # The harness holds the store against its manifests.
+    for key in keepfs.store.keys():
+        keepfs.store.remove(key)
+    keepfs.unmount()
+
+
 def test_another_manifest_there(copied, offsite):
     """one that fits, and that keepfs has not put there: nobody reads what it names as a backup"""
     keepfs = copied().mount()
@@ -133,7 +173,9 @@ def test_another_manifest_there(copied, offsite):
         keepfs.path("copies", "offsite", "backups", "full", name).read_bytes()
     assert refused.value.errno == errno.EIO
     assert "is not the manifest any more that keepfs has put there" in keepfs.text("status", "last-error")
-    assert states(keepfs)[name] == "lost"
+    # And is put there again, over the one that was ours.
+    wait_until(lambda: offsite.get(key) == keepfs.store.get(key), lambda: keepfs.text("status", "replicas"))
+    wait_state(keepfs, name, "whole")
 
 
 def test_nothing_is_changed_there(copied, offsite):
@@ -168,15 +210,34 @@ def test_what_is_wrong_there(copied, offsite):
         offsite.put(key, bytes(data))
         with pytest.raises(OSError) as refused:
             (there / name).read_bytes()
-        assert refused.value.errno == errno.EIO
+        # ESTALE: it was replaced already while it was read.
+        assert refused.value.errno in (errno.EIO, errno.ESTALE)
         assert f"copies/offsite/backups/full/{name}" in keepfs.text("status", "last-error")
-        keepfs.run("replicate", f"full/{second}", "--wait")
+        # Nobody has to order that, and nobody waits for the day to be over.
         wait_state(keepfs, name, state)
     assert "CRIT" in [line for line in keepfs.text("status", "health").splitlines() if "copies in offsite are wrong" in line][0]
     with pytest.raises(OSError) as refused:
         (there / first).read_bytes()
     assert refused.value.errno == errno.EIO
     assert (there / second).read_bytes() == keepfs.path("backups", "full", second).read_bytes()
+
+
+def test_written_anew_since_it_was_looked_at(copied):
+    """of another length than was shown nobody reads a part: the kernel asks once more, and reads all of it"""
+    keepfs = copied().mount()
+    name = backup(keepfs)
+    path = keepfs.path("copies", "offsite", "backups", "full", name)
+    expected = path.read_bytes()
+    keepfs.unmount()
+    for change in ("- 100", "+ 100"):
+        with keepfs.writable_catalog() as catalog:
+            catalog.execute(f"UPDATE copy_tree SET size_bytes = size_bytes {change} WHERE name = ?", (name,))
+        keepfs.mount()
+        assert path.stat().st_size != len(expected)
+        assert path.read_bytes() == expected and path.stat().st_size == len(expected)
+        assert name not in keepfs.text("status", "last-error")
+        keepfs.unmount()
+    assert "is opened once more" in (keepfs.state / "keepfs.log").read_text()
 
 
 def test_the_store_does_not_answer(copied, offsite):
@@ -214,6 +275,10 @@ def test_encrypted(copied, offsite, tmp_path):
     stored = (there / f"{first}.age").read_bytes()
     assert stored == offsite.get(f"backups/full/{first}.age")
     assert subprocess.run(["age", "-d", "-i", identity], input=stored, capture_output=True, check=True).stdout == expected
+    # The lines are of what is shown.
+    done = subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=there, capture_output=True, text=True, check=True)
+    assert f"{first}.age: OK" in done.stdout
+    assert attributes(there / f"{first}.age")["sha256"] == hashlib.sha256(stored).hexdigest()
 
 
 def test_a_catalog_without_them(copied, offsite):

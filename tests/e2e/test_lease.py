@@ -10,6 +10,7 @@ import pytest
 
 import daemon
 import postgres
+import stores
 
 LEASE_S = 6  # of these tests: long enough for a machine that is slow
 
@@ -138,6 +139,50 @@ def test_who_was_paused_for_too_long_writes_nothing_any_more(hosts, pg, slow_dat
     one.write_conf()
     one.mount("--wait")
     assert len(one.artifacts()) == 1
+
+
+def test_who_was_paused_writes_nothing_into_further_stores(hosts, pg, slow_database, tmp_path):
+    """in the middle of a copy: the one that wakes up adds no part, no object and no manifest to it, and clears nothing away there"""
+    offsite = stores.DirStore(tmp_path / "offsite")
+    one, two = hosts(jobs={"full": {"database": pg.uri(slow_database), "copies": "primary, offsite"}})
+    for keepfs in (one, two):
+        keepfs.store_settings |= {"part_size": "5M"}
+        keepfs.sections = {"store offsite": {"url": offsite.settings["url"], "faults": f"part:2+:slow:{10000 if keepfs is one else 120000}"}}
+        keepfs.write_conf()
+    one.mount()
+    one.backup()
+    (name,) = one.artifacts()
+    daemon.wait_until(offsite.uploads, lambda: one.text("status", "replicas"))
+    before = {str(upload) for upload in offsite.uploads()}
+
+    def of_two():
+        return {str(upload) for upload in offsite.uploads()} - before
+
+    ours = one.daemons()
+    one.signal(signal.SIGSTOP, wait=False)
+    try:
+        with standing_by(two) as log:
+            daemon.wait_until(lambda: daemon.is_mounted(two.mountpoint), lambda: log.read_text())
+            daemon.wait_until(of_two, lambda: two.text("status", "replicas"))
+            held, keys = of_two(), offsite.all_keys()
+            for pid in ours:
+                os.kill(pid, signal.SIGCONT)
+            daemon.wait_until(lambda: "another keepfs, on" in one.text("status", "replicas"), lambda: (one.text("status", "replicas"), health(one)))
+            # Nor when somebody orders it.
+            ordered = one.run("replicate", f"full/{name}", "to=offsite", "--wait", check=False)
+            assert ordered.returncode != 0 and "another keepfs, on" in ordered.stdout + ordered.stderr
+            assert of_two() == held, "the upload of the other one was cleared away"
+            assert offsite.all_keys() == keys and manifests(offsite) == {}
+    finally:
+        for pid in one.daemons():
+            os.kill(pid, signal.SIGCONT)
+    one.unmount()
+    del two.sections["store offsite"]["faults"]
+    two.write_conf()
+    two.mount()
+    daemon.wait_until(lambda: len(manifests(offsite)) == 1, lambda: two.text("status", "replicas"))
+    daemon.wait_until(lambda: offsite.uploads() == [], lambda: offsite.uploads())
+    assert offsite.get(f"backups/full/{name}") == two.store.get(f"backups/full/{name}")
 
 
 @pytest.mark.parametrize("store", ["dir", "ceph"], indirect=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is mounted on: an empty directory that hides nothing, by whatever name it is called."""
 import os
+import pathlib
 import shutil
 import subprocess
 
@@ -58,6 +59,20 @@ def test_a_bind_mount_of_its_own_directory(new_keepfs, store):
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=daemon.DEADLINE_S)
         assert done.returncode == 2 and "the directory of [store] url" in done.stderr, done.stderr
     (keepfs.directory / "objects" / "mnt").rmdir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may ask the kernel for more")
+def test_the_kernel_reads_ahead(new_keepfs):
+    """1 MiB at once, whichever comes first: that it is asked for, or that the kernel's first request is answered, which sets a limit"""
+    keepfs = new_keepfs()
+    for _ in range(4):
+        keepfs.mount()
+        device = keepfs.mountpoint.stat().st_dev
+        setting = pathlib.Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+        if not os.access(setting, os.W_OK):
+            pytest.skip("what the kernel reads ahead cannot be changed here")
+        assert setting.read_text().strip() == "1024"
+        keepfs.unmount()
 
 
 def test_a_link_to_the_mountpoint(new_keepfs):

@@ -185,6 +185,56 @@ def test_a_store_that_is_down(new_keepfs, new_reader, s3_servers, tmp_path):
         store.clear()
 
 
+def test_copies_in_further_stores(new_keepfs, new_reader, tmp_path, store, pg, target, clocks):
+    """a reader shows what lies there, also of backups that were removed, restores from there, and puts nothing there; it looks once an hour"""
+    offsite = stores.DirStore(tmp_path / "offsite")
+    sections = {"store offsite": {"url": offsite.settings["url"], "retry_deadline": "1s"}}
+    writer = new_keepfs({"full": {"database": pg.uri("sample"), "copies": "primary, offsite"}}, directory=tmp_path / "writer")
+    writer.sections = sections
+    writer.write_conf()
+    writer.mount()
+
+    def copy_of(name, state):
+        daemon.wait_until(lambda: f"offsite      {state}" in "".join(line for line in writer.text("status", "replicas").splitlines() if name in line), lambda: writer.text("status", "replicas"))
+
+    names = [writer.run_artifact(writer.backup()["run"]) for _ in range(2)]
+    for name in names:
+        copy_of(name, "whole")
+    os.unlink(writer.path("backups", "full", names[0]))
+    copy_of(names[0], "removed")
+    before = sorted((key, offsite.get(key)) for key in offsite.all_keys())
+
+    def copies(keepfs):
+        top = keepfs.path("copies")
+        done = subprocess.run(["find", ".", "-type", "f", "-exec", "sha256sum", "{}", ";"], cwd=top, capture_output=True, text=True, check=False)
+        return sorted(done.stdout.splitlines())
+
+    reader = new_reader("reader")
+    reader.sections = sections
+    reader.env = clocks.environment(reader.env)
+    reader.write_conf()
+    reader.mount()
+    daemon.wait_until(lambda: len(copies(writer)) > 3 and copies(reader) == copies(writer), lambda: (copies(writer), copies(reader)))
+    there = reader.path("copies", "offsite", "backups", "full")
+    subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=there, check=True, stdout=subprocess.DEVNULL)
+    assert os.getxattr(there / names[0], "user.keepfs.job") == b"full"
+    run = int(reader.ask("restore", f"copies/offsite/full/{names[0]} into={target} server={pg.uri('postgres')}").split()[0])
+    assert reader.wait_run(run)["state"] == "completed", reader.history(run)
+    assert "full" in reader.text("status", "replicas")
+    for refused in (lambda: os.unlink(there / names[1]), lambda: reader.ask("replicate", f"full/{names[1]} to=offsite")):
+        with pytest.raises(OSError):
+            refused()
+    assert sorted((key, offsite.get(key)) for key in offsite.all_keys()) == before and offsite.uploads() == []
+    # What the first store does not give it reads from there.
+    third = writer.run_artifact(writer.backup()["run"])
+    copy_of(third, "whole")
+    daemon.wait_until(lambda: third in reader.artifacts(), lambda: reader.artifacts())
+    assert not (there / third).exists()
+    clocks.pass_time(3700)
+    daemon.wait_until((there / third).exists, lambda: (copies(reader), reader.text("status", "health")))
+    assert f"{third}" in (there / "SHA256SUMS").read_text()
+
+
 def test_far_behind(new_keepfs, new_reader, tmp_path, store):
     """a reader that was away for longer than the changes are kept compares everything; so it does after a writer's crash"""
     writer = new_keepfs(directory=tmp_path / "writer").mount()

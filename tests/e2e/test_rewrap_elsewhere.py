@@ -106,5 +106,6 @@ def test_a_reader_that_nobody_told(new_keepfs, source, tmp_path, store, keys, ho
         reader.settings.update(identity_file=keys.new.path)
         reader.write_conf()
         reader.mount()
+    log = reader.state / "keepfs.log"  # what the kernel has of a file could be read before
+    daemon.wait_until(lambda: "2 were rewrapped" in log.read_text(), lambda: log.read_text())
     daemon.wait_until(is_readable(reader, before), lambda: reader.text("status", "health"))
-    assert "2 were rewrapped" in (reader.state / "keepfs.log").read_text()

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "artifact_fixture.h"
+#include "replica_fixture.h"
 
 #include <keepfs/artifact/stored.h>
 #include <keepfs/catalog/copy_tree.h>
@@ -21,126 +21,6 @@
 #include <keepfs/stores.h>
 
 #include "lock_server.h"
-
-#define PATH  "backups/full/20261120T020000Z.dump"
-#define LATER "backups/full/20261121T020000Z.dump"
-
-/* The five bytes that the fixture's dumps have. */
-#define BYTES "12345"
-
-struct two {
-	struct fixture *f;
-	struct conf conf;
-	struct conf_job job;
-	struct conf_named_store offsite;
-	struct stores *stores;
-	struct store *there; /* as somebody else looks into it */
-	struct replica_order order;
-};
-
-static char *copies[] = {"primary", "offsite", NULL};
-
-static void two_init(struct two *t, struct fixture *f)
-{
-	_cleanup(free) char *root = mem_printf("%s/offsite", f->directory);
-
-	*t = (struct two){.f = f};
-	t->conf.store.url = mem_printf("dir:%s/objects", f->directory);
-	t->conf.store.part_bytes = 5 << 20;
-	t->conf.timezone = "UTC";
-	t->conf.stores = &t->offsite;
-	t->conf.store_count = 1;
-	t->conf.jobs = &t->job;
-	t->conf.job_count = 1;
-	t->job.name = "full";
-	t->job.copies = copies;
-	t->offsite.name = "offsite";
-	t->offsite.window = "";
-	t->offsite.store.url = mem_printf("dir:%s", root);
-	t->stores = stores_new(
-	        &(struct stores_options){.conf = &t->conf, .main = f->store, .catalog = f->catalog});
-	f->repo.stores = t->stores;
-	assert_int_equal(store_dir_new(root, &t->there, NULL), 0);
-	t->order = (struct replica_order){.repository = &f->repo, .conf = &t->conf, .named = &t->offsite};
-	assert_int_equal(replica_store(f->catalog, &t->offsite, &t->order.store, NULL), 0);
-}
-
-static void two_finish(struct two *t)
-{
-	store_free(t->there);
-	stores_free(t->stores);
-	t->f->repo.stores = NULL;
-	free(t->conf.store.url);
-	free(t->offsite.store.url);
-}
-
-/* Of what is published: 0: it is not locked. */
-static int64_t published_locked_until_us;
-
-/* Bytes, and a manifest that has their checksums. */
-static void put_artifact(struct fixture *f, const char *path, int64_t run_id, const char *bytes,
-                         struct manifest *ret)
-{
-	struct sha256 *h = sha256_new();
-	uint8_t digest[SHA256_BYTES];
-	char hex[SHA256_HEX_BYTES];
-
-	sha256_update(h, bytes, strlen(bytes));
-	sha256_final(h, digest);
-	sha256_free(h);
-	hex_encode(digest, sizeof(digest), hex);
-	manifest_describe(ret, path, run_id, "primary");
-	ret->started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S;
-	ret->finished_at_us = ret->started_at_us + US_PER_S;
-	ret->locked_until_us = published_locked_until_us;
-	manifest_put_own(ret, strlen(bytes), 1, hex);
-	ret->objects[0].extents.items[0].crc32c = crc32c(0, bytes, strlen(bytes));
-	manifest_seal(ret);
-	put_text(f, path, bytes);
-	put_manifest_of(f, ret);
-}
-
-/* An artifact with the right checksums: of the fixture's bytes. */
-static void publish(struct fixture *f, const char *path, int64_t run_id, const char *bytes)
-{
-	_cleanup(manifest) struct manifest m = {0};
-
-	put_artifact(f, path, run_id, bytes, &m);
-	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
-}
-
-static void put_there(struct two *t, const char *key, const char *text)
-{
-	assert_int_equal(store_put_bytes(t->there, NULL, key, text, strlen(text), NULL, NULL), 0);
-}
-
-static char *get_there(struct two *t, const char *key)
-{
-	char *data = NULL;
-	size_t len;
-
-	return store_get_all(t->there, NULL, key, 1 << 20, &data, &len, NULL) == 0 ? data : NULL;
-}
-
-static struct catalog_replica row_of(struct two *t, const char *path)
-{
-	struct catalog_replica row;
-
-	assert_int_equal(catalog_replica(t->f->catalog, path, t->order.store, &row), 0);
-	return row;
-}
-
-static void assert_same_there(struct two *t, const char *path)
-{
-	_cleanup(free) char *key = manifest_key(path), *there = get_there(t, key), *here = NULL,
-	                    *bytes = get_there(t, path);
-	size_t len;
-
-	assert_int_equal(store_get_all(t->f->store, NULL, key, 1 << 20, &here, &len, NULL), 0);
-	assert_non_null(there);
-	assert_string_equal(here, there);
-	assert_string_equal(bytes, BYTES);
-}
 
 static void the_same_keys_and_bytes(void **state)
 {
@@ -256,10 +136,37 @@ static void damage_is_not_copied(void **state)
 	two_finish(&t);
 }
 
-static void remove_here(struct two *t, const char *path)
+/* Nor one whose checksums are right, by chance or because somebody made it so, and whose SHA-256 is not. */
+static void what_has_the_same_crc_is_not_copied(void **state)
 {
-	assert_int_equal(artifact_remove(&t->f->repo, ino_of_artifact(path), NULL, NULL), 0);
-	assert_int_equal(catalog_settle_replicas(t->f->catalog, t->order.store, clock_now_us(), NULL), 0);
+	/* The polynomial of CRC-32C, of 33 bits, as bytes have them: what differs by it has the same CRC. */
+	static const uint8_t polynomial[] = {0xf1, 0x76, 0xec, 0x05, 0x01};
+	struct two t;
+	struct error err = {0};
+	char other[] = BYTES;
+	bool target_failed = true;
+	_cleanup(free) char *there = NULL;
+
+	for (size_t i = 0; i < sizeof(polynomial); i++)
+		other[i] ^= (char)polynomial[i];
+	assert_int_equal(crc32c(0, other, strlen(BYTES)), crc32c(0, BYTES, strlen(BYTES)));
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	put_text(t.f, PATH, other);
+	assert_int_equal(replica_make(&t.order, PATH, &target_failed, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "the SHA-256 of " PATH " is "));
+	assert_false(target_failed);
+	there = get_there(&t, PATH);
+	assert_null(there);
+	/* Whole in the source, and then something else in the copy. */
+	put_text(t.f, PATH, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	put_there(&t, PATH, other);
+	assert_int_equal(replica_verify(&t.order, PATH, NULL), -EBADMSG);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_LOST);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_same_there(&t, PATH);
+	two_finish(&t);
 }
 
 static void what_is_removed_stays_there_and_comes_back(void **state)
@@ -311,6 +218,37 @@ static void what_is_there_is_learned(void **state)
 	assert_string_equal(row_of(&t, PATH).job, "full");
 	assert_int_equal(replica_bring_back(&t.order, PATH, false, NULL), 0);
 	assert_true(is_listed(t.f, PATH));
+	two_finish(&t);
+}
+
+/* A reader makes nothing: what is there counts as whole, also of what is listed, until somebody reads that it is not; and he looks again. */
+static void what_a_reader_learns(void **state)
+{
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(replica_make(&t.order, LATER, NULL, NULL), 0);
+	assert_int_equal(catalog_forget_replica(t.f->catalog, PATH, t.order.store, NULL), 0);
+	assert_int_equal(catalog_forget_replica(t.f->catalog, LATER, t.order.store, NULL), 0);
+	remove_here(&t, PATH);
+	t.order.reads_only = true;
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_REMOVED);
+	assert_int_equal(row_of(&t, LATER).state, REPLICA_WHOLE);
+	assert_int_equal(catalog_has_copy_tree(t.f->catalog, t.order.store, LATER), 1);
+	replica_found_wrong(&t.f->repo, LATER, t.order.store, "wrong bytes");
+	assert_int_equal(row_of(&t, LATER).state, REPLICA_LOST);
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(row_of(&t, LATER).state, REPLICA_WHOLE);
+	assert_string_equal(row_of(&t, LATER).error, "");
+	assert_int_equal(store_remove(t.there, NULL, "manifests/" LATER ".json", NULL), 0);
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(catalog_replica(t.f->catalog, LATER, t.order.store, &(struct catalog_replica){0}),
+	                 -ENOENT);
+	assert_int_equal(catalog_has_copy_tree(t.f->catalog, t.order.store, LATER), 0);
 	two_finish(&t);
 }
 
@@ -968,10 +906,65 @@ static void a_tree_of_what_is_there(void **state)
 	two_finish(&t);
 }
 
+static void keep_line(void *arg, const char *line)
+{
+	str_appendf(arg, "%s\n", line);
+}
+
+/* Checksums as sha256sum -c takes them, and what is known of each. */
+static void what_is_known_of_copies(void **state)
+{
+	_cleanup(str) struct str lines = {0}, expected = {0};
+	struct catalog_copy_facts facts;
+	uint64_t directory;
+	char hex[SHA256_HEX_BYTES];
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(replica_make(&t.order, LATER, NULL, NULL), 0);
+	directory = copy_tree_ino(t.order.store, "backups/full");
+	assert_int_equal(directory & 1, 0);
+	assert_int_equal(copy_tree_ino(t.order.store, PATH) & 1, 0);
+	assert_true(catalog_copy_has_sums(t.f->catalog, directory));
+	assert_false(catalog_copy_has_sums(t.f->catalog, copy_tree_ino(t.order.store, "backups")));
+	assert_false(catalog_copy_has_sums(t.f->catalog, copy_tree_ino(t.order.store, PATH)));
+	assert_false(catalog_copy_has_sums(t.f->catalog, 4711));
+	assert_int_equal(catalog_copy_facts(t.f->catalog, copy_tree_ino(t.order.store, PATH), &facts), 0);
+	assert_string_equal(facts.manifest.path, PATH);
+	assert_string_equal(facts.manifest.job, "full");
+	assert_int_equal(facts.manifest.run_id, 7);
+	assert_int_equal(facts.manifest.started_at_us, row_of(&t, PATH).started_at_us);
+	assert_int_equal(facts.manifest.verified_at_us, row_of(&t, PATH).verified_at_us);
+	assert_int_equal(facts.replica.state, REPLICA_WHOLE);
+	assert_int_equal(facts.stored_bytes, strlen(BYTES));
+	str_copy(hex, sizeof(hex), facts.sha256);
+	assert_int_equal(strlen(hex), SHA256_HEX_BYTES - 1);
+	manifest_finish(&facts.manifest);
+	str_appendf(&expected, "%s  %s\n%s  %s\n", hex, strrchr(PATH, '/') + 1, hex, strrchr(LATER, '/') + 1);
+	assert_int_equal(catalog_copy_sums(t.f->catalog, directory, false, keep_line, &lines), 0);
+	assert_string_equal(str_text(&lines), str_text(&expected));
+	/* Above artifacts there is nothing to tell. */
+	assert_int_equal(catalog_copy_facts(t.f->catalog, directory, &facts), -ENOENT);
+	assert_int_equal(catalog_copy_facts(t.f->catalog, 4711, &facts), -ENOENT);
+	/* It goes with the copy. */
+	assert_int_equal(catalog_forget_replica(t.f->catalog, PATH, t.order.store, NULL), 0);
+	assert_int_equal(catalog_copy_facts(t.f->catalog, copy_tree_ino(t.order.store, PATH), &facts),
+	                 -ENOENT);
+	str_clear(&lines);
+	assert_int_equal(catalog_copy_sums(t.f->catalog, directory, false, keep_line, &lines), 0);
+	assert_non_null(strstr(str_text(&lines), "20261121"));
+	assert_null(strstr(str_text(&lines), "20261120"));
+	two_finish(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(a_tree_of_what_is_there, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_known_of_copies, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_lies_beside_backups, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(another_object_beside_is_told, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(the_same_keys_and_bytes, set_up, tear_down),
@@ -979,9 +972,11 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(what_failed_at_once_was_not_begun, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_was_ours_is_made_again, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(damage_is_not_copied, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_has_the_same_crc_is_not_copied, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_removed_stays_there_and_comes_back, set_up,
 	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_there_is_learned, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_a_reader_learns, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(repair, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_comes_back_is_locked, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_held_stays_there, set_up, tear_down),

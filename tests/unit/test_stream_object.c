@@ -207,6 +207,32 @@ static void test_one_put(void **state)
 	expect_object(f, 999, 0, 1);
 }
 
+/* A copy: its sums are known, and none are made; what is stored is the same. */
+static void test_without_sums(void **state)
+{
+	static const size_t sizes[] = {0, 1, 999, 1000, 70000};
+	struct fixture *f = *state;
+
+	f->store = new_faulty("");
+	f->options.no_sums = true;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct stream_facts facts = {0};
+		struct stream_object *o;
+
+		make_data(f, sizes[i]);
+		o = new_object(f, 0);
+		assert_int_equal(write_body(f, o, 0, 333, NULL), 0);
+		assert_int_equal(finish(f, o, &facts, NULL), 0);
+		stream_object_free(o);
+		assert_int_equal(facts.bytes, sizes[i]);
+		assert_int_equal(facts.stored_bytes, sizes[i]);
+		assert_string_equal(facts.sha256, "");
+		assert_string_equal(facts.stored_sha256, "");
+		assert_int_equal(facts.extents.count, 0);
+		expect_stored(f);
+	}
+}
+
 /* A table of contents may be larger than all that a pool has. */
 static void test_head_larger_than_memory(void **state)
 {
@@ -321,9 +347,13 @@ static void test_cancelled(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(test_heads_and_bodies), TEST(test_parts_of_several_buffers),
-	        TEST(test_one_put),          TEST(test_head_larger_than_memory),
-	        TEST(test_failures),         TEST(test_unfinished_leaves_nothing),
+	        TEST(test_heads_and_bodies),
+	        TEST(test_parts_of_several_buffers),
+	        TEST(test_one_put),
+	        TEST(test_without_sums),
+	        TEST(test_head_larger_than_memory),
+	        TEST(test_failures),
+	        TEST(test_unfinished_leaves_nothing),
 	        TEST(test_cancelled),
 	};
 

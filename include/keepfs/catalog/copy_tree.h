@@ -12,7 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/** copy_tree_ino() - of what is at @path, "" being the store's own directory, in the tree of the store with that number. Bits 60 and 58 are set, and no other above. Pure. */
+/** copy_tree_ino() - of what is at @path, "" being the store's own directory, in the tree of the store with that number. Bits 60 and 58 are set, and no other above; the lowest is not: with
+ * it set it is for what is made up in that directory. Pure. */
 uint64_t copy_tree_ino(uint64_t store, const char *path);
 
 /** catalog_set_copy_tree() - @store has all of @m; what the tree had of that artifact is replaced. */
@@ -41,3 +42,20 @@ struct catalog_copy_place {
 };
 /** catalog_copy_place() - -ENOENT. */
 int catalog_copy_place(struct catalog *c, uint64_t ino, struct catalog_copy_place *ret);
+
+/** struct catalog_copy_facts - what is known of a file of the tree, or of an artifact that is a directory. */
+struct catalog_copy_facts {
+	struct catalog_replica replica;
+	struct manifest
+	        manifest; /* what it says of the whole; no files, no objects: the caller's manifest_finish() */
+	char sha256[SHA256_HEX_BYTES],
+	        stored_sha256[SHA256_HEX_BYTES]; /* of the file, of its object; "": not known */
+	uint64_t stored_bytes;                   /* of its object; of a directory: of its files */
+};
+/** catalog_copy_facts() - -ENOENT: @ino is above artifacts, or a directory in one, or is not there. */
+int catalog_copy_facts(struct catalog *c, uint64_t ino, struct catalog_copy_facts *ret);
+/** catalog_copy_has_sums() - are there artifacts in this directory, so that it has SHA256SUMS? */
+bool catalog_copy_has_sums(struct catalog *c, uint64_t directory_ino);
+/** catalog_copy_sums() - call @row with each line of it, by name, without its end. @as_stored: what is encrypted is shown as it is stored, and so are its lines. */
+int catalog_copy_sums(struct catalog *c, uint64_t directory_ino, bool as_stored,
+                      void (*row)(void *arg, const char *line), void *arg);

@@ -82,6 +82,10 @@ int catalog_least_verified_replica(struct catalog *c, uint64_t store, int64_t af
 /** catalog_whole_replica() - which store has the artifact @path whole, behind the number @after (0: the first); -ENOENT. Removed ones count. */
 int catalog_whole_replica(struct catalog *c, const char *path, uint64_t after, uint64_t *ret_store);
 
+/** catalog_newest_copy() - of those in @directory ("backups/full") that @store has whole the one whose artifact was made last; -ENOENT. */
+int catalog_newest_copy(struct catalog *c, uint64_t store, const char *directory,
+                        struct catalog_replica *ret);
+
 /** catalog_replicated_path() - heap: of the artifact @ino, or of the one of which it is a file; NULL: it is not listed. */
 char *catalog_replicated_path(struct catalog *c, uint64_t ino);
 

@@ -21,6 +21,10 @@ struct erasures;
  */
 int erasures_load(const struct conf *conf, struct repository *repository, struct cancel *cancel,
                   struct erasures **ret, struct error *err);
+/** erasures_load_copy() - the register as a further store has it, joined with what this host has: for a restore of a copy, when the store itself cannot be read. @copy: a repository whose store that
+ * is; nothing is put there. As erasures_load(). */
+int erasures_load_copy(const struct conf *conf, struct repository *copy, struct cancel *cancel,
+                       struct erasures **ret, struct error *err);
 /** erasures_free() - NULL allowed; returns NULL. */
 struct erasures *erasures_free(struct erasures *e);
 DEFINE_CLEANUP(erasures, struct erasures *, erasures_free)
