@@ -34,6 +34,8 @@ static const struct node_class *class_of_entry(const struct catalog_entry *entry
 	case CATALOG_ARTIFACT:
 		if (is_state_of_mirror(entry))
 			return &class_mirrored_state;
+		if (entry->has_listing)
+			return &class_mirrored_beside;
 		return entry->is_directory ? &class_artifact_directory : &class_artifact;
 	case CATALOG_FILE:
 		return entry->is_directory ? &class_artifact_subdirectory : &class_file;

@@ -122,6 +122,13 @@ int mirrored_load(struct fs *fs, uint64_t ino, struct node *ret)
 	return 0;
 }
 
+/* Of the directory that is a tree of its own. */
+static const struct mirrored_tree *tree_with_number(const struct mirrored *m, uint64_t part)
+{
+	return part >= MIRRORED_TREES && part - MIRRORED_TREES < m->count ? &m->trees[part - MIRRORED_TREES]
+	                                                                  : NULL;
+}
+
 int mirrored_find(const struct node *node, const struct mirrored *m, const struct mirrored_tree **ret_tree,
                   struct mirror_item *ret, struct error *err)
 {
@@ -166,6 +173,12 @@ static int go_to_place(struct fs *fs, const struct node *node, struct place *ret
 
 	if (r == 0 && is_state_itself(node)) {
 		ret->tree = ret->m->count > 0 ? &ret->m->trees[0] : NULL;
+		ret->directory = mem_strdup("");
+		return 0;
+	}
+	if (r == 0)
+		ret->tree = tree_with_number(ret->m, mirrored_part_of(node));
+	if (r == 0 && ret->tree) {
 		ret->directory = mem_strdup("");
 		return 0;
 	}
@@ -215,10 +228,30 @@ static int add_to_page(void *arg, const struct mirror_item *item, struct error *
 
 	(void)err;
 	node_of_item(page->place->m, page->directory, item, &node);
-	return listing_add(page->listing, mirror_item_name(item), &node,
-	                   OFFSET_NUMBERED + (off_t)item->place)
+	return listing_add(page->listing, mirror_item_name(item), &node, OFFSET_NUMBERED + (off_t)item->place)
 	               ? 0
 	               : 1;
+}
+
+static void node_of_tree(const struct mirrored *m, const struct mirrored_tree *tree, const struct node *like,
+                         struct node *ret)
+{
+	*ret = (struct node){.ino = ino_of_mirrored(m->number, MIRRORED_TREES + (uint64_t)(tree - m->trees)),
+	                     .class = &class_mirrored_directory,
+	                     .entry = like->entry,
+	                     .bytes = INSIDE_NOT_KNOWN,
+	                     .mtime_us = like->entry.mtime_us,
+	                     .cancel = like->cancel,
+	                     .in_haste = like->in_haste};
+}
+
+/* The directory of the artifact, in which the tree is, or which is the tree. */
+static void node_of_top(const struct node *like, struct node *ret)
+{
+	*ret = (struct node){.ino = like->entry.ino,
+	                     .class = is_state_of_mirror(&like->entry) ? &class_mirrored_state
+	                                                               : &class_mirrored_beside,
+	                     .entry = like->entry};
 }
 
 /* What it is in. Only the listing can tell, which the slot `parent` must not wait for. */
@@ -231,9 +264,10 @@ static int find_above(const struct place *p, const struct node *directory, struc
 	int r;
 
 	if (!slash) {
-		*ret = (struct node){.ino = directory->entry.ino,
-		                     .class = &class_mirrored_state,
-		                     .entry = directory->entry};
+		if (*path && p->tree->name)
+			node_of_tree(p->m, p->tree, directory, ret);
+		else
+			node_of_top(directory, ret);
 		return 0;
 	}
 	*slash = '\0';
@@ -332,11 +366,76 @@ const struct node_class class_mirrored_state = {
         .remove = artifact_begin_removal,
 };
 
+/* An artifact that is a directory of files, some of which are in listings: each in a directory of its own. */
+
+static int beside_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
+{
+	_cleanup(mirrored) struct mirrored *m = NULL;
+	struct error err = {0};
+	int r = catalog_lookup(fs, directory, name, ret);
+
+	if (r != -ENOENT)
+		return r;
+	r = mirrored_open(fs, directory->entry.ino, directory->cancel, &m, &err);
+	if (r < 0)
+		return mirrored_failed(fs, directory, r, &err);
+	for (size_t i = 0; i < m->count; i++) {
+		if (str_equal(m->trees[i].name, name)) {
+			node_of_tree(m, &m->trees[i], directory, ret);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+/* False: the page is full. */
+static bool list_trees(const struct mirrored *m, const struct node *directory, off_t after, struct listing *l)
+{
+	for (size_t i = listing_position(after); i < m->count; i++) {
+		struct node node;
+
+		node_of_tree(m, &m->trees[i], directory, &node);
+		if (m->trees[i].name && !listing_add(l, m->trees[i].name, &node, OFFSET_FIXED + (off_t)i))
+			return false;
+	}
+	return true;
+}
+
+static int beside_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+{
+	_cleanup(mirrored) struct mirrored *m = NULL;
+	struct error err = {0};
+	int r = mirrored_open(fs, directory->entry.ino, directory->cancel, &m, &err);
+
+	if (r < 0)
+		return mirrored_failed(fs, directory, r, &err);
+	if (!list_trees(m, directory, after, l))
+		return 0;
+	r = catalog_list(fs, directory, CATALOG_FILE, after, l);
+	return r < 0 ? r : 0;
+}
+
+const struct node_class class_mirrored_beside = {
+        .type = S_IFDIR,
+        .name_s = ATTR_FOREVER_S,
+        .attributes_s = ATTR_FOREVER_S,
+        .waits = true,
+        .mirror = &class_linked_artifact_directory,
+        .lookup = beside_lookup,
+        .list = beside_list,
+        .parent = catalog_parent,
+        .stat = mirrored_directory_stat,
+        .path = catalog_node_path,
+        .facts = artifact_facts,
+        .why_kept = mirrored_why_kept,
+        .remove = artifact_begin_removal,
+};
+
 /* Files. */
 
 /* 0 with what the listing has of it; else the errno for the kernel. */
 static int find_mirrored_file(struct fs *fs, const struct node *node, struct mirror_item *ret,
-                     char ret_job[static NAME_MAX_BYTES])
+                              char ret_job[static NAME_MAX_BYTES])
 {
 	_cleanup(mirrored) struct mirrored *m = NULL;
 	const struct mirrored_tree *tree;

@@ -24,18 +24,20 @@ struct mirrored_tree {
 struct mirrored { /* what is open of an artifact; never changes */
 	atomic_uint refs;
 	struct fs *fs;
-	uint64_t ino;    /* of the artifact */
-	uint32_t number; /* of it, in inode numbers */
-	char *path;      /* of the artifact */
-	bool is_locked;  /* nobody here can decrypt it: there are no trees */
+	uint64_t ino;             /* of the artifact */
+	uint32_t number;          /* of it, in inode numbers */
+	char *path;               /* of the artifact */
+	bool is_locked;           /* nobody here can decrypt it: there are no trees */
 	uint64_t stored_bytes[2]; /* is_locked: of the listing, and of its index */
 	struct mirrored_tree *trees;
 	size_t count;
 };
 
 /* The numbers of what is no part of a listing; never changed. */
-#define MIRRORED_SUMS    UINT64_C(1)
-#define MIRRORED_OBJECTS UINT64_C(2) /* of the listing, as it is stored; one more: its index */
+#define MIRRORED_SUMS      UINT64_C(1)
+#define MIRRORED_OBJECTS   UINT64_C(2)        /* of the listing, as it is stored; one more: its index */
+#define MIRRORED_TREES     MIRROR_DIRECTORIES /* of the directory of the first tree; one more: of the next */
+#define MIRRORED_TREES_MAX 32
 
 /** mirrored_states_new() - what is open of states, a few at a time. */
 struct mirrored_states *mirrored_states_new(void);

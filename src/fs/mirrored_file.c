@@ -29,9 +29,10 @@ static int find_pack_row(struct fs *fs, struct member *m, struct error *err)
 	int r = catalog_entry_by_ino(fs->ctx.repository->catalog, ino_of_artifact(m->pack_path), &m->pack);
 
 	if (r == -ENOENT)
-		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "%s, which has its bytes, is not there any more: other states may have the file",
-		                 m->pack_path);
+		return error_set(
+		        err, ERROR_CORRUPT, EBADMSG,
+		        "%s, which has its bytes, is not there any more: other states may have the file",
+		        m->pack_path);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
 	if (m->at > m->pack.size_bytes || m->bytes > m->pack.size_bytes - m->at)

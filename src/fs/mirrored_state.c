@@ -197,7 +197,8 @@ static int read_index_of(struct mirrored *m, const struct manifest *of, struct m
 	if (r < 0)
 		return r;
 	if (l->bytes > INDEX_MAX_BYTES)
-		r = error_set(err, ERROR_CORRUPT, EBADMSG, "the listing of a mirror is damaged: its index is too long");
+		r = error_set(err, ERROR_CORRUPT, EBADMSG,
+		              "the listing of a mirror is damaged: its index is too long");
 	text = mem_alloc(r == 0 ? l->bytes + 1 : 1);
 	if (r == 0)
 		r = read_listing(l, cancel, 0, text, l->bytes, err);
@@ -220,7 +221,7 @@ static char *name_of_listing(const char *path, const char *key)
 }
 
 static int open_state_tree(struct mirrored *m, const struct manifest *of, struct manifest_object *listing,
-                     struct manifest_object *index, struct cancel *cancel, struct error *err)
+                           struct manifest_object *index, struct cancel *cancel, struct error *err)
 {
 	struct mirrored_tree *t = &m->trees[m->count];
 	uint64_t part = MIRRORED_OBJECTS + 2 + 2 * m->count,
@@ -246,7 +247,8 @@ static int open_trees(struct mirrored *m, struct manifest *of, struct cancel *ca
 	size_t at = 0, index_at = 0;
 	int r = 0;
 
-	while (r == 0 && (listing = object_at(of, MANIFEST_ROLE_LISTING, &at)) &&
+	while (r == 0 && m->count < MIRRORED_TREES_MAX &&
+	       (listing = object_at(of, MANIFEST_ROLE_LISTING, &at)) &&
 	       (index = object_at(of, MANIFEST_ROLE_LISTING_INDEX, &index_at))) {
 		if (listing->cipher && m->fs->is_locked) {
 			m->is_locked = true;

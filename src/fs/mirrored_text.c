@@ -116,8 +116,7 @@ static bool is_an_object(const struct mirrored *m, const struct node *state, con
 	_cleanup(mirror_item) struct mirror_item item = {0};
 	struct error err = {0};
 
-	return m->count > 0 &&
-	       mirror_tree_find(m->trees[0].tree, state->cancel, "", name, &item, &err) == 1;
+	return m->count > 0 && mirror_tree_find(m->trees[0].tree, state->cancel, "", name, &item, &err) == 1;
 }
 
 bool mirrored_text_list(const struct mirrored *m, const struct node *state, off_t after, struct listing *l)
@@ -287,9 +286,8 @@ static int open_stored_object(struct fs *fs, const struct node *node, const stru
 	if (r < 0)
 		return r;
 	shown = mem_printf("%s/%s", path, sealed_names[which]);
-	part = (struct artifact_part){.path = shown,
-	                              .artifact_ino = node->entry.ino,
-	                              .bytes = object.extents.total_bytes};
+	part = (struct artifact_part){
+	        .path = shown, .artifact_ino = node->entry.ino, .bytes = object.extents.total_bytes};
 	what = (struct reader_what){.store = store,
 	                            .ino = node->ino,
 	                            .key = object.key,

@@ -208,7 +208,7 @@ extern const struct node_class class_diff_file;                                 
 extern const struct node_class class_history, class_history_directory;                  /* history.c */
 extern const struct node_class class_history_table, class_history_link;                 /* history_table.c */
 extern const struct node_class class_mirrored_state, class_mirrored_directory;          /* mirrored.c */
-extern const struct node_class class_mirrored_file;                                     /* mirrored.c */
+extern const struct node_class class_mirrored_file, class_mirrored_beside;              /* mirrored.c */
 extern const struct node_class class_mirrored_sums, class_mirrored_object;              /* mirrored_text.c */
 extern const struct node_class class_copies, class_copies_directory, class_copies_file; /* copies.c */
 extern const struct node_class class_copies_sums;                                       /* copies.c */

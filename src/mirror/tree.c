@@ -233,7 +233,8 @@ static char *join(const char *directory, const char *name)
 }
 
 /* The object @name: 1, or 0. */
-static int find_tree_object(struct tree_cursor *c, const char *name, struct mirror_item *ret, struct error *err)
+static int find_tree_object(struct tree_cursor *c, const char *name, struct mirror_item *ret,
+                            struct error *err)
 {
 	_cleanup(str) struct str key = {0};
 	const struct listing_entry *e;
@@ -338,8 +339,8 @@ struct tree_listing {
 	struct tree_cursor cursor;
 	const char *directory;
 	size_t len;
-	struct str prefix;   /* of the keys in it */
-	char *going_on;      /* the last directory in it whose own lie apart; NULL: none yet */
+	struct str prefix; /* of the keys in it */
+	char *going_on;    /* the last directory in it whose own lie apart; NULL: none yet */
 	const struct mirror_each *each;
 };
 

@@ -75,7 +75,7 @@ static int cut_into_lines(struct tree_frame *f, const struct listing_frame *of, 
 }
 
 static int unpack_tree_frame(struct tree_frame *f, const struct listing_frame *of, const char *packed,
-                        struct error *err)
+                             struct error *err)
 {
 	_cleanup(unpacker) struct unpacker *unpacker = unpacker_new(COMPRESSION_ZSTD);
 	size_t len = 0;

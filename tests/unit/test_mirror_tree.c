@@ -273,10 +273,11 @@ static void check_tree(struct keys *k, size_t page, uint64_t before)
 
 static void test_hostile_keys(void **state)
 {
-	static const char *const keys[] = {"a",      "a/b",   "a!b",    "a/",  "a//b", "/x",     "/",    "//",
-	                                   ".",      "..",    "a/../b", "%",   "%25",  "100%/x", "dir/", "dir/file",
-	                                   "a\nb",   "\xff",  "a-b",    "a0",  "a/b/c", "b",     "b!",   "b!!",
-	                                   "b/1",    "b!/1",  "z=",     "z%=", "z",    "z/a",    "SHA256SUMS"};
+	static const char *const keys[] = {
+	        "a",    "a/b",  "a!b",    "a/",  "a//b",  "/x",     "/",         "//",
+	        ".",    "..",   "a/../b", "%",   "%25",   "100%/x", "dir/",      "dir/file",
+	        "a\nb", "\xff", "a-b",    "a0",  "a/b/c", "b",      "b!",        "b!!",
+	        "b/1",  "b!/1", "z=",     "z%=", "z",     "z/a",    "SHA256SUMS"};
 	struct keys k = {0};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
@@ -327,7 +328,8 @@ static void test_random_keys(void **state)
 				str_append(&key, pieces[(seed >> 16) % ARRAY_SIZE(pieces)]);
 			}
 			if (round % 2 && i % 3 == 0) {
-				_cleanup(free) char *more = mem_printf("%0*d", 190 + (int)((seed >> 8) % 15), 0);
+				_cleanup(free) char *more =
+				        mem_printf("%0*d", 190 + (int)((seed >> 8) % 15), 0);
 
 				str_append(&key, more);
 				str_append(&key, pieces[(seed >> 12) % ARRAY_SIZE(pieces)]);
@@ -342,8 +344,8 @@ static void test_random_keys(void **state)
 
 static void test_what_is_not_there(void **state)
 {
-	static const char *const names[] = {"",    "b",     "a%=%=", "a/b", ".",    "..",   "%2e",
-	                                    "%41", "c%=",   "x%-",   "%-",  "d%-",  "%=",   "a%",
+	static const char *const names[] = {"",    "b",     "a%=%=", "a/b", ".",    "..",    "%2e",
+	                                    "%41", "c%=",   "x%-",   "%-",  "d%-",  "%=",    "a%",
 	                                    "aa",  "c%=%=", "%",     "%%",  "\xff", "%C3%BC"};
 	struct keys k = {0};
 	struct mirror_tree *t;

@@ -47,7 +47,7 @@ bool mirror_tree_has(const struct mirror_tree *t, uint64_t number);
 struct mirror_item {
 	bool is_directory;
 	uint64_t place, number;
-	char *path; /* as it is shown: "a/b", "a%=" */
+	char *path;                 /* as it is shown: "a/b", "a%=" */
 	struct listing_entry entry; /* of a file; of a directory nothing */
 };
 void mirror_item_finish(struct mirror_item *i);
