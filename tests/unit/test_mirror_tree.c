@@ -316,10 +316,10 @@ static void test_random_keys(void **state)
 	static const char *const pieces[] = {"a", "b", "/", "/", "!", "0", "%", ".", "-", "="};
 	uint32_t seed = 11;
 
-	for (unsigned round = 0; round < 60; round++) {
+	for (unsigned round = 0; round < 24; round++) {
 		struct keys k = {0};
 
-		for (unsigned i = 0; i < 120; i++) {
+		for (unsigned i = 0; i < 90; i++) {
 			_cleanup(str) struct str key = {0};
 
 			seed = seed * 1664525 + 1013904223;

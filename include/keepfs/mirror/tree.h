@@ -20,7 +20,8 @@
 /** MIRROR_NUMBERS - every number is smaller; those of files are smaller than MIRROR_DIRECTORIES. */
 #define MIRROR_NUMBERS     (UINT64_C(1) << 34)
 #define MIRROR_DIRECTORIES (UINT64_C(1) << 32)
-/** MIRROR_PLACES_BEFORE - so many places, and the numbers of files up to a hundredth of it, are nobody's before the first of a tree: for what is beside it. */
+/** MIRROR_PLACES_BEFORE - so many places before the first of a tree are nobody's, and so neither are the first 32 numbers of files, and the first 2,048 of
+ * directories: they are for what is beside a tree. */
 #define MIRROR_PLACES_BEFORE UINT64_C(4096)
 
 /** struct mirror_tree_source - where the bytes of a listing are; read() fills all of @buf, on the thread of whoever asks. */
