@@ -13,6 +13,7 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/inside.h>
+#include <keepfs/codec/listing.h>
 #include <keepfs/codec/name.h>
 
 #define DIRECTORIES                                                                                          \
@@ -20,7 +21,9 @@
 	"directory WHERE "
 #define ARTIFACTS_OF(table)                                                                                  \
 	"SELECT ino, directory_ino, sequence, name, finished_at_us, size_bytes, is_directory, files,"        \
-	" subdirectories, secret, sealed_bytes FROM " table " WHERE tomb = 0 AND "
+	" subdirectories, secret, sealed_bytes, is_directory AND EXISTS (SELECT 1 FROM artifact_object o"    \
+	" WHERE o.artifact_ino = artifact.ino AND o.role = '" MANIFEST_ROLE_LISTING "') FROM " table         \
+	" WHERE tomb = 0 AND "
 #define ARTIFACTS ARTIFACTS_OF("artifact")
 /* However many partial ones are behind it. */
 #define WHOLE "artifact INDEXED BY artifact_whole"
@@ -70,6 +73,7 @@ static void read_entry(sqlite3_stmt *row, enum catalog_kind kind, struct catalog
 		entry->is_directory = sqlite3_column_int(row, 6);
 		entry->files = entry->is_directory ? (uint32_t)column_u64(row, 7) : 0;
 		entry->subdirectories = (uint32_t)column_u64(row, 8);
+		entry->has_listing = sqlite3_column_int(row, 11);
 		read_sealed_columns(row, entry);
 		break;
 	case CATALOG_FILE:

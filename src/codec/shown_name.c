@@ -117,19 +117,18 @@ static int unescape_component(const char *text, size_t len, struct str *key, boo
 	return 0;
 }
 
-static int unescape_name(const char *name, struct str *key)
+static int unescape_name(const char *name, struct str *key, bool *ret_goes_on)
 {
 	for (;;) {
 		size_t len = strcspn(name, "/");
-		bool goes_on;
-		int r = unescape_component(name, len, key, &goes_on);
+		int r = unescape_component(name, len, key, ret_goes_on);
 
 		if (r < 0 || key->len > SHOWN_KEY_MAX)
 			return -EINVAL;
 		name += len;
 		if (!*name)
-			return goes_on ? -EINVAL : 0;
-		if (!goes_on)
+			return 0;
+		if (!*ret_goes_on)
 			str_append_char(key, '/');
 		name++;
 	}
@@ -138,13 +137,33 @@ static int unescape_name(const char *name, struct str *key)
 int shown_name_key(const char *name, struct str *ret_key)
 {
 	_cleanup(str) struct str key = {0}, again = {0};
-	int r = unescape_name(name, &key);
+	bool goes_on = false;
+	int r = unescape_name(name, &key, &goes_on);
 
-	if (r < 0)
-		return r;
+	if (r < 0 || goes_on)
+		return -EINVAL;
 	shown_name(str_text(&key), key.len, &again);
 	if (!str_equal(str_text(&again), name))
 		return -EINVAL;
 	str_append_bytes(ret_key, str_text(&key), key.len);
+	return 0;
+}
+
+bool shown_name_goes_on(const char *name)
+{
+	return str_ends(name, GOES_ON);
+}
+
+int shown_name_prefix(const char *directory, struct str *ret)
+{
+	_cleanup(str) struct str key = {0};
+	bool goes_on = false;
+	int r = unescape_name(directory, &key, &goes_on);
+
+	if (r < 0)
+		return r;
+	if (!goes_on)
+		str_append_char(&key, '/');
+	str_append_bytes(ret, str_text(&key), key.len);
 	return 0;
 }

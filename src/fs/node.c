@@ -7,6 +7,7 @@
 
 #include "copies.h"
 #include "fs_private.h"
+#include "mirrored.h"
 #include "rights.h"
 #include "sealed.h"
 
@@ -123,6 +124,8 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 		return inside_load(fs, ino, ret);
 	if (ino & BIT_DIFF)
 		return diff_load(fs, ino, ret);
+	if (mirrored_has(ino))
+		return mirrored_load(fs, ino, ret);
 	return fixed_load(fs, ino, ret);
 }
 

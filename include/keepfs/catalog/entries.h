@@ -27,8 +27,9 @@ struct catalog_entry {       /* a file or a directory below backups/ */
 	uint64_t parent_ino; /* of the directory that shows it; 0 for directories directly in backups/ */
 	enum catalog_kind kind;
 	bool is_directory;
-	bool secret;           /* files: for nobody but the owner */
-	bool is_sealed;        /* files: what the store holds of it is encrypted */
+	bool secret;    /* files: for nobody but the owner */
+	bool is_sealed; /* files: what the store holds of it is encrypted */
+	bool has_listing; /* artifacts that are directories: a listing says what is in it, perhaps beside its files */
 	uint64_t artifact_ino; /* CATALOG_FILE: whose it is; CATALOG_ARTIFACT: its own */
 	/* position among those of its kind in its directory. Artifacts: name_sequence(). Directories: order
 	 * of creation. Files of an artifact: by artifact, then in the manifest's order */

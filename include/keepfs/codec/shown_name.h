@@ -34,3 +34,13 @@ void shown_name(const char *key, size_t len, struct str *out);
  * Return: 0; -EINVAL: it is not what shown_name() makes of any key; nothing is appended then.
  */
 int shown_name_key(const char *name, struct str *ret_key);
+/**
+ * shown_name_prefix() - append to @ret what the keys begin with of all objects that are shown in @directory ("a/b", without '/' at its end), and at any depth
+ * below it
+ *
+ * Others may begin so, too: where @directory ends in "%-", those whose component is short enough to be shown in one. An object is in it when its shown name
+ * begins with @directory and '/'. Return: 0; -EINVAL: no directory is called so; nothing is appended then.
+ */
+int shown_name_prefix(const char *directory, struct str *ret);
+/** shown_name_goes_on() - does @name end in "%-": is it a directory that holds the rest of components that are too long for one? */
+bool shown_name_goes_on(const char *name);
