@@ -185,21 +185,14 @@ static int add_whose_turn_it_is(struct catalog *c, const char *path, struct make
 
 static int add_drill_copy(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
 {
-	_cleanup(free) char *name = NULL, *path = copied_path(word);
-	struct catalog_replica row;
-	struct make_target *t;
+	_cleanup(free) char *path = copied_path(word);
+	struct make_target *t = NULL;
 	int r = words_is_of_exports(path) ? words_refuse_export(word, err)
-	                                  : copied_find(c, word, &name, &row, err);
+	                                  : copied_add_target(c, word, ret, &t, err);
 
-	if (r < 0)
-		return r;
-	t = make_targets_add(ret);
-	t->label = mem_strdup(name);
-	t->directory = mem_strdup(name);
-	t->name = take_ptr(&name);
-	t->class = mem_strdup(PICK_ASKED);
-	t->expected_bytes = row.stored_bytes;
-	return 0;
+	if (r == 0)
+		t->class = mem_strdup(PICK_ASKED);
+	return r;
 }
 
 static int add_drill_word(struct catalog *c, const char *word, bool rotate, struct make_targets *ret,

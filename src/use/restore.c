@@ -48,19 +48,12 @@ static void add_restored(struct catalog *c, const struct catalog_entry *entry, s
 /* It is kept by whoever reads it: nothing of this store is. */
 static int add_named_copy(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
 {
-	_cleanup(free) char *name = NULL;
-	struct catalog_replica row;
-	int r = copied_find(c, word, &name, &row, err);
-	struct make_target *t;
+	struct make_target *t = NULL;
+	int r = copied_add_target(c, word, ret, &t, err);
 
-	if (r < 0)
-		return r;
-	t = make_targets_add(ret);
-	t->label = mem_strdup(name);
-	t->directory = mem_strdup(name);
-	t->name = take_ptr(&name);
-	t->expected_bytes = row.stored_bytes * 2;
-	return 0;
+	if (r == 0)
+		t->expected_bytes *= 2;
+	return r;
 }
 
 static int add_named_backup(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
