@@ -82,6 +82,7 @@ struct artifact_events {
  */
 struct repository {
 	struct artifact_use *in_use; /* by the room's own lock: artifact_keep() */
+	struct artifact_pin *pins;   /* by the same: artifact_pin_packs() */
 	struct store *store;         /* borrowed */
 	struct stores *stores;       /* borrowed: it, and others; NULL: there are no others */
 	struct catalog *catalog;     /* borrowed */
@@ -249,6 +250,20 @@ int artifact_remove(struct repository *repo, uint64_t ino, const struct catalog_
  */
 int artifact_keep(struct repository *repo, uint64_t ino, int64_t run_id, const char *doing,
                   struct error *err);
+/** artifact_pin_packs() - until as many calls of artifact_unpin_packs() no pack of @job is removed, needed or not: a run builds on what it finds. Any thread; waits for the removal of
+ * one that has begun. */
+void artifact_pin_packs(struct repository *repo, const char *job);
+void artifact_unpin_packs(struct repository *repo, const char *job);
+/**
+ * artifact_collect_packs() - remove the packs that no artifact needs, in the catalog or in its trash
+ * @now_us: of the clock
+ *
+ * Not those of a job whose packs are pinned, nor those that a run made behind the newest artifact which needs packs of its job: what is left of a run that broke off is used by the
+ * next; but for a week at most. The caller is sure that the catalog knows all manifests of the store. Blocks on the store. *@ret_count: so many were removed. Return: 0; the first
+ * failure, which keeps no other pack.
+ */
+int artifact_collect_packs(struct repository *repo, int64_t now_us, struct cancel *cancel,
+                           uint64_t *ret_count, struct error *err);
 /** artifact_let_go() - of that run; one that was not kept is left alone. */
 void artifact_let_go(struct repository *repo, uint64_t ino, int64_t run_id);
 /**

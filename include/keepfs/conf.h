@@ -133,6 +133,24 @@ struct conf_files {     /* what only a job that archives a directory has: [files
 	int64_t settle_ms; /* with `each`: a subdirectory is taken when nothing in it has changed for so long */
 	bool cross_mounts;
 	bool skip_unreadable; /* what cannot be read is counted, and does not fail the run */
+	bool secret;          /* for nobody but the owner of the mount, whatever file_mode says */
+};
+
+struct conf_bundle {  /* what only a job that makes one backup of several jobs has: [bundle NAME] */
+	char **parts; /* names of these jobs, in the order in which they are made; NULL-terminated */
+	char *name;   /* how the deployment is called; "": as the job (conf_bundle_name()) */
+	char *version_command, *version_file; /* where the version of the deployment is told; "": nowhere */
+	bool allow_plain_secrets;             /* a part may be secret, and the bundle not encrypted */
+};
+
+enum conf_unreadable { CONF_UNREADABLE_FAIL, CONF_UNREADABLE_SKIP };
+/** CONF_MIRROR_NONE - the url of a mirror that mirrors nothing, and says so. */
+#define CONF_MIRROR_NONE "none"
+
+struct conf_mirror {            /* what only a job that mirrors a bucket has: [mirror NAME] */
+	struct conf_store from; /* what is mirrored; of it only what the keys of the section say is set */
+	int64_t connections;    /* gets at once */
+	int skip_unreadable;    /* enum conf_unreadable */
 };
 
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };
@@ -212,7 +230,14 @@ struct conf_named_store {
 /** CONF_PRIMARY - how `copies` calls [store]. */
 #define CONF_PRIMARY "primary"
 
-enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES, CONF_JOB_EXPORT, CONF_JOB_INBOX };
+enum conf_job_kind {
+	CONF_JOB_DUMP,
+	CONF_JOB_FILES,
+	CONF_JOB_EXPORT,
+	CONF_JOB_MIRROR,
+	CONF_JOB_BUNDLE,
+	CONF_JOB_INBOX
+};
 
 /* For whom something is encrypted: keepfs/keyring.h. Of a job: what is set there stands for all that [keepfs] says. */
 struct conf_encryption {
@@ -246,8 +271,10 @@ struct conf_job {
 	int64_t drill_max_age_ms; /* how old the last good drill may be; 0: by the schedule */
 	char *drill_server;       /* where it is rehearsed; "": on a throw-away server */
 	char **copies; /* stores that have what it makes: CONF_PRIMARY and names of [store NAME]; NULL-terminated, empty: [store] alone */
-	struct conf_dump dump;   /* CONF_JOB_DUMP */
-	struct conf_files files; /* CONF_JOB_FILES */
+	struct conf_dump dump;     /* CONF_JOB_DUMP */
+	struct conf_files files;   /* CONF_JOB_FILES */
+	struct conf_mirror mirror; /* CONF_JOB_MIRROR */
+	struct conf_bundle bundle; /* CONF_JOB_BUNDLE */
 	struct conf_export export; /* CONF_JOB_EXPORT: at most one job is of this kind, and its name is CONF_EXPORTS */
 };
 
@@ -495,6 +522,15 @@ int conf_parse_rate(const char *text, uint64_t *ret);
 const char *conf_nearest(const char *word, const char *const *names, size_t count);
 /** conf_find_job() - by name; NULL when there is none. "now" is not resolved here. */
 const struct conf_job *conf_find_job(const struct conf *c, const char *name);
+/** conf_encryption_of() - what says for whom what @job makes (NULL: no job) is encrypted; conf_is_encrypted() - is it? Pure. */
+const struct conf_encryption *conf_encryption_of(const struct conf *conf, const struct conf_job *job);
+bool conf_is_encrypted(const struct conf *conf, const struct conf_job *job);
+/** conf_bundle_name() - how the deployment of a job of bundles is called: borrowed. */
+const char *conf_bundle_name(const struct conf_job *job);
+/** conf_bundle_has_part() - is the job called @name a part of the bundles of @job? False when that makes none. */
+bool conf_bundle_has_part(const struct conf_job *job, const char *name);
+/** conf_bundle_of() - the first job of bundles that @job is a part of, when nothing else promises when @job is made by itself: no schedule, expected_interval or rpo. NULL: there is none. */
+const struct conf_job *conf_bundle_of(const struct conf *c, const struct conf_job *job);
 /** conf_exports() - the job of [export]; NULL: there is no such section. */
 const struct conf_job *conf_exports(const struct conf *c);
 

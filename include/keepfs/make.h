@@ -13,6 +13,7 @@
 #include <keepfs/conf.h>
 #include <stdatomic.h>
 
+struct draft;
 struct export_admins;
 struct inbox_arrivals;
 struct rate;
@@ -88,6 +89,7 @@ struct make_wanted {
 	const struct command_line *line; /* of another work than a job's: what was asked for; NULL */
 	bool offline; /* no server is asked: those that the catalog knows from the last time */
 	bool learns; /* what is found out is remembered, and tells which are new and which are gone: of each run, once */
+	bool is_part; /* of an artifact that consists of several: all that there is now, also what is made once else; its directory says how each is called */
 	struct cancel *cancel; /* NULL: it cannot be cancelled */
 };
 
@@ -131,6 +133,10 @@ struct make_order {
 	        at_once; /* so many targets of the run are made at the same time, at most, and share its part of the memory; 0 stands for 1 */
 	struct rate *
 	        rate; /* the job's limit of its rate, of all that are made at once (keepfs/stream/rate.h); NULL: a draft has its own */
+	/* Of a part: the draft that draft_new() makes it a part of, and how it is called there, without a suffix ("database", "tenants/acme"). NULL: it is an
+	 * artifact of its own. */
+	struct draft *whole;
+	const char *part;
 	int64_t run_id;
 	const char *triggered_by;
 	struct make_progress *progress; /* NULL: nobody looks */

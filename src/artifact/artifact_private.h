@@ -203,6 +203,9 @@ void artifact_left(struct repository *repo);
  * somebody does already. */
 int artifact_claim_removal(struct repository *repo, uint64_t ino, const char *path, struct error *err);
 void artifact_end_claim(struct repository *repo, uint64_t ino);
+/** artifact_begin_collecting() - a pack of @job is about to be removed; false: a run builds on them. artifact_end_collecting() ends it. */
+bool artifact_begin_collecting(struct repository *repo, const char *job);
+void artifact_end_collecting(struct repository *repo, const char *job);
 /** artifact_claim_rewrap() - artifact_keep() for the one run that rewraps @ino; -EBUSY: another one does, or it is being removed. */
 int artifact_claim_rewrap(struct repository *repo, uint64_t ino, int64_t run_id, const char *path,
                           struct error *err);

@@ -6,7 +6,7 @@
  * The catalog is asked about each manifest after it was listed. So one that is published or removed meanwhile is known,
  * or gone when it is fetched: a row, a tomb or an intent stands for it at every moment between the two.
  */
-#include "artifact_private.h"
+#include "compare_private.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,38 +22,15 @@
 #include <keepfs/catalog/runs.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/conf.h>
 #include <keepfs/lease.h>
-#include <keepfs/stores.h>
 
-#define PAGE_ROWS 256
 /* Another keepfs that has lost the answer to its last put may still take back what it has published. */
 #define YOUNG_US            (INT64_C(3600) * US_PER_S)
 #define UNLISTED_KEPT       100
 #define READ_REPLACED_TRIES 5
-#define MISSING_ASKED       1000 /* requests in one comparison, when the store has lost very many */
 
-struct comparison {
-	struct repository *repo;
-	struct store *store; /* that is compared */
-	uint64_t store_id;
-	const struct catalog_store *at; /* of a tenant's; NULL: it is the catalog's own */
-	struct store_call call;
-	int64_t now_us;
-	struct artifact_comparison *counts;
-	struct {
-		uint64_t *inos; /* of all artifacts that have a manifest */
-		size_t count, cap;
-	} seen;
-	struct artifact_seen objects; /* that manifests are */
-	struct catalog_unlisted *unlisted;
-	size_t unlisted_count;
-	struct marks_lookup marks;
-	int64_t largest_run;
-	bool follows;    /* what is missing was removed by the writer, or by the one before us */
-	bool reads_only; /* we are a reader: what is in the trash is none of our business */
-};
-
-static void remember_seen(struct comparison *c, uint64_t ino)
+void compare_remember_seen(struct comparison *c, uint64_t ino)
 {
 	if (c->seen.count == c->seen.cap) {
 		c->seen.cap = c->seen.cap ? 2 * c->seen.cap : 1024;
@@ -274,7 +251,7 @@ static int consider_manifest(struct comparison *c, const struct store_object *ob
 
 	if (!path)
 		return 0;
-	remember_seen(c, ino_of_artifact(path));
+	compare_remember_seen(c, ino_of_artifact(path));
 	r = catalog_knows(c->repo->catalog, path);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
@@ -315,70 +292,7 @@ static int keep_numbers(struct comparison *c, struct error *err)
 	return c->largest_run > 0 ? catalog_raise_run_number(c->repo->catalog, c->largest_run, err) : 0;
 }
 
-/* What the catalog lists. */
-
-static int compare_numbers(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static bool was_seen(const struct comparison *c, uint64_t ino)
-{
-	return bsearch(&ino, c->seen.inos, c->seen.count, sizeof(ino), compare_numbers) != NULL;
-}
-
-/* It was not in the listing, which was made a while ago: published since, or removed by somebody else. */
-static int ask_for_manifest(struct comparison *c, const struct catalog_listed *row, struct error *err)
-{
-	_cleanup(free) char *key = manifest_key(row->path);
-	struct store_object object;
-	int r;
-
-	if (!c->follows && c->counts->missing >= MISSING_ASKED)
-		return 0;
-	r = store_head(c->store, &c->call, key, &object, err);
-	if (r != -ENOENT)
-		return r;
-	c->counts->missing++;
-	if (c->follows)
-		return artifact_follow_removed(c->repo, row->path, err);
-	if (row->missing)
-		return 0;
-	log_warning("%s is listed, but the store has no manifest of it any more", row->path);
-	return catalog_set_missing(c->repo->catalog, row->ino, true, err);
-}
-
-static int weigh_listed(struct comparison *c, const struct catalog_listed *row, struct error *err)
-{
-	if (!was_seen(c, row->ino))
-		return ask_for_manifest(c, row, err);
-	return row->missing ? catalog_set_missing(c->repo->catalog, row->ino, false, err) : 0;
-}
-
-static int find_missing(struct comparison *c, struct error *err)
-{
-	_cleanup(free) struct catalog_listed *rows = mem_array(PAGE_ROWS, sizeof(*rows));
-	uint64_t after = 0;
-	ssize_t count;
-	int r = 0;
-
-	if (c->seen.count > 0)
-		qsort(c->seen.inos, c->seen.count, sizeof(*c->seen.inos), compare_numbers);
-	while (r == 0 &&
-	       (count = catalog_listed_after(c->repo->catalog, c->store_id, after, rows, PAGE_ROWS)) > 0) {
-		for (ssize_t i = 0; r == 0 && i < count; i++)
-			r = weigh_listed(c, &rows[i], err);
-		after = rows[count - 1].ino;
-	}
-	if (r == 0 && count < 0)
-		r = error_system(err, (int)-count, "the catalog cannot be read");
-	return r;
-}
-
-static struct comparison comparison_of(struct repository *repo, int64_t now_us,
-                                       struct artifact_comparison *counts)
+struct comparison compare_of(struct repository *repo, int64_t now_us, struct artifact_comparison *counts)
 {
 	return (struct comparison){
 	        .repo = repo, .store = repository_store(repo), .now_us = now_us, .counts = counts};
@@ -390,7 +304,7 @@ static void begin_marks(struct comparison *c)
 	c->marks.holds = (struct lookup){.store = c->store, .call = &c->call, .prefix = "holds/"};
 }
 
-static void comparison_finish(struct comparison *c)
+void compare_finish(struct comparison *c)
 {
 	lookup_finish(&c->marks.trash);
 	lookup_finish(&c->marks.holds);
@@ -431,7 +345,7 @@ static int compare_one(struct comparison *c, struct error *err)
 	if (r == 0)
 		r = kept;
 	if (r == 0)
-		r = find_missing(c, err);
+		r = compare_find_missing(c, err);
 	/* Behind it: the numbers of all manifests are known now. */
 	if (r == 0)
 		chain_tidy(c->repo->chain, &at, c->now_us);
@@ -442,7 +356,7 @@ static int compare_one(struct comparison *c, struct error *err)
 static int compare_tenants_store(void *arg, const struct catalog_store *at, struct error *err)
 {
 	struct comparison *all = arg;
-	struct comparison c = comparison_of(all->repo, all->now_us, all->counts);
+	struct comparison c = compare_of(all->repo, all->now_us, all->counts);
 	_cleanup(store) struct store *store = NULL;
 	struct error why = {0};
 	int r;
@@ -462,7 +376,7 @@ static int compare_tenants_store(void *arg, const struct catalog_store *at, stru
 		all->unlisted = mem_resize(all->unlisted, all->unlisted_count + 1, sizeof(*all->unlisted));
 		all->unlisted[all->unlisted_count++] = c.unlisted[i];
 	}
-	comparison_finish(&c);
+	compare_finish(&c);
 	if (r == -ECANCELED) {
 		if (err)
 			*err = why;
@@ -478,7 +392,7 @@ static int compare_everything(struct comparison *c, struct repository *repo, str
 int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *cancel,
                      struct artifact_comparison *counts, struct error *err)
 {
-	struct comparison c = comparison_of(repo, now_us, counts);
+	struct comparison c = compare_of(repo, now_us, counts);
 
 	c.call.cancel = cancel;
 	return compare_everything(&c, repo, err);
@@ -574,7 +488,7 @@ static int follow_tombs(struct comparison *c, struct error *err)
 int artifact_follow_all(struct repository *repo, int64_t now_us, struct cancel *cancel,
                         struct artifact_comparison *counts, struct error *err)
 {
-	struct comparison c = comparison_of(repo, now_us, counts);
+	struct comparison c = compare_of(repo, now_us, counts);
 	int r;
 
 	c.call.cancel = cancel;
@@ -595,7 +509,7 @@ static int compare_everything(struct comparison *all, struct repository *repo, s
 		r = catalog_each_store(repo->catalog, CATALOG_MAIN_STORE, compare_tenants_store, &c, err);
 	if (r == 0)
 		r = catalog_set_unlisted(repo->catalog, c.unlisted, c.unlisted_count, err);
-	comparison_finish(&c);
+	compare_finish(&c);
 	return r;
 }
 
@@ -655,7 +569,7 @@ static char *newest_known_key(struct catalog *catalog, const char *directory)
 int artifact_look_ahead(struct repository *repo, const char *directory, int64_t now_us, int64_t deadline_ms,
                         struct artifact_comparison *counts, struct error *err)
 {
-	struct comparison c = comparison_of(repo, now_us, counts);
+	struct comparison c = compare_of(repo, now_us, counts);
 	_cleanup(free) char *prefix = mem_printf("manifests/%s/", directory),
 	                    *after = newest_known_key(repo->catalog, directory);
 	_cleanup(listing) struct listing l = {
@@ -666,122 +580,6 @@ int artifact_look_ahead(struct repository *repo, const char *directory, int64_t 
 	begin_marks(&c);
 	r = consider_all(&c, &l, err);
 	kept = keep_numbers(&c, r == 0 ? err : NULL);
-	comparison_finish(&c);
+	compare_finish(&c);
 	return r < 0 ? r : kept;
-}
-
-/* What is listed in one directory and was not seen in the store that has it. */
-struct absent {
-	struct comparison *c;
-	uint64_t *inos;
-	size_t count;
-};
-
-static void note_absent(void *arg, const struct catalog_made *made)
-{
-	struct absent *absent = arg;
-
-	if (made->missing || made->store != absent->c->store_id || was_seen(absent->c, made->ino) ||
-	    absent->count == MISSING_ASKED)
-		return;
-	absent->inos = mem_resize(absent->inos, absent->count + 1, sizeof(*absent->inos));
-	absent->inos[absent->count++] = made->ino;
-}
-
-static int ask_for_absent(struct comparison *c, const struct absent *absent, struct error *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < absent->count; i++) {
-		_cleanup(free) char *path = catalog_path(c->repo->catalog, absent->inos[i]);
-		struct catalog_listed row = {.ino = absent->inos[i]};
-
-		if (!path) /* removed meanwhile */
-			continue;
-		str_copy(row.path, sizeof(row.path), path);
-		r = ask_for_manifest(c, &row, err);
-	}
-	return r;
-}
-
-static int see_all(struct comparison *c, struct listing *l, struct error *err)
-{
-	const struct store_object *object;
-	int r;
-
-	while ((r = listing_peek(l, &object, err)) == 0 && object) {
-		_cleanup(free) char *path = manifest_path_of_key(object->key);
-
-		if (path)
-			remember_seen(c, ino_of_artifact(path));
-		listing_pop(l);
-	}
-	if (c->seen.count > 0)
-		qsort(c->seen.inos, c->seen.count, sizeof(*c->seen.inos), compare_numbers);
-	return r;
-}
-
-/* Of those that are in the store of @c. */
-static int find_missing_there(struct comparison *c, const char *directory, struct error *err)
-{
-	_cleanup(free) char *prefix = mem_printf("manifests/%s/", directory);
-	_cleanup(listing) struct listing l = {.store = c->store, .call = &c->call, .prefix = prefix};
-	struct absent absent = {.c = c};
-	int r = see_all(c, &l, err);
-
-	if (r == 0) {
-		r = catalog_each_made(c->repo->catalog, ino_of_directory(directory), note_absent, &absent);
-		if (r < 0)
-			error_system(err, -r, "the catalog cannot be read");
-	}
-	if (r == 0)
-		r = ask_for_absent(c, &absent, err);
-	free(absent.inos);
-	return r;
-}
-
-/* The stores that artifacts of one directory are in; few. */
-struct places_of_directory {
-	uint64_t *ids;
-	size_t count;
-};
-
-static void note_place(void *arg, const struct catalog_made *made)
-{
-	struct places_of_directory *p = arg;
-
-	for (size_t i = 0; i < p->count; i++)
-		if (p->ids[i] == made->store)
-			return;
-	p->ids = mem_resize(p->ids, p->count + 1, sizeof(*p->ids));
-	p->ids[p->count++] = made->store;
-}
-
-static int find_missing_at(struct repository *repo, uint64_t id, const char *directory,
-                           struct artifact_comparison *counts, struct error *err)
-{
-	struct comparison c = comparison_of(repo, 0, counts);
-	_cleanup(store) struct store *store = NULL;
-	int r = repository_open_store(repo, id, &store, err);
-
-	c.store = store;
-	c.store_id = id;
-	if (r == 0)
-		r = find_missing_there(&c, directory, err);
-	comparison_finish(&c);
-	return r;
-}
-
-int artifact_find_missing(struct repository *repo, const char *directory, struct artifact_comparison *counts,
-                          struct error *err)
-{
-	struct places_of_directory places = {0};
-	int r = catalog_each_made(repo->catalog, ino_of_directory(directory), note_place, &places);
-
-	if (r < 0)
-		error_system(err, -r, "the catalog cannot be read");
-	for (size_t i = 0; r == 0 && i < places.count; i++)
-		r = find_missing_at(repo, places.ids[i], directory, counts, err);
-	free(places.ids);
-	return r;
 }

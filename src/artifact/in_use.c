@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 
 #include <keepfs/base/mem.h>
 
@@ -164,4 +165,92 @@ bool artifact_claim_old_objects(struct repository *repo, uint64_t ino)
 		add_use(repo, ino, REMOVAL, NULL);
 	pthread_mutex_unlock(&in_use_lock);
 	return !is_used;
+}
+
+/* Packs. */
+
+struct artifact_pin {
+	char *job;
+	unsigned runs;      /* that build on its packs */
+	bool is_collecting; /* one of its packs is being removed */
+	struct artifact_pin *next;
+};
+
+static pthread_cond_t collected = PTHREAD_COND_INITIALIZER; /* is_collecting, of all */
+
+/* With the lock: those of jobs stay, of which there are few. */
+static struct artifact_pin *pin_of(struct repository *repo, const char *job)
+{
+	struct artifact_pin **at = &repo->pins;
+
+	while (*at && strcmp((*at)->job, job) != 0)
+		at = &(*at)->next;
+	if (!*at) {
+		*at = mem_alloc(sizeof(**at));
+		(*at)->job = mem_strdup(job);
+	}
+	return *at;
+}
+
+/* With the lock. */
+static void drop_pin(struct repository *repo, struct artifact_pin *pin)
+{
+	struct artifact_pin **at = &repo->pins;
+
+	if (pin->runs > 0 || pin->is_collecting)
+		return;
+	while (*at != pin)
+		at = &(*at)->next;
+	*at = pin->next;
+	free(pin->job);
+	free(pin);
+}
+
+void artifact_pin_packs(struct repository *repo, const char *job)
+{
+	struct artifact_pin *pin;
+
+	pthread_mutex_lock(&in_use_lock);
+	pin = pin_of(repo, job);
+	pin->runs++;
+	while (pin->is_collecting)
+		pthread_cond_wait(&collected, &in_use_lock);
+	pthread_mutex_unlock(&in_use_lock);
+}
+
+void artifact_unpin_packs(struct repository *repo, const char *job)
+{
+	struct artifact_pin *pin;
+
+	pthread_mutex_lock(&in_use_lock);
+	pin = pin_of(repo, job);
+	pin->runs--;
+	drop_pin(repo, pin);
+	pthread_mutex_unlock(&in_use_lock);
+}
+
+bool artifact_begin_collecting(struct repository *repo, const char *job)
+{
+	struct artifact_pin *pin;
+	bool is_free;
+
+	pthread_mutex_lock(&in_use_lock);
+	pin = pin_of(repo, job);
+	is_free = pin->runs == 0 && !pin->is_collecting;
+	if (is_free)
+		pin->is_collecting = true;
+	pthread_mutex_unlock(&in_use_lock);
+	return is_free;
+}
+
+void artifact_end_collecting(struct repository *repo, const char *job)
+{
+	struct artifact_pin *pin;
+
+	pthread_mutex_lock(&in_use_lock);
+	pin = pin_of(repo, job);
+	pin->is_collecting = false;
+	drop_pin(repo, pin);
+	pthread_cond_broadcast(&collected);
+	pthread_mutex_unlock(&in_use_lock);
 }

@@ -346,9 +346,11 @@ static void tell_lone(struct rebuild *rb)
 static void skip_other(struct rebuild *rb, const char *key)
 {
 	_cleanup(free) char *first = manifest_key_of_generation(key, 1);
-	size_t len = strlen(first);
+	/* An artifact with several listings has several of these: ".contents.PART.zst". */
+	const char *contents = strstr(first, ".contents.");
+	size_t len = contents ? (size_t)(contents - first) + 1 : strlen(first);
 
-	len -= str_ends(first, MANIFEST_SEALED_SUFFIX) ? strlen(MANIFEST_SEALED_SUFFIX) : 0;
+	len -= str_ends(first, MANIFEST_SEALED_SUFFIX) && !contents ? strlen(MANIFEST_SEALED_SUFFIX) : 0;
 	while (len > 0 && first[len - 1] != '.')
 		len--;
 	if (rb->lone && len > 0 && strncmp(rb->lone, key, len) == 0)

@@ -11,6 +11,7 @@
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/needs.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/trash.h>
@@ -131,6 +132,7 @@ static int stay(struct repository *repo, const struct manifest *m, const struct 
 static int hide_and_delete(struct repository *repo, uint64_t ino, const struct manifest *m,
                            const struct catalog_removal *how, struct error *err)
 {
+	bool needs_packs = catalog_needs_packs(repo->catalog, ino);
 	struct error why = {0};
 	struct facts facts;
 	int r;
@@ -147,6 +149,8 @@ static int hide_and_delete(struct repository *repo, uint64_t ino, const struct m
 		else /* It is gone from the listing, whatever became of the rest. */
 			tell_removed(repo, ino, m, &facts);
 	}
+	if (r == 0 && needs_packs)
+		artifact_left(repo);
 	facts_finish(&facts);
 	if (r < 0 && err)
 		*err = why;

@@ -13,6 +13,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/needs.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
 #include <keepfs/store/canary.h>
@@ -37,10 +38,11 @@ struct artifact_tidier {
 	int64_t facts_ms;   /* lock: clock_mono_ms() at which facts are to be learnt; 0: never */
 	struct artifact_lock_turn locks;    /* its thread's */
 	struct artifact_proofs_turn proofs; /* its thread's */
-	bool proofs_due;                    /* its thread's: they are to be looked at, or are */
-	uint64_t *claimed;                  /* lock: artifacts that somebody else is removing */
-	size_t claimed_count;               /* lock */
-	bool stopping;                      /* lock */
+	bool knows_all;  /* its thread's: the last comparison found nothing that the catalog does not list */
+	bool proofs_due; /* its thread's: they are to be looked at, or are */
+	uint64_t *claimed;    /* lock: artifacts that somebody else is removing */
+	size_t claimed_count; /* lock */
+	bool stopping;        /* lock */
 	pthread_t thread;
 	bool started;
 };
@@ -226,6 +228,24 @@ static int settle_locks(struct artifact_tidier *t, const struct store_call *call
 	return r;
 }
 
+/* What a store has and the catalog does not list may need any pack. */
+static void collect_packs(struct artifact_tidier *t, struct left *left)
+{
+	struct error err = {0};
+	uint64_t count = 0;
+	int r;
+
+	if (!t->knows_all)
+		return;
+	r = artifact_collect_packs(t->repo, clock_now_us(), &t->cancel, &count, &err);
+	if (count > 0)
+		log_info("%llu packs of mirrors were removed, which no backup needs any more",
+		         (unsigned long long)count);
+	if (r < 0 && r != -ECANCELED)
+		log_warning("packs that no backup needs stay for now: %s", err.message);
+	left->failed = left->failed || r < 0;
+}
+
 static void try_again(struct artifact_tidier *t, struct left *left)
 {
 	struct artifact_recovery counts = {0};
@@ -241,6 +261,7 @@ static void try_again(struct artifact_tidier *t, struct left *left)
 		r = settle_locks(t, &call, left, &err);
 	if (r < 0 && r != -ECANCELED)
 		log_warning("what is left in the store could not be cleared up: %s", err.message);
+	collect_packs(t, left);
 	left->failed = left->failed || r < 0 || counts.left > 0;
 }
 
@@ -318,6 +339,7 @@ static void look_at_locks(struct artifact_tidier *t)
 static int64_t compare_all(struct artifact_tidier *t)
 {
 	struct artifact_comparison counts = {0};
+	struct catalog_pack pack;
 	struct error err = {0};
 	int r = artifact_compare(t->repo, clock_now_us(), &t->cancel, &counts, &err);
 
@@ -332,6 +354,10 @@ static int64_t compare_all(struct artifact_tidier *t)
 		         (unsigned long long)counts.changed);
 	if (r < 0 && r != -ECANCELED)
 		log_warning("the catalog could not be held against the store: %s", err.message);
+	t->knows_all = r == 0 && counts.unlisted == 0;
+	if (r == 0 && counts.unlisted > 0 && catalog_next_unneeded_pack(t->repo->catalog, "", &pack) == 0)
+		log_info(
+		        "packs that no backup needs are not removed, since the store holds backups that are not listed");
 	clear_canaries(t);
 	look_at_locks(t);
 	return r < 0 || counts.young ? COMPARE_AGAIN_MS : COMPARE_MS;

@@ -92,6 +92,8 @@ int path_split(struct connection *c, const char *path, char **ret_directory, con
 int object_insert(struct connection *c, const struct manifest_object *o, int64_t *ret_id);
 /** files_insert() - the rows of an artifact's further files. */
 int files_insert(struct connection *c, const struct manifest *m, uint64_t directory_ino, int64_t sequence);
+/** parts_insert() - the rows of its parts; @starts: of each file of @m the number in sequence of its row, and behind the last the one that follows. */
+int parts_insert(struct connection *c, const struct manifest *m, const int64_t *starts);
 /** files_delete() - drop them, a batch at a time. */
 int files_delete(struct connection *c, uint64_t artifact_ino);
 /** artifact_find_known() - 0 when the artifact @path is listed, being deleted, or announced; -ENOENT. */
@@ -111,6 +113,8 @@ int intent_drop(struct connection *c, const char *path);
 int run_add(struct connection *c, const struct catalog_run *run, int64_t *ret_id);
 /** run_settle_targets() - databases of a run that are pending or running end with it. */
 int run_settle_targets(struct connection *c, int64_t run_id, enum run_state state, const char *error);
+/** needs_insert() - the packs that an artifact needs, which is listed by the same transaction. */
+int needs_insert(struct connection *c, const struct manifest *m);
 /** run_note_artifact() - an artifact of a known run is listed: note it there. */
 int run_note_artifact(struct connection *c, const struct manifest *m);
 struct catalog_unsigned;

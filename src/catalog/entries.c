@@ -13,6 +13,7 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/inside.h>
+#include <keepfs/codec/listing.h>
 #include <keepfs/codec/name.h>
 
 #define DIRECTORIES                                                                                          \
@@ -20,7 +21,9 @@
 	"directory WHERE "
 #define ARTIFACTS_OF(table)                                                                                  \
 	"SELECT ino, directory_ino, sequence, name, finished_at_us, size_bytes, is_directory, files,"        \
-	" subdirectories, secret, sealed_bytes FROM " table " WHERE tomb = 0 AND "
+	" subdirectories, secret, sealed_bytes, is_directory AND EXISTS (SELECT 1 FROM artifact_object o"    \
+	" WHERE o.artifact_ino = artifact.ino AND o.role = '" MANIFEST_ROLE_LISTING "') FROM " table         \
+	" WHERE tomb = 0 AND "
 #define ARTIFACTS ARTIFACTS_OF("artifact")
 /* However many partial ones are behind it. */
 #define WHOLE "artifact INDEXED BY artifact_whole"
@@ -70,6 +73,7 @@ static void read_entry(sqlite3_stmt *row, enum catalog_kind kind, struct catalog
 		entry->is_directory = sqlite3_column_int(row, 6);
 		entry->files = entry->is_directory ? (uint32_t)column_u64(row, 7) : 0;
 		entry->subdirectories = (uint32_t)column_u64(row, 8);
+		entry->has_listing = sqlite3_column_int(row, 11);
 		read_sealed_columns(row, entry);
 		break;
 	case CATALOG_FILE:
@@ -297,11 +301,14 @@ ssize_t catalog_tier_entries(struct catalog *c, unsigned tier, uint64_t director
 	return query.result < 0 ? query.result : (ssize_t)count;
 }
 
-ssize_t catalog_dump_entries(struct catalog *c, uint64_t directory_ino, int64_t after,
+ssize_t catalog_dump_entries(struct catalog *c, uint64_t directory_ino, int64_t after, bool bundles,
                              struct catalog_entry *entries, size_t max)
 {
-	static const char sql[] =
+	static const char dumps_sql[] =
 	        ARTIFACTS "directory_ino = ?1 AND sequence > ?2 AND kind = 'dump' ORDER BY sequence LIMIT ?3";
+	static const char both_sql[] = ARTIFACTS
+	        "directory_ino = ?1 AND sequence > ?2 AND kind IN ('dump', 'bundle') ORDER BY sequence LIMIT ?3";
+	const char *sql = bundles ? both_sql : dumps_sql;
 	size_t count = 0;
 	_cleanup(query) struct query query = query_begin(
 	        c, sql, VALUES(ino_value(directory_ino), int_value(after), int_value((int64_t)max)));
@@ -336,6 +343,13 @@ bool catalog_is_in_tier(struct catalog *c, uint64_t ino, unsigned tier)
 	        query_begin(c, sql, VALUES(ino_value(ino), int_value(1 << tier)));
 
 	return query_one(&query) == 0;
+}
+
+int catalog_file_near(struct catalog *c, uint64_t from, uint64_t to, struct catalog_entry *ret)
+{
+	static const char sql[] = FILES "f.ino BETWEEN ?1 AND ?2 LIMIT 1";
+
+	return find_entry(c, CATALOG_FILE, sql, VALUES(ino_value(from), ino_value(to)), ret);
 }
 
 int catalog_entry_near(struct catalog *c, uint64_t from, uint64_t to, struct catalog_entry *ret)

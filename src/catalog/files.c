@@ -180,7 +180,8 @@ static int insert_objects(struct insertion *i)
 		const struct manifest_object *o = &i->m->objects[k];
 		int64_t id = 0;
 
-		if (!o->role)
+		/* Those of parts are found by the manifest. */
+		if (!o->role || manifest_is_of_part(i->m, k))
 			continue;
 		r = object_insert(i->c, o, &id);
 		if (r == 0)
@@ -211,13 +212,23 @@ int files_insert(struct connection *c, const struct manifest *m, uint64_t direct
 	        .deep = is_deep(m),
 	};
 	size_t first = manifest_first_beside(m);
+	/* Directories have rows of their own, so where a part begins is known only now. */
+	_cleanup(free) int64_t *starts =
+	        m->part_count > 0 ? mem_array(m->file_count + 1, sizeof(*starts)) : NULL;
 	int r = 0;
 
 	if (!m->is_directory && m->file_count - first > MANIFEST_BESIDE_MAX)
 		return error_set(&c->error, ERROR_INTERNAL, EINVAL, "%s: %zu files beside it: %d are allowed",
 		                 m->path, m->file_count - first, MANIFEST_BESIDE_MAX);
-	for (size_t k = first; r == 0 && k < m->file_count; k++)
+	for (size_t k = first; r == 0 && k < m->file_count; k++) {
+		if (starts)
+			starts[k] = i.sequence;
 		r = insert_file(&i, &m->files[k]);
+	}
+	if (r == 0 && starts) {
+		starts[m->file_count] = i.sequence;
+		r = parts_insert(c, m, starts);
+	}
 	if (r == 0)
 		r = insert_objects(&i);
 	/* With the directories that were found among them. */

@@ -11,9 +11,13 @@
 
 #include <keepfs/catalog/inside.h>
 
+/* Of a part it is when that was finished. */
 #define NUMBER_OF                                                                                            \
 	"SELECT i.number FROM inside_dump i JOIN artifact a ON a.ino = i.artifact_ino"                       \
-	" AND a.finished_at_us = i.finished_at_us WHERE a.tomb = 0 AND a.ino = ?1"
+	" AND a.finished_at_us = i.finished_at_us WHERE a.tomb = 0 AND a.ino = ?1"                           \
+	" UNION ALL SELECT i.number FROM inside_dump i JOIN artifact_part p ON p.ino = i.artifact_ino"       \
+	" AND p.finished_at_us = i.finished_at_us JOIN artifact a ON a.ino = p.artifact_ino"                 \
+	" WHERE a.tomb = 0 AND p.ino = ?1"
 
 static int find_dump_number(struct catalog *c, uint64_t artifact_ino, uint32_t *ret)
 {
@@ -43,7 +47,9 @@ static int give_number(struct connection *c, uint64_t artifact_ino, uint32_t *re
 	static const char number_sql[] = NUMBER_OF;
 	static const char insert_sql[] =
 	        "INSERT INTO inside_dump (artifact_ino, finished_at_us)"
-	        " SELECT ino, finished_at_us FROM artifact WHERE ino = ?1 AND tomb = 0";
+	        " SELECT ino, finished_at_us FROM artifact WHERE ino = ?1 AND tomb = 0"
+	        " UNION ALL SELECT p.ino, p.finished_at_us FROM artifact_part p"
+	        " JOIN artifact a ON a.ino = p.artifact_ino WHERE p.ino = ?1 AND a.tomb = 0";
 	int64_t number = 0;
 	int r = db_number(c, &number, number_sql, VALUES(ino_value(artifact_ino)));
 
@@ -81,7 +87,10 @@ int catalog_inside_artifact(struct catalog *c, uint32_t number, uint64_t *ret_in
 {
 	static const char sql[] =
 	        "SELECT a.ino FROM inside_dump i JOIN artifact a ON a.ino = i.artifact_ino"
-	        " AND a.finished_at_us = i.finished_at_us WHERE a.tomb = 0 AND i.number = ?1";
+	        " AND a.finished_at_us = i.finished_at_us WHERE a.tomb = 0 AND i.number = ?1"
+	        " UNION ALL SELECT p.ino FROM inside_dump i JOIN artifact_part p ON p.ino = i.artifact_ino"
+	        " AND p.finished_at_us = i.finished_at_us JOIN artifact a ON a.ino = p.artifact_ino"
+	        " WHERE a.tomb = 0 AND i.number = ?1";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(int_value(number)));
 	int r = query_one(&query);
 
@@ -120,15 +129,16 @@ int catalog_set_inside_bytes(struct catalog *c, uint32_t number, uint64_t part, 
 
 int inside_forget(struct connection *c, uint64_t artifact_ino)
 {
-	static const char sql[] = "DELETE FROM inside_dump WHERE artifact_ino = ?1";
+	static const char sql[] = "DELETE FROM inside_dump WHERE artifact_ino = ?1 OR artifact_ino IN"
+	                          " (SELECT ino FROM artifact_part WHERE artifact_ino = ?1)";
 
 	return db_run(c, sql, VALUES(ino_value(artifact_ino)));
 }
 
 int inside_forget_gone(struct connection *c)
 {
-	static const char sql[] =
-	        "DELETE FROM inside_dump WHERE artifact_ino NOT IN (SELECT ino FROM artifact)";
+	static const char sql[] = "DELETE FROM inside_dump WHERE artifact_ino NOT IN"
+	                          " (SELECT ino FROM artifact UNION ALL SELECT ino FROM artifact_part)";
 
 	return db_run(c, sql, NULL, 0);
 }

@@ -1051,5 +1051,39 @@ const char *const migrations[] = {
         "CREATE TRIGGER copy_about_changed AFTER UPDATE OF state ON replica WHEN NEW.state = 0 BEGIN"
         " DELETE FROM copy_about WHERE store = OLD.store AND path = OLD.path; END;"
         "UPDATE replica_store SET compared_at_us = 0;",
+        /* Which packs an artifact needs, from its manifest: keepfs/catalog/needs.h. */
+        "CREATE TABLE need ("
+        " directory TEXT NOT NULL," /* of packs */
+        " first INTEGER NOT NULL,"
+        " last INTEGER NOT NULL,"
+        " ino INTEGER NOT NULL," /* of the artifact that needs them */
+        " PRIMARY KEY (directory, first, last, ino)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE INDEX need_of ON need (ino);"
+        "CREATE TRIGGER artifact_needs_forgotten AFTER DELETE ON artifact BEGIN"
+        " DELETE FROM need WHERE ino = OLD.ino; END;",
+        /* Artifacts that consist of several: keepfs/catalog/parts.h. */
+        "CREATE TABLE artifact_part ("
+        " ino INTEGER PRIMARY KEY," /* of its path */
+        " artifact_ino INTEGER NOT NULL,"
+        " number INTEGER NOT NULL,"
+        " name TEXT NOT NULL," /* in the artifact */
+        " is_directory INTEGER NOT NULL,"
+        " first INTEGER NOT NULL," /* of its rows in artifact_file: sequence, and how many */
+        " files INTEGER NOT NULL,"
+        " size_bytes INTEGER NOT NULL,"
+        " sha256 TEXT NOT NULL,"
+        " job TEXT NOT NULL,"
+        " kind TEXT NOT NULL,"
+        " target TEXT NOT NULL,"
+        " class TEXT NOT NULL,"
+        " started_at_us INTEGER NOT NULL,"
+        " finished_at_us INTEGER NOT NULL,"
+        " facts TEXT NOT NULL"
+        ") STRICT;"
+        "CREATE UNIQUE INDEX artifact_part_of ON artifact_part (artifact_ino, number);"
+        "CREATE INDEX artifact_part_name ON artifact_part (artifact_ino, name);"
+        "CREATE TRIGGER artifact_part_dropped AFTER DELETE ON artifact BEGIN"
+        " DELETE FROM artifact_part WHERE artifact_ino = OLD.ino; END;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -10,6 +10,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/overview.h>
+#include <keepfs/codec/name.h>
 
 int catalog_outcomes(struct catalog *c, const char *job,
                      bool (*row)(void *arg, const struct catalog_outcome *outcome), void *arg)
@@ -105,10 +106,11 @@ static struct catalog_backup backup_at(sqlite3_stmt *row, int at)
 int catalog_newest_backups(struct catalog *c, uint64_t max,
                            void (*row)(void *arg, const struct catalog_backup *backup), void *arg)
 {
-	static const char sql[] =
-	        "SELECT " BACKUP " FROM artifact a INDEXED BY artifact_run"
-	        " CROSS JOIN directory d ON d.ino = a.directory_ino"
-	        " WHERE a.tomb = 0 AND a.trashed_at_us IS NULL ORDER BY a.run_id DESC LIMIT ?1";
+	static const char sql[] = "SELECT " BACKUP " FROM artifact a INDEXED BY artifact_run"
+	                          " CROSS JOIN directory d ON d.ino = a.directory_ino"
+	                          " WHERE a.tomb = 0 AND a.trashed_at_us IS NULL"
+	                          " AND (d.path < '" TREE_PACKS "/' OR d.path > '" TREE_PACKS
+	                          "0') ORDER BY a.run_id DESC LIMIT ?1";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(int_value((int64_t)max)));
 
 	while (query_next(&query)) {

@@ -8,6 +8,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/retention.h>
+#include <keepfs/codec/name.h>
 
 /* Its newest artifact says what it is of. */
 static int describe_place(struct connection *c, struct catalog_place *place)
@@ -45,6 +46,7 @@ ssize_t catalog_places(struct catalog *c, const char *scope, const char *after, 
 {
 	static const char sql[] =
 	        "SELECT ino, path, stored_bytes FROM directory WHERE path > ?2 AND files > 0"
+	        " AND (path < '" TREE_PACKS "/' OR path > '" TREE_PACKS "0')"
 	        " AND (?1 IS NULL OR substr(path || '/', 1, length(?1) + 1) = ?1 || '/') ORDER BY path LIMIT ?3";
 	size_t count = 0;
 	_cleanup(query) struct query query =

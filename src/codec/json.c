@@ -432,6 +432,14 @@ bool json_get_int(const struct json *object, const char *key, int64_t *ret_value
 	return true;
 }
 
+bool json_number(const struct json *j, int64_t *ret_value)
+{
+	if (!json_is_integer(const_value_of(j)))
+		return false;
+	*ret_value = json_integer_value(const_value_of(j));
+	return true;
+}
+
 bool json_get_bool(const struct json *object, const char *key, bool *ret_value)
 {
 	const json_t *value = const_value_of(json_get(object, key));

@@ -3,7 +3,7 @@
  * Manifests in memory, and how they are written. The extent tables of all objects are one in their stored form,
  * with one hash: an artifact is described by few objects, however many files it has.
  */
-#include <keepfs/codec/manifest.h>
+#include "manifest_private.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -39,12 +39,14 @@ void manifest_finish(struct manifest *m)
 	free(m->unknown);
 	free(m->extents_key);
 	json_free(m->facts);
+	json_free(m->needs);
 	for (size_t i = 0; i < m->file_count; i++)
 		free(m->files[i].name);
 	free(m->files);
 	for (size_t i = 0; i < m->object_count; i++)
 		manifest_object_finish(&m->objects[i]);
 	free(m->objects);
+	manifest_finish_parts(m);
 	*m = (struct manifest){0};
 	/* Its many small pieces would stay with the heap for as long as the process lives. */
 	if (is_large)
@@ -95,7 +97,7 @@ const struct manifest_object *manifest_own_object(const struct manifest *m)
 const struct manifest_object *manifest_object_of_role(const struct manifest *m, const char *role)
 {
 	for (size_t i = 0; i < m->object_count; i++)
-		if (str_equal(m->objects[i].role, role))
+		if (str_equal(m->objects[i].role, role) && !manifest_is_of_part(m, i))
 			return &m->objects[i];
 	return NULL;
 }
@@ -144,19 +146,26 @@ static bool names_tables(const char *fact)
 }
 
 /* Of the facts those that name tables, or the others. */
-static struct json *choose_facts(const struct manifest *m, bool naming)
+static struct json *choose_facts(const struct json *facts, bool naming)
 {
 	struct json *chosen = json_object_new();
 
-	for (const char *key = json_first_key(m->facts); key; key = json_next_key(m->facts, key))
+	for (const char *key = json_first_key(facts); key; key = json_next_key(facts, key))
 		if (names_tables(key) == naming)
-			json_set(chosen, key, json_clone(json_get(m->facts, key)));
+			json_set(chosen, key, json_clone(json_get(facts, key)));
 	return chosen;
+}
+
+struct json *manifest_written_facts(const struct json *facts, bool hides)
+{
+	if (!facts)
+		return json_object_new();
+	return hides ? choose_facts(facts, false) : json_clone(facts);
 }
 
 bool manifest_hide_facts(const struct manifest *m, struct str *out)
 {
-	_cleanup(json) struct json *hidden = m->facts ? choose_facts(m, true) : NULL;
+	_cleanup(json) struct json *hidden = m->facts ? choose_facts(m->facts, true) : NULL;
 
 	if (!hidden || !json_first_key(hidden))
 		return false;
@@ -180,10 +189,7 @@ int manifest_take_facts(struct manifest *m, const char *text, size_t len, struct
 
 static struct json *encode_facts(const struct manifest *m)
 {
-	if (!m->facts)
-		return json_object_new();
-	return manifest_object_of_role(m, MANIFEST_ROLE_FACTS) ? choose_facts(m, false)
-	                                                       : json_clone(m->facts);
+	return manifest_written_facts(m->facts, manifest_object_of_role(m, MANIFEST_ROLE_FACTS) != NULL);
 }
 
 /* The recipients are separated by commas, which none of them holds. */
@@ -345,10 +351,13 @@ void manifest_encode(const struct manifest *m, struct str *out)
 	json_set_int(j, "size", (int64_t)m->size_bytes);
 	set_sha256(j, "sha256", m->sha256);
 	json_set(j, "facts", encode_facts(m));
+	if (m->needs)
+		json_set(j, "needs", json_clone(m->needs));
 	if (m->encrypted_to)
 		json_set(j, "encrypted_to", encode_recipients(m->encrypted_to));
 	json_set(j, "extents", encode_extents(m));
 	json_write_open(j, out);
+	manifest_encode_parts(m, out);
 	json_list_open("files", out);
 	for (size_t i = 0; i < m->file_count; i++)
 		json_list_add(encode_file(&m->files[i]), i == 0, out);

@@ -16,6 +16,8 @@
 #define EXTENTS            ".extents"
 #define INDEX              ".index"
 #define FACTS              ".facts"
+#define CONTENTS           ".contents"
+#define CONTENTS_LIST      ".zst"
 #define PATH_MAX_BYTES     512 /* with NUL: leaves room for ROOT and suffixes in a store's key */
 #define KEY_MAX_BYTES      1024
 #define COMPONENT_MAX      200
@@ -79,7 +81,7 @@ static size_t file_component_length(const char *text)
 	return len > FILE_COMPONENT_MAX ? 0 : len;
 }
 
-static bool is_name_within(const char *name)
+bool manifest_name_within_is_valid(const char *name)
 {
 	if (strlen(name) >= PATH_MAX_BYTES)
 		return false;
@@ -100,7 +102,7 @@ bool manifest_file_name_is_valid(const struct manifest *m, const char *name)
 	size_t len = strcspn(last_name_of(m->path), ".");
 
 	if (m->is_directory)
-		return is_name_within(name);
+		return manifest_name_within_is_valid(name);
 	return name_is_safe(name) && strncmp(name, last_name_of(m->path), len) == 0 && name[len] == '.' &&
 	       name[len + 1] != '\0' && strcmp(name, last_name_of(m->path)) != 0;
 }
@@ -154,6 +156,21 @@ char *manifest_index_key(const char *path)
 char *manifest_facts_key(const char *path)
 {
 	return mem_printf(ROOT "%s" FACTS, path);
+}
+
+static char *contents_key(const char *path, const char *part, const char *ending)
+{
+	return mem_printf(ROOT "%s" CONTENTS "%s%s%s", path, part ? "." : "", str_or_empty(part), ending);
+}
+
+char *manifest_contents_key(const char *path, const char *part)
+{
+	return contents_key(path, part, CONTENTS_LIST);
+}
+
+char *manifest_contents_index_key(const char *path, const char *part)
+{
+	return contents_key(path, part, INDEX);
 }
 
 /* Generations: "T.dump.age", and when it was rewrapped "T.dump.r2.age", "T.dump.r3.age". Of what is not encrypted itself "T.dump.extents.r2". */
@@ -216,6 +233,20 @@ char *manifest_key_marked_again(const char *key, unsigned generation)
 static const char *const beside[] = {EXTENTS, INDEX, INDEX MANIFEST_SEALED_SUFFIX,
                                      FACTS MANIFEST_SEALED_SUFFIX};
 
+/* ".contents.zst", or ".contents.PART.zst", and the like: what may stand behind a path. */
+static bool is_contents(const char *text)
+{
+	static const char *const endings[] = {CONTENTS_LIST, INDEX, CONTENTS_LIST MANIFEST_SEALED_SUFFIX,
+	                                      INDEX MANIFEST_SEALED_SUFFIX};
+
+	if (!str_starts(text, CONTENTS "."))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++)
+		if (str_ends(text, endings[i]) && !strchr(text, '/'))
+			return true;
+	return false;
+}
+
 bool manifest_is_beside(const char *key, const char *path)
 {
 	_cleanup(free) char *first = manifest_key_of_generation(key, 1);
@@ -226,7 +257,7 @@ bool manifest_is_beside(const char *key, const char *path)
 	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
 		if (str_equal(first + strlen(ROOT) + len, beside[i]))
 			return true;
-	return false;
+	return is_contents(first + strlen(ROOT) + len);
 }
 
 bool manifest_is_beside_any(const char *key)
@@ -235,6 +266,9 @@ bool manifest_is_beside_any(const char *key)
 
 	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
 		if (str_ends(first, beside[i]))
+			return true;
+	for (const char *at = strstr(first, CONTENTS "."); at; at = strstr(at + 1, CONTENTS "."))
+		if (is_contents(at))
 			return true;
 	return false;
 }

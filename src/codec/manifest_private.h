@@ -8,6 +8,7 @@
  *   manifest_v1.c      version 1: a file is an object, named by its path
  *   manifest_v2.c      version 2
  *   manifest_fields.c  single fields
+ *   manifest_part.c    artifacts that consist of several
  *   manifest_path.c    paths and keys
  *   manifest_chain.c   the place in the chain, which links have, too
  */
@@ -19,6 +20,14 @@ bool manifest_path_is_valid(const char *path);
 bool manifest_file_name_is_valid(const struct manifest *m, const char *name);
 /** manifest_object_key_is_valid() - may an object of the artifact @path have this key? */
 bool manifest_object_key_is_valid(const char *path, const char *key);
+
+/** manifest_name_within_is_valid() - of a file or directory in an artifact that is one. */
+bool manifest_name_within_is_valid(const char *name);
+/** manifest_written_facts() - heap: facts as they are written; @hides: without those that name tables. NULL gives an empty object. */
+struct json *manifest_written_facts(const struct json *facts, bool hides);
+/** manifest_encode_parts() - append the list "parts"; nothing when there are none. */
+void manifest_encode_parts(const struct manifest *m, struct str *out);
+void manifest_finish_parts(struct manifest *m);
 
 /* One decoding: each take_…() reads a field; the first that is wrong fills `err` and makes `failed` negative. */
 struct decoding {
@@ -59,6 +68,8 @@ void take_note_of_unknown(struct decoding *d, const struct json *object, const c
 
 /** manifest_take_common() - what has the same name in both versions. */
 void manifest_take_common(struct decoding *d, struct manifest *m);
+/** manifest_take_parts() - when files and objects were taken. */
+void manifest_take_parts(struct decoding *d, struct manifest *m);
 /** manifest_take_v1(), manifest_take_v2() - the rest, but for the extents. */
 void manifest_take_v1(struct decoding *d, struct manifest *m);
 void manifest_take_v2(struct decoding *d, struct manifest *m);

@@ -14,6 +14,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/codec/listing.h>
 
 #define EXTENT_STORED_BYTES 8
 #define UNKNOWN_MAX_BYTES   512
@@ -48,11 +49,11 @@ static const char *const fields_v1[] = {"version",
                                         "signature",
                                         NULL};
 static const char *const fields_v2[] = {
-        "version",     "path",           "type",         "job",          "kind",       "target",
-        "run",         "triggered_by",   "note",         "partial",      "started_at", "finished_at",
-        "verified_at", "keepfs_version", "size",         "sha256",       "facts",      "files",
-        "objects",     "extents",        "tiers",        "keep_until",   "hold",       "class",
-        "chain",       "signature",      "encrypted_to", "locked_until", "fence",      NULL};
+        "version",      "path",   "type",    "job",        "kind",        "target",       "run",
+        "triggered_by", "note",   "partial", "started_at", "finished_at", "verified_at",  "keepfs_version",
+        "size",         "sha256", "facts",   "files",      "objects",     "extents",      "tiers",
+        "keep_until",   "hold",   "class",   "chain",      "signature",   "encrypted_to", "locked_until",
+        "fence",        "needs",  "parts",   NULL};
 
 struct text {
 	const char *data;
@@ -154,8 +155,14 @@ static void check_own_file(struct decoding *d, const struct manifest *m)
 		refuse(d, "files", "are more than a backup that is no directory can have");
 }
 
+/* What a listing has is no file of the manifest. */
 static void check_directory(struct decoding *d, const struct manifest *m)
 {
+	if (manifest_object_of_role(m, MANIFEST_ROLE_LISTING)) {
+		if (sum_files(m) > m->size_bytes)
+			refuse(d, "size", "of a directory is less than that of its files");
+		return;
+	}
 	if (m->file_count == 0)
 		refuse(d, "files", "of a directory is missing or empty");
 	else if (sum_files(m) != m->size_bytes)
@@ -358,6 +365,8 @@ static void take_all(struct decoding *d, int64_t version, const struct text *tex
 		manifest_take_v2(d, m);
 	if (!d->failed)
 		check_files(d, m);
+	if (!d->failed && version > 1)
+		manifest_take_parts(d, m);
 	if (!d->failed)
 		take_extents(d, m);
 	if (!d->failed)

@@ -30,6 +30,24 @@ static void take_v2_facts(struct decoding *d, struct manifest *m)
 		refuse(d, "facts", "is no object");
 }
 
+static int accept_need(void *arg, const struct manifest_need *need)
+{
+	(void)arg;
+	(void)need;
+	return 0;
+}
+
+static void take_needs(struct decoding *d, struct manifest *m)
+{
+	const struct json *needs = json_get(d->object, "needs");
+
+	if (!needs)
+		return;
+	m->needs = json_clone(needs);
+	if (manifest_each_need(m, accept_need, NULL) < 0)
+		refuse(d, "needs", "is no object of directories of packs and the numbers in them");
+}
+
 /* A tier that is not known here is a later keepfs's. */
 static void take_tiers(struct decoding *d, struct manifest *m)
 {
@@ -141,6 +159,7 @@ void manifest_take_v2(struct decoding *d, struct manifest *m)
 	take_string(d, "target", &m->target);
 	take_optional(d, "class", &m->class);
 	take_v2_facts(d, m);
+	take_needs(d, m);
 	take_keeping(d, m);
 	take_recipients(d, m);
 	take_items(d, d->objects, take_v2_object, m);

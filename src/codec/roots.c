@@ -11,9 +11,11 @@
 const struct tree_root tree_roots[] = {
         {.name = "backups", .ino = 2, .links_ino = 7, .catalog_ino = 0, .times = true},
         {.name = "exports", .ino = 8, .links_ino = 9, .catalog_ino = 8, .times = true, .is_job = true},
+        {.name = TREE_PACKS, .catalog_ino = 15, .is_job = true, .is_hidden = true},
 };
 
 const size_t tree_roots_count = ARRAY_SIZE(tree_roots);
+const size_t tree_roots_shown = ARRAY_SIZE(tree_roots) - 1;
 
 const struct tree_root *tree_root_of(const char *path)
 {
@@ -24,6 +26,13 @@ const struct tree_root *tree_root_of(const char *path)
 			return &tree_roots[i];
 	}
 	return NULL;
+}
+
+bool tree_is_pack(const char *path)
+{
+	const struct tree_root *root = tree_root_of(path);
+
+	return root && root->is_hidden;
 }
 
 char *tree_path(const char *word)

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <expat.h>
+#include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -192,6 +193,8 @@ struct list_walk {
 	char *key;
 	char *etag;
 	char *upload_id;
+	char *storage_class;
+	int64_t modified_us;
 	uint64_t bytes;
 	bool has_bytes;
 };
@@ -201,7 +204,9 @@ static void list_walk_clear(struct list_walk *l)
 	free(l->key);
 	free(l->etag);
 	free(l->upload_id);
-	l->key = l->etag = l->upload_id = NULL;
+	free(l->storage_class);
+	l->key = l->etag = l->upload_id = l->storage_class = NULL;
+	l->modified_us = 0;
 	l->has_bytes = false;
 }
 
@@ -258,6 +263,11 @@ static void entry_field(struct walk *w, struct list_walk *l, const char *name, c
 		mem_replace_string(&l->etag, text);
 	} else if (str_equal(name, "UploadId")) {
 		mem_replace_string(&l->upload_id, text);
+	} else if (str_equal(name, "StorageClass")) {
+		mem_replace_string(&l->storage_class, text);
+	} else if (str_equal(name, "LastModified")) {
+		if (clock_parse_iso(text, &l->modified_us) < 0)
+			l->modified_us = 0;
 	} else if (str_equal(name, "Size")) {
 		errno = 0;
 		l->bytes = strtoull(text, &end, 10);
@@ -283,6 +293,21 @@ static void top_field(struct walk *w, struct list_walk *l, const char *name, con
 		mem_replace_string(&list->next_upload_marker, text);
 }
 
+static void tell_listed_object(const struct list_walk *l)
+{
+	const struct s3xml_list *list = l->list;
+	const struct s3xml_object o = {.key = l->key,
+	                               .etag = str_or_empty(l->etag),
+	                               .bytes = l->bytes,
+	                               .modified_us = l->modified_us,
+	                               .storage_class = str_or_empty(l->storage_class)};
+
+	if (list->object)
+		list->object(list->arg, o.key, o.bytes, o.etag);
+	if (list->described)
+		list->described(list->arg, &o);
+}
+
 static void end_entry(struct walk *w, struct list_walk *l, bool is_object)
 {
 	struct s3xml_list *list = l->list;
@@ -292,8 +317,8 @@ static void end_entry(struct walk *w, struct list_walk *l, bool is_object)
 	} else if (is_object) {
 		if (!l->has_bytes)
 			refuse_answer(w, "an object has no size");
-		else if (list->object)
-			list->object(list->arg, l->key, l->bytes, l->etag ? l->etag : "");
+		else
+			tell_listed_object(l);
 	} else {
 		if (!l->upload_id || !*l->upload_id)
 			refuse_answer(w, "an upload has no id");

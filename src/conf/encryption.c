@@ -12,6 +12,23 @@ void conf_keepfs_check(const void *base, const struct conf_clashes *clashes)
 	conf_encryption_check(&conf->encrypt, clashes);
 }
 
+static bool names_somebody(const struct conf_encryption *e)
+{
+	return (e->to && e->to[0]) || *str_or_empty(e->to_file) || conf_secret_is_set(&e->passphrase);
+}
+
+const struct conf_encryption *conf_encryption_of(const struct conf *conf, const struct conf_job *job)
+{
+	return job && names_somebody(&job->encrypt) ? &job->encrypt : &conf->encrypt;
+}
+
+bool conf_is_encrypted(const struct conf *conf, const struct conf_job *job)
+{
+	const struct conf_encryption *e = conf_encryption_of(conf, job);
+
+	return names_somebody(e) && !(e->to && str_equal(e->to[0], CONF_ENCRYPT_NONE));
+}
+
 void conf_encryption_check(const struct conf_encryption *e, const struct conf_clashes *clashes)
 {
 	static const char alone[] = "says whom to encrypt for, and a passphrase stands alone:",

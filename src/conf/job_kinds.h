@@ -14,9 +14,17 @@ bool conf_dump_takes_everything(const struct conf_job *job);
 void conf_files_check(const void *base, const struct conf_clashes *clashes);
 bool conf_files_takes_everything(const struct conf_job *job);
 
+/** The same for a job that makes one backup of several jobs. */
+void conf_bundle_check(const void *base, const struct conf_clashes *clashes);
+bool conf_bundle_takes_everything(const struct conf_job *job);
+
 /** The same for the job that exports tenants. */
 void conf_export_check(const void *base, const struct conf_clashes *clashes);
 bool conf_export_takes_everything(const struct conf_job *job);
+
+/** The same for a job that mirrors a bucket. */
+void conf_mirror_check(const void *base, const struct conf_clashes *clashes);
+bool conf_mirror_takes_everything(const struct conf_job *job);
 
 /** The same for a directory into which files are written. */
 void conf_inbox_check(const void *base, const struct conf_clashes *clashes);

@@ -126,6 +126,12 @@ static const struct conf_choice tenancies[] = {
         {NULL, 0},
 };
 
+static const struct conf_choice unreadables[] = {
+        {"fail", CONF_UNREADABLE_FAIL},
+        {"skip", CONF_UNREADABLE_SKIP},
+        {NULL, 0},
+};
+
 static const struct conf_choice unsures[] = {
         {"fail", CONF_UNSURE_FAIL},
         {"warn", CONF_UNSURE_WARN},
@@ -168,10 +174,13 @@ static const struct conf_choice methods[] = {
 #define CLASS(field)       CONF_KEYS_CLASS, .offset = offsetof(struct conf_class, field)
 #define READ(field)        CONF_KEYS_READ, .offset = offsetof(struct conf_read, field)
 #define JOB(field)         CONF_KEYS_JOB, .offset = offsetof(struct conf_job, field)
-#define MAKING(field)      CONF_KEYS_MAKING, .offset = offsetof(struct conf_job, field)
+#define HOOKS(field)       CONF_KEYS_HOOKS, .offset = offsetof(struct conf_job, field)
 #define DUMP(field)        CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, dump.field)
 #define DRILL(field)       CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, field)
 #define FILES(field)       CONF_KEYS_FILES, .offset = offsetof(struct conf_job, files.field)
+#define MIRROR(field)      CONF_KEYS_MIRROR, .offset = offsetof(struct conf_job, mirror.field)
+#define BUNDLE(field)      CONF_KEYS_BUNDLE, .offset = offsetof(struct conf_job, bundle.field)
+#define MAKER(field)       CONF_KEYS_MAKER, .offset = offsetof(struct conf_job, field)
 #define EXPORT(field)      CONF_KEYS_EXPORT, .offset = offsetof(struct conf_job, export.field)
 #define POLICY(field)      CONF_KEYS_POLICY, .policy = true, .offset = offsetof(struct conf_policy, field)
 #define KEPT               .type = CONF_INT, .fallback = "none", .zero = "none", .min = 1, .max = 100000
@@ -211,6 +220,8 @@ const struct conf_key conf_keys[] = {
 #include "keys_keepfs.inc"
 #include "keys_store.inc"
 #include "keys_files.inc"
+#include "keys_mirror.inc"
+#include "keys_bundle.inc"
 
 #include "keys_export.inc"
 #include "keys_job.inc"

@@ -13,6 +13,7 @@ enum conf_type {                      /* the field's C type */
 	         CONF_PATH,           /* char *: absolute, normalised; "~/" is the user's home */
 	         CONF_SECRET_FILE,    /* char *: the same, or "credential:NAME"; may be "" */
 	         CONF_STORE_URL,      /* char *: s3://bucket[/prefix] or dir:/path */
+	         CONF_MIRROR_URL,     /* char *: the same, or "none" */
 	         CONF_ENDPOINT,       /* char *: http[s]://host[:port] */
 	         CONF_BOOL,           /* bool */
 	         CONF_BYTES,          /* uint64_t */

@@ -70,7 +70,9 @@ static bool next_trigger_key(struct conf_ref *ref)
 static const char *const order_keys[][7] = {
         [CONF_JOB_DUMP] = {"note", "hold", "keep", "database", "class", "final", NULL},
         [CONF_JOB_FILES] = {"note", "hold", "keep", NULL},
+        [CONF_JOB_MIRROR] = {"note", "hold", "keep", NULL},
         [CONF_JOB_EXPORT] = {"note", "hold", "keep", "tenant", "class", "then-delete", NULL},
+        [CONF_JOB_BUNDLE] = {"note", "hold", "keep", NULL},
         [CONF_JOB_INBOX] = {"note", "hold", "keep", NULL},
 };
 

@@ -153,7 +153,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .header = "[backup NAME]",
                  .env = "BACKUP_",
                  .example = "[backup full]",
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKING | CONF_KEYS_POLICY | CONF_KEYS_DUMP,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKER | CONF_KEYS_HOOKS | CONF_KEYS_POLICY |
+                         CONF_KEYS_DUMP,
                  .list = &jobs,
                  .kind = CONF_JOB_DUMP,
                  .check = conf_dump_check,
@@ -170,7 +171,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .env = "FILES_",
                  .example = "[files documents]",
                  .is_extra = true,
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKING | CONF_KEYS_POLICY | CONF_KEYS_FILES,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKER | CONF_KEYS_HOOKS | CONF_KEYS_POLICY |
+                         CONF_KEYS_FILES,
                  .list = &jobs,
                  .kind = CONF_JOB_FILES,
                  .check = conf_files_check,
@@ -179,12 +181,26 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                          "[backup NAME], and no two jobs of any kind may have the same, since it is the name of a "
                          "directory below backups/. With 'each' there is one archive for each of certain "
                          "subdirectories, otherwise one of the whole directory at every run."},
+        [CONF_SECTION_BUNDLE] =
+                {.name = "bundle",
+                 .header = "[bundle NAME]",
+                 .env = "BUNDLE_",
+                 .example = "[bundle site]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_HOOKS | CONF_KEYS_POLICY | CONF_KEYS_BUNDLE,
+                 .list = &jobs,
+                 .kind = CONF_JOB_BUNDLE,
+                 .check = conf_bundle_check,
+                 .takes_everything = conf_bundle_takes_everything,
+                 .help = "A job that makes one backup of all that a deployment consists of, one section each: backups/NAME/TIME/ is a directory with what each of its "
+                         "parts makes, a description (MANIFEST.txt, MANIFEST.json) and SHA256SUMS. NAME is chosen as for [backup NAME]. A bundle is kept, held and removed as one."},
         [CONF_SECTION_EXPORT] =
                 {.name = "export",
                  .header = "[export]",
                  .env = "EXPORT_",
                  .is_extra = true,
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKING | CONF_KEYS_POLICY | CONF_KEYS_EXPORT,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKER | CONF_KEYS_HOOKS | CONF_KEYS_POLICY |
+                         CONF_KEYS_EXPORT,
                  .list = &jobs,
                  .only = CONF_EXPORTS,
                  .kind = CONF_JOB_EXPORT,
@@ -195,6 +211,20 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                          "table of the database is exported, or left out by a key of this section; one of which nobody can say "
                          "whose its rows are makes an export fail, and so does what looks like a secret. "
                          "'keepfs export --explain' shows what is exported, and why."},
+        [CONF_SECTION_MIRROR] =
+                {.name = "mirror",
+                 .header = "[mirror NAME]",
+                 .env = "MIRROR_",
+                 .example = "[mirror uploads]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_HOOKS | CONF_KEYS_POLICY | CONF_KEYS_MIRROR,
+                 .list = &jobs,
+                 .kind = CONF_JOB_MIRROR,
+                 .check = conf_mirror_check,
+                 .takes_everything = conf_mirror_takes_everything,
+                 .help = "A job that mirrors the objects of a bucket, or the files of a directory, one section each. NAME is chosen as for [backup NAME]. Each run makes a state: all objects "
+                         "as they were then, of which only those are read and stored that the state before does not have. Without a key for it the credentials "
+                         "are looked for as for [store]; those that are set in [store] are not used."},
         [CONF_SECTION_INBOX] =
                 {.name = "inbox",
                  .header = "[inbox NAME]",
@@ -213,7 +243,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_CLASS] =
                 {.name = "class",
                  .header = "[class NAME]",
-                 .env = "CLASS_",
+                 .env =
+                         "CLASS_",
                  .example = "[class demo]",
                  .is_extra = true,
                  .keys = CONF_KEYS_POLICY | CONF_KEYS_CLASS,
@@ -225,7 +256,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_MAIL] =
                 {.name = "mail",
                  .header = "[mail]",
-                 .env = "MAIL_",
+                 .env =
+                         "MAIL_",
                  .keys = CONF_KEYS_MAIL,
                  .offset = offsetof(struct conf, mail),
                  .help = "Notices by mail: when a backup fails, was not made, or works again, when the store is in "
@@ -234,7 +266,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_WEBHOOK] =
                 {.name = "webhook",
                  .header = "[webhook NAME]",
-                 .env = "WEBHOOK_",
+                 .env =
+                         "WEBHOOK_",
                  .example = "[webhook chat]",
                  .is_extra = true,
                  .keys = CONF_KEYS_WEBHOOK,
@@ -251,7 +284,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_HEARTBEAT] =
                 {.name = "heartbeat",
                  .header = "[heartbeat NAME]",
-                 .env = "HEARTBEAT_",
+                 .env =
+                         "HEARTBEAT_",
                  .example = "[heartbeat nightly]",
                  .is_extra = true,
                  .keys = CONF_KEYS_HEARTBEAT,
@@ -262,7 +296,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_CHECK] =
                 {.name = "check",
                  .header = "[check NAME]",
-                 .env = "CHECK_",
+                 .env =
+                         "CHECK_",
                  .example = "[check orders]",
                  .is_extra = true,
                  .keys = CONF_KEYS_CHECK,
@@ -273,7 +308,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_CONTROL] =
                 {.name = "control",
                  .header = "[control]",
-                 .env = "CONTROL_",
+                 .env =
+                         "CONTROL_",
                  .keys = CONF_KEYS_CONTROL,
                  .offset = offsetof(struct conf, control),
                  .help = "Who may write and read the files of control/ in a mount with allow_other, and which commands wait for a second "

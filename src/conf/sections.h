@@ -20,7 +20,9 @@ enum conf_section {
 	CONF_SECTION_READ,
 	CONF_SECTION_BACKUP,
 	CONF_SECTION_FILES,
+	CONF_SECTION_BUNDLE,
 	CONF_SECTION_EXPORT,
+	CONF_SECTION_MIRROR,
 	CONF_SECTION_INBOX,
 	CONF_SECTION_CLASS,
 	CONF_SECTION_MAIL,
@@ -44,7 +46,10 @@ enum conf_key_set { /* bits, as a section can have several */
 	            CONF_KEYS_MAIN_STORE = 1 << 8, /* of the one that has everything but exports elsewhere */
 	            CONF_KEYS_NAMED_STORE = 1 << 9,
 	            CONF_KEYS_CLASS = 1 << 10,
-	            CONF_KEYS_MAKING = 1 << 11, /* of jobs that make something themselves */
+	            CONF_KEYS_MIRROR = 1 << 11,
+	            CONF_KEYS_BUNDLE = 1 << 12,
+	            CONF_KEYS_MAKER = 1 << 13, /* what every job has that makes its bytes itself */
+	            CONF_KEYS_HOOKS = 1 << 14, /* of jobs whose runs keepfs begins itself */
 	            CONF_KEYS_MAIL = 1 << 16,
 	            CONF_KEYS_WEBHOOK = 1 << 17,
 	            CONF_KEYS_COMMAND = 1 << 18,

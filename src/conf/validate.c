@@ -281,6 +281,7 @@ void conf_validate(struct conf_loader *l)
 	conf_validate_notices(l);
 	conf_validate_checks(l);
 	conf_validate_export(l);
+	conf_validate_bundles(l);
 	conf_validate_stores(l);
 	conf_validate_providers(l);
 	conf_validate_secrets(l);

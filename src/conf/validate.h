@@ -14,6 +14,8 @@ void conf_validate_checks(struct conf_loader *l);
 void conf_validate_stores(struct conf_loader *l);
 /** conf_validate_secrets() - each secret is in one place. */
 void conf_validate_secrets(struct conf_loader *l);
+/** conf_validate_bundles() - the parts of [bundle NAME]. */
+void conf_validate_bundles(struct conf_loader *l);
 /** conf_validate_export() - the file that [export] needs. */
 void conf_validate_export(struct conf_loader *l);
 /** conf_validate_providers() - what a provider of S3 needs, and what it does not have. */

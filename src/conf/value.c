@@ -118,6 +118,12 @@ static int parse_url_value(const struct conf_key *key, const char *text, void *f
 	return set_text(key, field, conf_url_normalise(text, wrong));
 }
 
+static int parse_mirror_url(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	return str_equal(text, CONF_MIRROR_NONE) ? set_text(key, field, mem_strdup(text))
+	                                         : parse_url_value(key, text, field, wrong);
+}
+
 static int parse_endpoint_value(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	return set_text(key, field, *text ? conf_endpoint_normalise(text, wrong) : mem_strdup(""));
@@ -154,6 +160,12 @@ static void allow_secret_file(const struct conf_key *key, struct str *out)
 static void allow_url(const struct conf_key *key, struct str *out)
 {
 	str_append(out, "dir:/ABSOLUTE/PATH or s3://BUCKET/PREFIX");
+}
+
+static void allow_mirror_url(const struct conf_key *key, struct str *out)
+{
+	allow_url(key, out);
+	str_append(out, ", or none");
 }
 
 static void allow_endpoint(const struct conf_key *key, struct str *out)
@@ -407,6 +419,7 @@ static const struct value_ops ops[] = {
         [CONF_PATH] = {parse_path, allow_path, format_text},
         [CONF_SECRET_FILE] = {parse_secret_file, allow_secret_file, format_text},
         [CONF_STORE_URL] = {parse_url_value, allow_url, format_text},
+        [CONF_MIRROR_URL] = {parse_mirror_url, allow_mirror_url, format_text},
         [CONF_ENDPOINT] = {parse_endpoint_value, allow_endpoint, format_text},
         [CONF_BOOL] = {parse_bool, allow_bool, format_bool},
         [CONF_BYTES] = {parse_bytes, allow_bytes, format_bytes},
@@ -557,6 +570,7 @@ static enum heap heap_of(const struct conf_key *key)
 	case CONF_PATH:
 	case CONF_SECRET_FILE:
 	case CONF_STORE_URL:
+	case CONF_MIRROR_URL:
 	case CONF_ENDPOINT:
 	case CONF_SUBDIRECTORIES:
 	case CONF_SCHEDULE:

@@ -272,6 +272,8 @@ static int make_files_archive(struct archive *a, struct manifest *ret, struct er
 	stream_object_free(object);
 	if (r < 0)
 		return r;
+	if (a->conf->secret)
+		draft_keep_secret(a->draft, NULL);
 	say_facts(a);
 	warn_of_nothing(a);
 	describe_archive(a);

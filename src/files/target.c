@@ -3,6 +3,8 @@
  * What a job of files makes: one archive of all, named by the time; or, with `each`, one of every subdirectory that matches
  * and has no archive yet, named like it. A subdirectory is taken when nothing in it has changed for `settle`, since its
  * archive is made once and kept. One that cannot be looked into is taken as well, and fails: nobody would miss it else.
+ *
+ * As a part of a bundle all subdirectories that match are archived, each time, settled or not: the bundle is of a moment, and is to be whole.
  */
 #include "job.h"
 
@@ -26,6 +28,7 @@ struct search {
 	char *directory; /* where the archives go */
 	size_t constant; /* bytes of all paths that no wildcard stands for: "years/" of "years" and "*" */
 	int64_t now_us;
+	bool is_part;  /* of a bundle */
 	uint64_t seen; /* subdirectories that match, whatever becomes of them */
 };
 
@@ -69,6 +72,32 @@ static int choose_stem(const struct search *s, const char *path, char **ret, str
 	return taken;
 }
 
+static bool is_directory_of_target(const struct make_targets *targets, const char *directory)
+{
+	for (size_t i = 0; i < targets->count; i++)
+		if (str_equal(targets->items[i].directory, directory))
+			return true;
+	return false;
+}
+
+static void take_as_part(struct search *s, const struct files_subdirectory *d, bool fails)
+{
+	_cleanup(free) char *stem = NULL, *directory = NULL;
+	struct make_target *target;
+
+	for (unsigned attempt = 0; attempt == 0 || is_directory_of_target(s->targets, directory); attempt++) {
+		free(stem);
+		free(directory);
+		stem = stem_of_attempt(s, d->path, attempt);
+		directory = make_directory_of(s->job, stem);
+	}
+	target = make_targets_add(s->targets);
+	target->name = mem_strdup(d->path);
+	target->label = mem_strdup(d->path);
+	target->directory = take_ptr(&directory);
+	target->problem = fails ? mem_strdup(d->problem) : NULL;
+}
+
 static int take_subdirectory(void *arg, const struct files_subdirectory *d, struct error *err)
 {
 	struct search *s = arg;
@@ -79,6 +108,10 @@ static int take_subdirectory(void *arg, const struct files_subdirectory *d, stru
 	int taken;
 
 	s->seen++;
+	if (s->is_part) {
+		take_as_part(s, d, fails);
+		return 0;
+	}
 	if (!fails && s->now_us - d->changed_at_us < s->job->files.settle_ms * 1000)
 		return 0;
 	taken = choose_stem(s, d->path, &stem, err);
@@ -123,15 +156,16 @@ static void tell_nothing_seen(const struct search *s, struct make_targets *ret)
 		        files->path, files->each, s->job->name);
 }
 
-static int find_each(const struct make_context *ctx, const struct conf_job *job, struct make_targets *ret,
-                     struct error *err)
+static int find_each(const struct make_context *ctx, const struct conf_job *job, bool is_part,
+                     struct make_targets *ret, struct error *err)
 {
 	struct search s = {.ctx = ctx,
 	                   .job = job,
 	                   .targets = ret,
 	                   .directory = make_directory_of(job, NULL),
 	                   .constant = constant_bytes(job->files.each),
-	                   .now_us = make_now_us(ctx)};
+	                   .now_us = make_now_us(ctx),
+	                   .is_part = is_part};
 	const struct files_source source = {.root = job->files.path,
 	                                    .exclude = job->files.exclude,
 	                                    .cross_mounts = job->files.cross_mounts,
@@ -167,7 +201,7 @@ int files_targets(const struct make_context *ctx, const struct conf_job *job,
 	struct make_target *all;
 
 	if (job->files.each[0])
-		return find_each(ctx, job, ret, err);
+		return find_each(ctx, job, wanted->is_part, ret, err);
 	all = make_targets_add(ret);
 	all->label = mem_strdup(job->files.path);
 	all->directory = make_directory_of(job, NULL);

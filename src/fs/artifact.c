@@ -52,7 +52,7 @@ static char *copies_of_artifact(struct fs *fs, uint64_t ino, bool damaged)
 
 /* A further file has a checksum and a size of its own, and else what is known of its artifact. The bytes of a
  * directory are those of its files. */
-static int facts_of_file(struct fs *fs, const struct node *node, struct facts *ret)
+int artifact_facts(struct fs *fs, const struct node *node, struct facts *ret)
 {
 	_cleanup(manifest_object) struct manifest_object object = {0};
 	struct catalog *catalog = fs->ctx.repository->catalog;
@@ -111,7 +111,7 @@ const struct node_class class_artifact = {
         .mirror = &class_link,
         .stat = stat_file,
         .path = catalog_node_path,
-        .facts = facts_of_file,
+        .facts = artifact_facts,
         .open = artifact_file_open,
         .remove = artifact_begin_removal,
 };
@@ -124,7 +124,7 @@ const struct node_class class_file = {
         .mirror = &class_link,
         .stat = stat_file,
         .path = catalog_node_path,
-        .facts = facts_of_file,
+        .facts = artifact_facts,
         .open = artifact_file_open,
         .why_kept = why_file_is_kept,
 };
@@ -158,7 +158,7 @@ const struct node_class class_artifact_directory = {
         .parent = catalog_parent,
         .stat = artifact_directory_stat,
         .path = catalog_node_path,
-        .facts = facts_of_file,
+        .facts = artifact_facts,
         .remove = artifact_begin_removal,
 };
 

@@ -32,6 +32,8 @@ struct artifact_file {
 	uint64_t artifact_ino;
 	struct catalog_audit reader; /* who opened it */
 	struct reader_file_stats stats;
+	char *path;  /* of a part of an object; NULL: it is all of it, and the catalog knows its path */
+	uint64_t at; /* of a part: where it begins */
 };
 
 struct read_request {
@@ -39,6 +41,7 @@ struct read_request {
 	struct pending pending;
 	struct fs *fs;
 	uint64_t ino;
+	char *path; /* of a part; NULL: the catalog's */
 };
 
 /* Is the SHA-256 of the whole to be compared, should all of it be read? */
@@ -90,8 +93,7 @@ static void read_done(struct reader_request *request, int r, const struct iovec 
 	struct read_request *rr = (struct read_request *)request;
 
 	if (r < 0 && r != -ECANCELED) {
-		_cleanup(free) char *path = path_of_read(rr->fs, rr->ino);
-
+		_cleanup(free) char *path = rr->path ? mem_strdup(rr->path) : path_of_read(rr->fs, rr->ino);
 		bool damage = err && (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND);
 
 		if (copies_have(rr->ino))
@@ -105,6 +107,7 @@ static void read_done(struct reader_request *request, int r, const struct iovec 
 		else
 			fuse_reply_iov(rr->pending.req, iov, count);
 	}
+	free(rr->path);
 	free(rr);
 }
 
@@ -116,22 +119,35 @@ static void give_up_read(void *file, uint64_t tag)
 static void read_range(fuse_req_t req, struct handle *h, size_t size, off_t off)
 {
 	struct fs *fs = h->fs;
-	struct reader_file *file = ((struct artifact_file *)h)->file;
-	struct read_request *rr = mem_alloc(sizeof(*rr));
-	uint64_t tag = atomic_fetch_add(&fs->read_tag, 1) + 1;
+	struct artifact_file *f = (struct artifact_file *)h;
+	struct reader_file *file = f->file;
+	struct read_request *rr;
+	uint64_t tag;
 
-	rr->request = (struct reader_request){.offset = (uint64_t)off,
+	/* The reader sees to it of whole objects. */
+	if (f->path && (uint64_t)off >= f->size_bytes) {
+		fuse_reply_buf(req, NULL, 0);
+		return;
+	}
+	if (f->path && size > f->size_bytes - (uint64_t)off)
+		size = (size_t)(f->size_bytes - (uint64_t)off);
+	rr = mem_alloc(sizeof(*rr));
+	tag = atomic_fetch_add(&fs->read_tag, 1) + 1;
+	rr->request = (struct reader_request){.offset = f->at + (uint64_t)off,
 	                                      .len = size,
 	                                      .tag = tag,
 	                                      .owner = (uint64_t)fuse_req_ctx(req)->pid,
 	                                      .done = read_done};
 	rr->fs = fs;
-	rr->ino = h->ino;
+	rr->ino = f->path ? f->artifact_ino : h->ino;
+	rr->path = f->path ? mem_strdup(f->path) : NULL;
 	if (pending_init(&rr->pending, req,
-	                 &(struct pending_work){.give_up = give_up_read, .arg = file, .tag = tag}))
+	                 &(struct pending_work){.give_up = give_up_read, .arg = file, .tag = tag})) {
 		reader_read(file, &rr->request);
-	else
+	} else {
+		free(rr->path);
 		free(rr);
+	}
 }
 
 /* The caller has closed a descriptor: nobody else waits for what was read ahead for it that would not ask
@@ -151,11 +167,11 @@ static void note_reading(void *arg)
 {
 	struct artifact_file *f = arg;
 	const struct reader_file_stats *s = &f->stats;
-	_cleanup(free) char *path = path_of_read(f->base.fs, f->base.ino);
+	_cleanup(free) char *path = f->path ? mem_strdup(f->path) : path_of_read(f->base.fs, f->base.ino);
 	struct error err = {0};
 	char detail[160];
 
-	if (s->verified_at_us && !copies_have(f->base.ino) &&
+	if (s->verified_at_us && !f->path && !copies_have(f->base.ino) &&
 	    catalog_set_verified(f->base.fs->ctx.repository->catalog, f->base.ino, s->verified_at_us, &err) <
 	            0)
 		log_warning("that %s was read whole and is right could not be noted: %s", path, err.message);
@@ -169,6 +185,7 @@ static void note_reading(void *arg)
 		         s->whole ? "; the SHA-256 of the whole is right" : "");
 	audit(f->base.fs, &f->reader, "read", path ? path : "a removed backup", s->failures ? -EIO : 0,
 	      detail);
+	free(f->path);
 	free(f);
 }
 
@@ -255,25 +272,41 @@ static struct sealed_object sealed_of(struct fs *fs, const struct stored_file *s
 	                              .cancel = cancel};
 }
 
-int artifact_handle_open(struct fs *fs, const struct node *node, const struct reader_what *what,
-                         const struct catalog_audit *reader, struct handle **ret_handle, struct error *err)
+static int open_handle(struct fs *fs, const struct node *node, const struct reader_what *what,
+                       const struct artifact_part *part, const struct catalog_audit *reader,
+                       struct handle **ret_handle, struct error *err)
 {
 	struct artifact_file *f = mem_alloc(sizeof(*f));
 	int r;
 
-	f->size_bytes = node->entry.size_bytes;
+	f->size_bytes = part ? part->bytes : node->entry.size_bytes;
 	f->reader = *reader;
 	r = reader_open(fs->ctx.reader, what, &f->file, err);
 	if (r < 0) {
 		free(f);
 		return r;
 	}
+	f->path = part ? mem_strdup(part->path) : NULL;
+	f->at = part ? part->at : 0;
 	/* The caller has it open, too, until this is done. */
-	f->artifact_ino = node->entry.artifact_ino;
+	f->artifact_ino = part ? part->artifact_ino : node->entry.artifact_ino;
 	artifact_open_begin(fs->ctx.repository, f->artifact_ino);
 	handle_init(&f->base, fs, &ops, node->ino);
 	*ret_handle = &f->base;
 	return 0;
+}
+
+int artifact_handle_open(struct fs *fs, const struct node *node, const struct reader_what *what,
+                         const struct catalog_audit *reader, struct handle **ret_handle, struct error *err)
+{
+	return open_handle(fs, node, what, NULL, reader, ret_handle, err);
+}
+
+int artifact_part_open(struct fs *fs, const struct node *node, const struct reader_what *what,
+                       const struct artifact_part *part, const struct catalog_audit *reader,
+                       struct handle **ret_handle, struct error *err)
+{
+	return open_handle(fs, node, what, part, reader, ret_handle, err);
 }
 
 /* @layout is consumed. */
@@ -384,4 +417,145 @@ int artifact_file_open(fuse_req_t req, const struct node *node, const struct fus
 		return begin_opening(req, node, fi);
 	caller_of(req, &reader);
 	return open_stored_file(fs, node, &s, NULL, &reader, ret_handle, err);
+}
+
+/* Members of packs. The reader lets go of an object's blocks when it is closed, and one block has many members: so each of the last packs is open once more, and nothing reads
+ * that. */
+
+#define KEPT_PACKS 8
+
+struct kept_pack {
+	uint64_t ino; /* 0: there is none */
+	struct reader_file *file;
+};
+
+struct kept_packs {
+	pthread_mutex_t lock;
+	struct kept_pack packs[KEPT_PACKS]; /* lock: most recently used first */
+};
+
+struct kept_packs *kept_packs_new(void)
+{
+	struct kept_packs *k = mem_alloc(sizeof(*k));
+
+	pthread_mutex_init(&k->lock, NULL);
+	return k;
+}
+
+struct kept_packs *kept_packs_free(struct kept_packs *k)
+{
+	if (!k)
+		return NULL;
+	for (size_t i = 0; i < KEPT_PACKS; i++)
+		if (k->packs[i].ino)
+			reader_close(k->packs[i].file, NULL);
+	pthread_mutex_destroy(&k->lock);
+	free(k);
+	return NULL;
+}
+
+void kept_packs_forget(struct kept_packs *k, uint64_t ino)
+{
+	struct reader_file *found[KEPT_PACKS];
+	size_t count = 0;
+
+	pthread_mutex_lock(&k->lock);
+	for (size_t i = 0; i < KEPT_PACKS; i++) {
+		if (k->packs[i].ino != ino)
+			continue;
+		found[count++] = k->packs[i].file;
+		k->packs[i] = (struct kept_pack){0};
+	}
+	pthread_mutex_unlock(&k->lock);
+	while (count > 0)
+		reader_close(found[--count], NULL);
+}
+
+/* Is it there? Then it is the last one to go. */
+static bool touch_pack(struct kept_packs *k, uint64_t ino)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&k->lock);
+	for (size_t i = 0; !found && i < KEPT_PACKS; i++) {
+		struct kept_pack pack = k->packs[i];
+
+		if (pack.ino != ino)
+			continue;
+		memmove(&k->packs[1], &k->packs[0], i * sizeof(pack));
+		k->packs[0] = pack;
+		found = true;
+	}
+	pthread_mutex_unlock(&k->lock);
+	return found;
+}
+
+static void keep_pack(struct kept_packs *k, uint64_t ino, struct reader_file *file)
+{
+	struct kept_pack out;
+
+	pthread_mutex_lock(&k->lock);
+	out = k->packs[KEPT_PACKS - 1];
+	memmove(&k->packs[1], &k->packs[0], (KEPT_PACKS - 1) * sizeof(out));
+	k->packs[0] = (struct kept_pack){.ino = ino, .file = file};
+	pthread_mutex_unlock(&k->lock);
+	if (out.ino)
+		reader_close(out.file, NULL);
+}
+
+/* For reader_open(); @s is what it is about, and must be there until then. */
+static int find_pack(struct fs *fs, const struct catalog_entry *pack, const char *pack_path,
+                     struct cancel *cancel, struct stored_file *s, struct reader_what *ret, struct error *err)
+{
+	/* What is read of it is never what is stored. */
+	struct node node = {.ino = pack->ino, .class = &class_artifact, .entry = *pack};
+	struct reader_layout *layout = NULL;
+	struct sealed_object sealed;
+	int r;
+
+	node.entry.is_sealed = false;
+	r = find_stored_file(fs, &node, pack_path, s, err);
+	if (r < 0)
+		return r;
+	sealed = sealed_of(fs, s, pack_path, cancel);
+	r = sealed_layout(&sealed, &layout, err);
+	if (r < 0)
+		return r;
+	*ret = (struct reader_what){.store = take_ptr(&s->store),
+	                            .ino = pack->ino,
+	                            .key = s->object.key,
+	                            .extents = &s->object.extents,
+	                            .sha256 = s->sha256,
+	                            .layout = layout,
+	                            .stored_sha256 = s->object.stored_sha256};
+	return 0;
+}
+
+static void keep_pack_open(struct fs *fs, const struct catalog_entry *pack, const char *pack_path,
+                           struct cancel *cancel)
+{
+	_cleanup(stored_file) struct stored_file s = {0};
+	struct reader_file *file;
+	struct reader_what what;
+
+	if (touch_pack(fs->kept_packs, pack->ino))
+		return;
+	if (find_pack(fs, pack, pack_path, cancel, &s, &what, NULL) == 0 &&
+	    reader_open(fs->ctx.reader, &what, &file, NULL) == 0)
+		keep_pack(fs->kept_packs, pack->ino, file);
+}
+
+int artifact_pack_open(struct fs *fs, const struct node *node, const struct catalog_entry *pack,
+                       const char *pack_path, const struct artifact_part *part,
+                       const struct catalog_audit *reader, struct handle **ret_handle, struct error *err)
+{
+	_cleanup(stored_file) struct stored_file s = {0};
+	struct reader_what what;
+	int r = find_pack(fs, pack, pack_path, node->cancel, &s, &what, err);
+
+	if (r == 0)
+		r = open_handle(fs, node, &what, part, reader, ret_handle, err);
+	if (r == 0)
+		keep_pack_open(fs, pack, pack_path, node->cancel);
+	return r;
 }

@@ -25,6 +25,8 @@ static void give_asked_answer(fuse_req_t req, int r, const struct answer *answer
 		fuse_reply_entry(req, &answer->entry);
 	else if (answer->kind == ANSWER_ATTRIBUTES)
 		fuse_reply_attr(req, &answer->st, answer->attributes_s);
+	else if (answer->kind == ANSWER_SIZE)
+		fuse_reply_xattr(req, answer->len);
 	else
 		fuse_reply_buf(req, answer->bytes, answer->len);
 }
@@ -80,7 +82,9 @@ static void ask_later(fuse_req_t req, const struct node *node, const struct aske
 /* What a directory is like is in the catalog. */
 static bool may_wait(const struct node *node, const struct asked *a)
 {
-	return node->class->waits && !(a->is_of_itself && node_is_directory(node));
+	if (a->is_of_itself && node_is_directory(node))
+		return false;
+	return node->class->waits && (!a->is_of_facts || node->class->facts);
 }
 
 void answer_asked(fuse_req_t req, const struct asked *a)

@@ -6,14 +6,14 @@
  */
 #include "later.h"
 
-enum answer_kind { ANSWER_ENTRY, ANSWER_ATTRIBUTES, ANSWER_BYTES };
+enum answer_kind { ANSWER_ENTRY, ANSWER_ATTRIBUTES, ANSWER_BYTES, ANSWER_SIZE };
 
 struct answer {
 	enum answer_kind kind;
 	struct fuse_entry_param entry; /* ANSWER_ENTRY */
 	struct stat st;                /* ANSWER_ATTRIBUTES */
 	double attributes_s;
-	char *bytes; /* ANSWER_BYTES: heap */
+	char *bytes; /* ANSWER_BYTES, and ANSWER_SIZE, which tells how many they are: heap */
 	size_t len;
 };
 
@@ -24,12 +24,13 @@ typedef int answer_fn(struct fs *fs, const struct node *node, const struct asked
 struct asked {
 	answer_fn *make;
 	uint64_t ino;
-	char name[NAME_MAX_BYTES]; /* of a lookup */
-	size_t size;               /* of a listing, as what follows */
+	char name[NAME_MAX_BYTES]; /* of a lookup, or of an extended attribute */
+	size_t size; /* how many bytes are wanted, of these or of a listing; of that, what follows */
 	off_t after;
 	bool plus;
 	bool is_listing;
-	bool is_of_itself; /* getattr */
+	bool is_of_itself; /* getattr, getxattr, listxattr */
+	bool is_of_facts;  /* getxattr, listxattr: a class that has none need not wait */
 	bool is_open;      /* getattr: of an open file that tells its size */
 	uint64_t open_bytes;
 	struct rights rights; /* answer_asked() fills it in */

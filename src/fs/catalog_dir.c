@@ -6,6 +6,7 @@
 #include "catalog_dir.h"
 
 #include "fs_private.h"
+#include "mirrored.h"
 #include "sealed.h"
 #include "tenant.h"
 
@@ -31,6 +32,10 @@ static const struct node_class *class_of_entry(const struct catalog_entry *entry
 {
 	switch (entry->kind) {
 	case CATALOG_ARTIFACT:
+		if (is_state_of_mirror(entry))
+			return &class_mirrored_state;
+		if (entry->has_listing)
+			return &class_mirrored_beside;
 		return entry->is_directory ? &class_artifact_directory : &class_artifact;
 	case CATALOG_FILE:
 		return entry->is_directory ? &class_artifact_subdirectory : &class_file;
@@ -51,11 +56,10 @@ int catalog_load(struct fs *fs, uint64_t ino, struct node *ret)
 	return 0;
 }
 
-void node_of_entry(const struct node *directory, const struct catalog_entry *entry, struct node *ret)
+bool node_of_entry(const struct node *directory, const struct catalog_entry *entry, struct node *ret)
 {
 	*ret = (struct node){.ino = entry->ino, .class = class_of_entry(entry), .entry = *entry};
-	if (directory->class->in_links)
-		node_mirror(ret);
+	return !directory->class->in_links || node_mirror(ret) == 0;
 }
 
 int catalog_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
@@ -63,8 +67,8 @@ int catalog_lookup(struct fs *fs, const struct node *directory, const char *name
 	struct catalog_entry entry;
 	int r = sealed_find(fs, directory->class->in_links, directory->entry.ino, name, &entry);
 
-	if (r == 0)
-		node_of_entry(directory, &entry, ret);
+	if (r == 0 && !node_of_entry(directory, &entry, ret))
+		r = -ENOENT;
 	return r;
 }
 
@@ -86,8 +90,8 @@ int catalog_list(struct fs *fs, const struct node *directory, enum catalog_kind 
 			struct node node;
 
 			sealed_show(fs, directory->class->in_links, &page[i]);
-			node_of_entry(directory, &page[i], &node);
-			if (!listing_add(l, page[i].name, &node, range->base + page[i].sequence))
+			if (node_of_entry(directory, &page[i], &node) &&
+			    !listing_add(l, page[i].name, &node, range->base + page[i].sequence))
 				return 1;
 			sequence = page[i].sequence;
 		}
@@ -159,7 +163,7 @@ const struct node_class class_linked_root = {
 /* A directory that is directly in a root has the root's number in the catalog as parent. */
 static const struct tree_root *root_above(const struct node *directory)
 {
-	for (size_t i = 0; i < tree_roots_count; i++) {
+	for (size_t i = 0; i < tree_roots_shown; i++) {
 		if (tree_roots[i].catalog_ino == directory->entry.parent_ino)
 			return &tree_roots[i];
 	}
@@ -197,7 +201,7 @@ char *linked_why_kept(struct fs *fs, const struct node *directory, const struct 
 {
 	_cleanup(str) struct str roots = {0};
 
-	for (size_t i = 0; i < tree_roots_count; i++) {
+	for (size_t i = 0; i < tree_roots_shown; i++) {
 		if (tree_roots[i].links_ino)
 			str_appendf(&roots, "%s%s/", roots.len ? ", " : "", tree_roots[i].name);
 	}

@@ -165,7 +165,7 @@ static int list_pairs(struct fs *fs, const struct node *directory, off_t after, 
 	ssize_t count;
 
 	while ((count = catalog_dump_entries(fs->ctx.repository->catalog, directory->entry.ino, sequence,
-	                                     page, PAGE_ENTRIES)) > 0) {
+	                                     false, page, PAGE_ENTRIES)) > 0) {
 		for (ssize_t i = 0; i < count; i++) {
 			if (before.ino && !list_pair(fs, &before, &page[i], l))
 				return 0;

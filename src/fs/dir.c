@@ -11,7 +11,6 @@
 #include <errno.h>
 
 #define OFFSET_DOT     1
-#define OFFSET_DOTS    2
 #define SMALLEST_ENTRY 32  /* bytes that a directory entry takes at least */
 #define SMALLEST_PLUS  160 /* with attributes */
 

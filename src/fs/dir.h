@@ -15,6 +15,7 @@
 
 #include <sys/types.h>
 
+#define OFFSET_DOTS      2
 #define OFFSET_FIXED     3
 #define OFFSET_NUMBERED  64
 #define OFFSET_ARTIFACTS (INT64_C(1) << 61)

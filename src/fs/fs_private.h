@@ -14,6 +14,8 @@
 #include <stdatomic.h>
 
 struct comparisons;
+struct kept_packs;
+struct mirrored_states;
 struct export_learner;
 struct diff_pairs;
 struct laters;
@@ -33,6 +35,8 @@ struct fs {
 	int64_t started_at_us; /* mtime of what has none of its own */
 	struct texts *texts;
 	struct watches *watches;
+	struct mirrored_states *mirrored;
+	struct kept_packs *kept_packs;
 	/* what waits for the catalog's disk or the store: commands, removals, links, notes */
 	struct workers *workers;
 	/* look into dumps, by dump: what waits for the store before there is a handle */
@@ -186,6 +190,30 @@ struct reader_what;
 int artifact_handle_open(struct fs *fs, const struct node *node, const struct reader_what *what,
                          const struct catalog_audit *reader, struct handle **ret_handle,
                          struct error *err); /* artifact_file.c */
+/** struct artifact_part - what is read under a name of its own of an object: a stretch of it, which no row of the catalog is of. */
+struct artifact_part {
+	const char *path;      /* that is read, in the mount */
+	uint64_t artifact_ino; /* whose object it is of; who finds it damaged marks that */
+	uint64_t at, bytes;    /* of what is read of the object */
+};
+/** artifact_part_open() - as artifact_handle_open(), of a part of @what. */
+int artifact_part_open(struct fs *fs, const struct node *node, const struct reader_what *what,
+                       const struct artifact_part *part, const struct catalog_audit *reader,
+                       struct handle **ret_handle, struct error *err); /* artifact_file.c */
+/**
+ * artifact_pack_open() - the same, of the artifact with the row @pack, at @pack_path, whatever this mount shows of it; node->cancel ends waiting for the store
+ * What is in the reader of a few packs stays there when they are closed: whoever reads one member reads the next one.
+ */
+int artifact_pack_open(struct fs *fs, const struct node *node, const struct catalog_entry *pack,
+                       const char *pack_path, const struct artifact_part *part,
+                       const struct catalog_audit *reader, struct handle **ret_handle,
+                       struct error *err); /* artifact_file.c */
+struct kept_packs *kept_packs_new(void);
+struct kept_packs *kept_packs_free(struct kept_packs *k); /* NULL allowed; returns NULL */
+/** kept_packs_forget() - that one was removed, or has got another object. */
+void kept_packs_forget(struct kept_packs *k, uint64_t ino);
+/** artifact_facts() - slot: of an artifact, or a file of one. */
+int artifact_facts(struct fs *fs, const struct node *node, struct facts *ret); /* artifact.c */
 /** on_artifact_removed() - artifact_events.removed: have kernel and cache forget it. */
 void on_artifact_removed(void *arg, const struct artifact_removed *what); /* remove.c */
 int artifact_begin_removal(fuse_req_t req, const struct node *directory, const struct node *node,

@@ -8,6 +8,7 @@
 #include "catalog_dir.h"
 #include "fs_private.h"
 #include "made_file.h"
+#include "mirrored.h"
 #include "sealed.h"
 #include "text.h"
 
@@ -89,6 +90,9 @@ static int find_latest(struct fs *fs, const struct node *directory, const char *
 	struct catalog_entry target;
 	int r = catalog_entry_latest(fs->ctx.repository->catalog, directory->entry.ino, suffix, &target);
 
+	/* links/ does not show it. */
+	if (r == 0 && directory->class->in_links && is_state_of_mirror(&target))
+		r = -ENOENT;
 	if (r < 0)
 		return r;
 	sealed_show(fs, directory->class->in_links, &target);

@@ -12,6 +12,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/inside.h>
+#include <keepfs/catalog/parts.h>
 #include <keepfs/codec/name.h>
 
 #include <errno.h>
@@ -73,13 +74,41 @@ void node_inside(const struct node *like, enum inside_kind kind, uint32_t part, 
 	                     .in_haste = like->in_haste};
 }
 
-/* A directory that mirrors one of backups/, or that of a dump. */
-static void node_of_mirror(const struct catalog_entry *entry, struct node *ret)
+static bool has_parts(struct fs *fs, uint64_t ino)
 {
-	bool is_dump = entry->kind == CATALOG_ARTIFACT;
+	struct catalog_part part;
 
-	*ret = (struct node){.ino = ino_of_mirror(is_dump, entry->ino),
-	                     .class = is_dump ? &class_inside_dump : &class_inside_directory,
+	return catalog_next_part(fs->ctx.repository->catalog, ino, -1, &part) == 0;
+}
+
+/* A bundle, or a directory in one that is no part itself, has its parts as directories. */
+static bool is_of_bundle(struct fs *fs, const struct catalog_entry *entry)
+{
+	struct catalog_part part;
+
+	if (!entry->is_directory || entry->kind == CATALOG_DIRECTORY)
+		return false;
+	return entry->kind == CATALOG_ARTIFACT
+	               ? has_parts(fs, entry->ino)
+	               : catalog_part(fs->ctx.repository->catalog, entry->ino, &part, NULL) == -ENOENT;
+}
+
+/* One that mirrors one of backups/. */
+static void node_of_mirrored_directory(const struct catalog_entry *entry, struct node *ret)
+{
+	*ret = (struct node){
+	        .ino = ino_of_mirror(false, entry->ino), .class = &class_inside_directory, .entry = *entry};
+}
+
+/* Of any kind: that of a dump, or one of a bundle, too. */
+static void node_of_mirror(struct fs *fs, const struct catalog_entry *entry, struct node *ret)
+{
+	if (entry->kind == CATALOG_DIRECTORY) {
+		node_of_mirrored_directory(entry, ret);
+		return;
+	}
+	*ret = (struct node){.ino = ino_of_mirror(true, entry->ino),
+	                     .class = is_of_bundle(fs, entry) ? &class_inside_bundle : &class_inside_dump,
 	                     .entry = *entry};
 }
 
@@ -87,10 +116,13 @@ static int load_mirror(struct fs *fs, uint64_t ino, struct node *ret)
 {
 	uint64_t from = (ino & HASH_MASK) << HASH_LOST | (ino & BIT_DUMP ? OF_ARTIFACTS : OF_DIRECTORIES);
 	struct catalog_entry entry;
-	int r = catalog_entry_near(fs->ctx.repository->catalog, from, from + (1 << HASH_LOST) - 1, &entry);
+	uint64_t to = from + (1 << HASH_LOST) - 1;
+	int r = catalog_entry_near(fs->ctx.repository->catalog, from, to, &entry);
 
+	if (r == -ENOENT && ino & BIT_DUMP)
+		r = catalog_file_near(fs->ctx.repository->catalog, from, to, &entry);
 	if (r == 0)
-		node_of_mirror(&entry, ret);
+		node_of_mirror(fs, &entry, ret);
 	return r;
 }
 
@@ -151,10 +183,13 @@ static int mirror_lookup(struct fs *fs, const struct node *directory, const char
 	struct catalog_entry entry;
 	int r = catalog_dump_by_stem(catalog, directory->entry.ino, name, &entry);
 
-	if (r == -ENOENT)
-		r = mirror_find_directory(fs, directory, name, &entry);
+	if (r == -ENOENT) {
+		r = catalog_entry_by_name(catalog, directory->entry.ino, name, &entry);
+		if (r == 0 && entry.kind == CATALOG_ARTIFACT && !has_parts(fs, entry.ino))
+			r = -ENOENT;
+	}
 	if (r == 0)
-		node_of_mirror(&entry, ret);
+		node_of_mirror(fs, &entry, ret);
 	return r;
 }
 
@@ -188,13 +223,13 @@ static int list_dumps(struct fs *fs, const struct node *directory, off_t after, 
 	ssize_t count;
 
 	while ((count = catalog_dump_entries(fs->ctx.repository->catalog, directory->entry.ino, sequence,
-	                                     page, PAGE_ENTRIES)) > 0) {
+	                                     true, page, PAGE_ENTRIES)) > 0) {
 		for (ssize_t i = 0; i < count; i++) {
 			char *name = page[i].name;
 			struct node node;
 
 			sequence = page[i].sequence;
-			node_of_mirror(&page[i], &node);
+			node_of_mirror(fs, &page[i], &node);
 			name[strcspn(name, ".")] = '\0';
 			if (!listing_add(l, name, &node, OFFSET_ARTIFACTS + sequence))
 				return 0;
@@ -205,7 +240,7 @@ static int list_dumps(struct fs *fs, const struct node *directory, off_t after, 
 
 static void show_mirror(const struct node *directory, const struct catalog_entry *entry, struct node *ret)
 {
-	node_of_mirror(entry, ret);
+	node_of_mirrored_directory(entry, ret);
 }
 
 static int mirror_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
@@ -226,7 +261,9 @@ int mirror_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t
 
 static uint64_t mirror_parent(const struct node *directory)
 {
-	return directory->entry.parent_ino ? ino_of_mirror(false, directory->entry.parent_ino) : INO_INSIDE;
+	return directory->entry.parent_ino
+	               ? ino_of_mirror(directory->entry.kind == CATALOG_FILE, directory->entry.parent_ino)
+	               : INO_INSIDE;
 }
 
 /* Its path in backups/, without that, and without the suffix of a dump. */
@@ -237,7 +274,7 @@ static char *mirror_path(struct fs *fs, const struct node *node)
 
 	if (!name)
 		return NULL;
-	if (node->entry.kind == CATALOG_ARTIFACT)
+	if (node->entry.kind != CATALOG_DIRECTORY)
 		name[strcspn(name, ".")] = '\0';
 	return mem_printf(INSIDE_NAME "%s", path + strcspn(path, "/"));
 }
@@ -256,6 +293,107 @@ const struct node_class class_inside_directory = {
         .type = S_IFDIR,
         .lookup = mirror_lookup,
         .list = mirror_list,
+        .parent = mirror_parent,
+        .stat = mirror_stat,
+        .path = mirror_path,
+        .why_kept = inside_why_kept,
+};
+
+/* The directories of a bundle: its parts that are dumps, and what these lie in. */
+
+/* heap: where @directory is in its bundle, with a '/' behind it; "": the bundle itself. */
+static char *prefix_in_bundle(struct fs *fs, const struct node *directory)
+{
+	struct catalog *catalog = fs->ctx.repository->catalog;
+	_cleanup(free) char *own = catalog_path(catalog, directory->entry.ino),
+	                    *whole = catalog_path(catalog, directory->entry.artifact_ino);
+
+	if (!own || !whole)
+		return NULL;
+	return strlen(own) > strlen(whole) ? mem_printf("%s/", own + strlen(whole) + 1) : mem_strdup("");
+}
+
+/* The entry in the tree of what is at @path in the bundle. */
+static int find_in_bundle(struct fs *fs, const struct node *directory, const char *path,
+                          struct catalog_entry *ret)
+{
+	struct catalog *catalog = fs->ctx.repository->catalog;
+	_cleanup(free) char *whole = catalog_path(catalog, directory->entry.artifact_ino),
+	                    *full = whole ? mem_printf("%s/%s", whole, path) : NULL;
+
+	return full ? catalog_entry_by_ino(catalog, ino_of_artifact(full), ret) : -ENOENT;
+}
+
+static int bundle_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
+{
+	struct catalog *catalog = fs->ctx.repository->catalog;
+	_cleanup(free) char *prefix = prefix_in_bundle(fs, directory),
+	                    *path = prefix ? mem_printf("%s%s", prefix, name) : NULL;
+	struct catalog_entry entry;
+	struct catalog_part part;
+	int r = !path || strchr(name, '.')
+	                ? -ENOENT
+	                : catalog_part_by_stem(catalog, directory->entry.artifact_ino, path, &part);
+
+	if (r == 0 && !str_equal(part.kind, "dump"))
+		r = -ENOENT;
+	if (r == 0)
+		r = catalog_entry_by_ino(catalog, part.ino, &entry);
+	else if (path && catalog_part_below(catalog, directory->entry.artifact_ino, path, "dump", &part) == 0)
+		r = find_in_bundle(fs, directory, path, &entry);
+	if (r == 0)
+		node_of_mirror(fs, &entry, ret);
+	return r;
+}
+
+/* heap: the name that @part has in the directory @prefix, or that of the directory in which it is there; NULL: none. */
+static char *name_in_bundle(const struct catalog_part *part, const char *prefix, bool *ret_is_part)
+{
+	const char *name = part->name + strlen(prefix);
+	size_t len;
+
+	if (!str_equal(part->kind, "dump") || !str_starts(part->name, prefix))
+		return NULL;
+	len = strcspn(name, "/");
+	*ret_is_part = name[len] == '\0';
+	if (*ret_is_part)
+		len = strcspn(name, ".");
+	return mem_printf("%.*s", (int)len, name);
+}
+
+/* Those of one job lie together, so a directory is named again only right behind itself. */
+static int bundle_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+{
+	struct catalog *catalog = fs->ctx.repository->catalog;
+	_cleanup(free) char *prefix = prefix_in_bundle(fs, directory), *before = NULL;
+	struct catalog_part part = {.number = -1};
+	int r = prefix ? 0 : -ENOENT;
+
+	while (r == 0 && catalog_next_part(catalog, directory->entry.artifact_ino, part.number, &part) == 0) {
+		bool is_part = false;
+		_cleanup(free) char *name = name_in_bundle(&part, prefix, &is_part),
+		                    *path = name ? mem_printf("%s%s", prefix,
+		                                              is_part ? part.name + strlen(prefix) : name)
+		                                 : NULL;
+		struct catalog_entry entry;
+		struct node node;
+
+		if (!name || str_equal(name, before))
+			continue;
+		mem_replace_string(&before, name);
+		if (OFFSET_NUMBERED + part.number <= after || find_in_bundle(fs, directory, path, &entry) < 0)
+			continue;
+		node_of_mirror(fs, &entry, &node);
+		if (!listing_add(l, name, &node, OFFSET_NUMBERED + part.number))
+			break;
+	}
+	return r;
+}
+
+const struct node_class class_inside_bundle = {
+        .type = S_IFDIR,
+        .lookup = bundle_lookup,
+        .list = bundle_list,
         .parent = mirror_parent,
         .stat = mirror_stat,
         .path = mirror_path,

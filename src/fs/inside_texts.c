@@ -14,6 +14,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/inside.h>
+#include <keepfs/catalog/parts.h>
 #include <keepfs/inside/attach.h>
 #include <keepfs/use/erasures.h>
 
@@ -126,7 +127,7 @@ static bool append_erased(struct fs *fs, const struct node *node, struct str *ou
 	const struct erasures_asked asked = {.conf = fs->ctx.conf, .m = &m};
 
 	return erasures_any_here(fs->ctx.conf) &&
-	       catalog_manifest(fs->ctx.repository->catalog, node->entry.ino, &m) == 0 &&
+	       catalog_backup_manifest(fs->ctx.repository->catalog, node->entry.ino, &m) == 0 &&
 	       erasures_append_notice(&asked, out);
 }
 

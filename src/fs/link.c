@@ -168,7 +168,7 @@ const struct node_class class_link = {
 
 static int links_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
-	for (size_t i = 0; i < tree_roots_count; i++) {
+	for (size_t i = 0; i < tree_roots_shown; i++) {
 		if (tree_roots[i].links_ino && strcmp(name, tree_roots[i].name) == 0)
 			return root_load(fs, &tree_roots[i], true, ret);
 	}
@@ -177,7 +177,7 @@ static int links_lookup(struct fs *fs, const struct node *directory, const char 
 
 static int links_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
-	for (size_t i = listing_position(after); i < tree_roots_count; i++) {
+	for (size_t i = listing_position(after); i < tree_roots_shown; i++) {
 		struct node node;
 
 		if (tree_roots[i].links_ino && root_load(fs, &tree_roots[i], true, &node) == 0 &&
@@ -191,7 +191,7 @@ static int links_stat(struct fs *fs, const struct node *node, struct stat *st, i
 {
 	st->st_mode |= fs->ctx.conf->dir_mode;
 	st->st_nlink = 2;
-	for (size_t i = 0; i < tree_roots_count; i++)
+	for (size_t i = 0; i < tree_roots_shown; i++)
 		st->st_nlink += tree_roots[i].links_ino != 0;
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "copies.h"
 #include "inbox.h"
 #include "fs_private.h"
+#include "mirrored.h"
 #include "rights.h"
 #include "sealed.h"
 
@@ -126,6 +127,8 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 		return inside_load(fs, ino, ret);
 	if (ino & BIT_DIFF)
 		return diff_load(fs, ino, ret);
+	if (mirrored_has(ino))
+		return mirrored_load(fs, ino, ret);
 	return fixed_load(fs, ino, ret);
 }
 

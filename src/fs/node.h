@@ -35,6 +35,9 @@
  *
  *   bits 60 and 58, hash             what is in copies/, by the number of its store and its path (keepfs/catalog/copy_tree.h); 0: copies/ itself; | 1 the SHA256SUMS of a directory
  *
+ *   below bit 58, artifact << 34, part   what is in a state of a mirror (mirrored.h): the artifact is a number that the catalog gives it, as a dump; the part says
+ *                                    where it is in its listing (keepfs/mirror/tree.h), or is a fixed one
+ *
  * What can be done with a node is told by its class. A struct node is a value: it is filled by one query of
  * the catalog, lives on the stack of whoever answers a request, owns nothing, and may be copied. What it says
  * was true when it was loaded.
@@ -101,7 +104,9 @@ struct node {
 	const struct made_file *file;   /* a file that keepfs makes: its row */
 	char name[40];                  /* of a drill */
 	bool is_second_name; /* it is shown somewhere else, too: the kernel must not keep this name of it */
-	uint64_t bytes;      /* of a table, when it is known from listing it; else INSIDE_NOT_KNOWN */
+	uint64_t
+	        bytes; /* of a table, or a file of a mirror, when it is known from listing it; else INSIDE_NOT_KNOWN */
+	int64_t mtime_us; /* likewise: of a file of a mirror */
 	/* Of what may wait for the store: what ends that. Borrowed from whoever asks; NULL: nothing does. */
 	struct cancel *cancel;
 	/* Likewise: what takes as long as reading all of a table, or of a dump, is not begun: -EAGAIN, and then asked once more, without haste. */
@@ -202,6 +207,7 @@ extern const struct node_class class_tiers, class_tier, class_tier_directory;   
 extern const struct node_class class_tier_link;                                         /* tiers.c */
 extern const struct node_class class_inside, class_inside_directory;                    /* inside.c */
 extern const struct node_class class_inside_dump;                                       /* inside.c */
+extern const struct node_class class_inside_bundle;                                     /* inside.c */
 extern const struct node_class class_inside_tables, class_inside_table;                 /* inside_tables.c */
 extern const struct node_class class_inside_blobs, class_inside_blob;                   /* inside_tables.c */
 extern const struct node_class class_inside_text;                                       /* inside_texts.c */
@@ -210,6 +216,9 @@ extern const struct node_class class_diff_pair;                                 
 extern const struct node_class class_diff_file;                                         /* diff_file.c */
 extern const struct node_class class_history, class_history_directory;                  /* history.c */
 extern const struct node_class class_history_table, class_history_link;                 /* history_table.c */
+extern const struct node_class class_mirrored_state, class_mirrored_directory;          /* mirrored.c */
+extern const struct node_class class_mirrored_file, class_mirrored_beside;              /* mirrored.c */
+extern const struct node_class class_mirrored_sums, class_mirrored_object;              /* mirrored_text.c */
 extern const struct node_class class_copies, class_copies_directory, class_copies_file; /* copies.c */
 extern const struct node_class class_inbox;                                             /* inbox.c */
 extern const struct node_class class_copies_sums;                                       /* copies.c */
@@ -265,8 +274,8 @@ int diff_load(struct fs *fs, uint64_t ino, struct node *ret);        /* diff.c *
 
 /** root_load() - a root, or (@links) what mirrors it in links/. */
 int root_load(struct fs *fs, const struct tree_root *root, bool links, struct node *ret);
-/** node_of_entry() - the node of the catalog's row @entry of @directory, without another query. */
-void node_of_entry(const struct node *directory, const struct catalog_entry *entry, struct node *ret);
+/** node_of_entry() - the node of the catalog's row @entry of @directory, without another query. False: it is in links/, which does not show it. */
+bool node_of_entry(const struct node *directory, const struct catalog_entry *entry, struct node *ret);
 /** generated_child() - a latest link or SHA256SUMS of @directory, when @name is theirs; -ENOENT. */
 int generated_child(struct fs *fs, const struct node *directory, const char *name, struct node *ret);
 /** generated_list() - give those of @directory that come behind @after to listing_add(); false: the page is full. */

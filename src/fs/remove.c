@@ -9,6 +9,7 @@
  */
 #include "comparisons.h"
 #include "fs_private.h"
+#include "mirrored.h"
 #include "notify.h"
 #include "removed.h"
 #include "rights.h"
@@ -19,6 +20,7 @@
 #include <keepfs/catalog/entries.h>
 #include <keepfs/inside.h>
 #include <keepfs/prune.h>
+#include <keepfs/codec/name.h>
 
 #include <errno.h>
 
@@ -127,6 +129,7 @@ static void forget_gone(void *arg)
 		cache_forget_file(fs->ctx.cache, gone->removed.cache_ids[i]);
 	if (fs->ctx.inside)
 		inside_forget_dump(fs->ctx.inside, gone->ino);
+	mirrored_forget(fs, gone->ino);
 	comparisons_forget(fs->comparisons, gone->ino);
 	removed_finish(&gone->removed);
 	free(gone);
@@ -134,8 +137,13 @@ static void forget_gone(void *arg)
 
 void on_artifact_removed(void *arg, const struct artifact_removed *what)
 {
-	struct gone *gone = mem_alloc(sizeof(*gone));
+	struct gone *gone;
 
+	if (tree_is_pack(what->path)) {
+		kept_packs_forget(((struct fs *)arg)->kept_packs, what->ino);
+		return;
+	}
+	gone = mem_alloc(sizeof(*gone));
 	gone->fs = arg;
 	gone->ino = what->ino;
 	removed_init(&gone->removed, what);

@@ -82,7 +82,7 @@ int fixed_load(struct fs *fs, uint64_t ino, struct node *ret)
 		*ret = (struct node){.ino = ino, .class = &class_top};
 		return 0;
 	}
-	for (size_t i = 0; i < tree_roots_count; i++) {
+	for (size_t i = 0; i < tree_roots_shown; i++) {
 		if (ino == tree_roots[i].ino)
 			return root_load(fs, &tree_roots[i], false, ret);
 		if (ino != 0 && ino == tree_roots[i].links_ino)
@@ -101,7 +101,7 @@ int fixed_load(struct fs *fs, uint64_t ino, struct node *ret)
 
 static int top_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
-	for (size_t i = 0; i < tree_roots_count; i++) {
+	for (size_t i = 0; i < tree_roots_shown; i++) {
 		if (strcmp(name, tree_roots[i].name) == 0)
 			return root_load(fs, &tree_roots[i], false, ret);
 	}
@@ -119,11 +119,11 @@ static int top_entry(struct fs *fs, size_t position, const char **ret_name, stru
 {
 	const struct fixed_directory *directory;
 
-	if (position < tree_roots_count) {
+	if (position < tree_roots_shown) {
 		*ret_name = tree_roots[position].name;
 		return root_load(fs, &tree_roots[position], false, ret);
 	}
-	directory = &fixed_directories[position - tree_roots_count];
+	directory = &fixed_directories[position - tree_roots_shown];
 	*ret_name = directory->name;
 	node_of_directory(directory, ret);
 	return 0;
@@ -131,7 +131,7 @@ static int top_entry(struct fs *fs, size_t position, const char **ret_name, stru
 
 static int top_list(struct fs *fs, const struct node *top, off_t after, struct listing *l)
 {
-	size_t count = tree_roots_count + ARRAY_SIZE(fixed_directories);
+	size_t count = tree_roots_shown + ARRAY_SIZE(fixed_directories);
 
 	for (size_t i = listing_position(after); i < count; i++) {
 		const char *name;
@@ -147,7 +147,7 @@ static int top_list(struct fs *fs, const struct node *top, off_t after, struct l
 static int top_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
 {
 	st->st_mode |= fs->ctx.conf->dir_mode;
-	st->st_nlink = 2 + tree_roots_count + ARRAY_SIZE(fixed_directories);
+	st->st_nlink = 2 + tree_roots_shown + ARRAY_SIZE(fixed_directories);
 	return 0;
 }
 

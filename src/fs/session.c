@@ -11,6 +11,7 @@
 #include "handle.h"
 #include "incoming.h"
 #include "later.h"
+#include "mirrored.h"
 #include "mountpoint.h"
 #include "notify.h"
 #include "rights.h"
@@ -133,6 +134,8 @@ static void on_artifact_listed(void *arg, const struct manifest *m)
 {
 	_cleanup(free) char *directory = mem_printf("%.*s", (int)(strrchr(m->path, '/') - m->path), m->path);
 
+	if (tree_is_pack(m->path))
+		return;
 	notify_directory_changed(arg, directory);
 }
 
@@ -143,6 +146,8 @@ static void on_artifact_rewrapped(void *arg, const struct manifest *m)
 
 	if (fs->ctx.inside)
 		inside_drop_dump(fs->ctx.inside, ino_of_artifact(m->path));
+	mirrored_forget(fs, ino_of_artifact(m->path));
+	kept_packs_forget(fs->kept_packs, ino_of_artifact(m->path));
 	if (!atomic_load(&fs->ending))
 		notify_rewrapped(fs, m);
 	on_artifact_listed(fs, m);
@@ -189,6 +194,8 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->confirmations = confirmations_new();
 	fs->texts = texts_new();
 	fs->watches = watches_new();
+	fs->mirrored = mirrored_states_new();
+	fs->kept_packs = kept_packs_new();
 	fs->laters = laters_new();
 	fs->events =
 	        (struct jobs_events){.run_changed = on_run_changed, .run_ended = on_run_ended, .arg = fs};
@@ -444,6 +451,8 @@ struct fs *fs_free(struct fs *fs)
 	/* Commands in flight still answer: the session goes after them. */
 	fs_finish_commands(fs);
 	handles_free(fs);
+	mirrored_states_free(fs->mirrored);
+	kept_packs_free(fs->kept_packs);
 	if (fs->session) {
 		fuse_session_unmount(fs->session);
 		fuse_session_destroy(fs->session);

@@ -2,8 +2,7 @@
 /* Extended attributes of artifacts and of their further files: user.keepfs.…, from the catalog. */
 #include "xattr.h"
 
-#include "fs_private.h"
-#include "rights.h"
+#include "asked.h"
 
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/runs.h>
@@ -173,73 +172,82 @@ static void append_name(const struct facts *facts, const char *name, struct str 
 	str_append_char(list, '\0');
 }
 
-static void reply_bytes(fuse_req_t req, const struct str *value, size_t size)
+static int give_bytes(struct str *value, size_t size, struct answer *ret)
 {
-	if (size == 0)
-		fuse_reply_xattr(req, value->len);
-	else if (size < value->len)
-		fuse_reply_err(req, ERANGE);
-	else
-		fuse_reply_buf(req, str_text(value), value->len);
+	if (size > 0 && size < value->len)
+		return -ERANGE;
+	ret->kind = size == 0 ? ANSWER_SIZE : ANSWER_BYTES;
+	ret->len = value->len;
+	ret->bytes = str_take(value);
+	return 0;
 }
 
-/* 0 with the facts of a node; 1: it has none. */
-static int load_facts(fuse_req_t req, fuse_ino_t ino, struct facts *ret)
+static void facts_of_node_finish(struct facts *facts)
 {
-	struct fs *fs = fs_of(req);
-	struct rights rights;
-	struct node node;
-	int r = node_load(fs, ino, &node);
+	manifest_finish(&facts->manifest);
+	free(facts->store);
+	free(facts->copies);
+}
 
-	rights_of(req, &rights);
-	if (r == 0 && !rights_let(fs, &rights, &node, RIGHT_LOOK))
-		r = -EACCES;
-	ret->for_admin = !rights_see_all(&rights);
-	if (r < 0)
-		return r;
-	return node.class->facts ? node.class->facts(fs, &node, ret) : 1;
+static int answer_attribute(struct fs *fs, const struct node *node, const struct asked *a, struct answer *ret)
+{
+	_cleanup(str) struct str value = {0};
+	struct facts facts = {.for_admin = node->for_admin};
+	int r = node->class->facts ? node->class->facts(fs, node, &facts) : -ENODATA;
+
+	if (r == 0 && !attribute_value(&facts, a->name, &value))
+		r = -ENODATA;
+	if (r == 0)
+		r = give_bytes(&value, a->size, ret);
+	facts_of_node_finish(&facts);
+	return r;
 }
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	_cleanup(str) struct str value = {0};
-	struct facts facts = {0};
-	int r;
+	struct asked a = {.make = answer_attribute,
+	                  .ino = ino,
+	                  .size = size,
+	                  .is_of_itself = true,
+	                  .is_of_facts = true};
 
 	/* 'Not supported' is what makes ls stop asking for access control lists file by file. */
 	if (!str_starts(name, "user.")) {
 		fuse_reply_err(req, EOPNOTSUPP);
 		return;
 	}
-	r = str_starts(name, PREFIX) ? load_facts(req, ino, &facts) : 1;
-	if (r < 0)
-		fuse_reply_err(req, -r);
-	else if (r > 0 || !attribute_value(&facts, name + strlen(PREFIX), &value))
+	if (!str_starts(name, PREFIX) || strlen(name) >= sizeof(a.name)) {
 		fuse_reply_err(req, ENODATA);
-	else
-		reply_bytes(req, &value, size);
-	manifest_finish(&facts.manifest);
-	free(facts.store);
-	free(facts.copies);
+		return;
+	}
+	str_copy(a.name, sizeof(a.name), name + strlen(PREFIX));
+	answer_asked(req, &a);
 }
 
-void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+static int answer_names(struct fs *fs, const struct node *node, const struct asked *a, struct answer *ret)
 {
 	_cleanup(str) struct str list = {0};
-	struct facts facts = {0};
-	int r = load_facts(req, ino, &facts);
+	struct facts facts = {.for_admin = node->for_admin};
+	bool has_facts = node->class->facts;
+	int r = has_facts ? node->class->facts(fs, node, &facts) : 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++)
+	for (size_t i = 0; has_facts && r == 0 && i < ARRAY_SIZE(names); i++)
 		append_name(&facts, names[i], &list);
 	for (const char *name = r == 0 ? json_first_key(facts.manifest.facts) : NULL; name;
 	     name = json_next_key(facts.manifest.facts, name))
 		if (!is_common(name))
 			append_name(&facts, name, &list);
-	if (r < 0)
-		fuse_reply_err(req, -r);
-	else
-		reply_bytes(req, &list, size);
-	manifest_finish(&facts.manifest);
-	free(facts.store);
-	free(facts.copies);
+	if (r == 0)
+		r = give_bytes(&list, a->size, ret);
+	facts_of_node_finish(&facts);
+	return r;
+}
+
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	answer_asked(req, &(struct asked){.make = answer_names,
+	                                  .ino = ino,
+	                                  .size = size,
+	                                  .is_of_itself = true,
+	                                  .is_of_facts = true});
 }

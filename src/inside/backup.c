@@ -13,30 +13,51 @@
 
 #define PAGE_ENTRIES 64
 
+static int open_artifact(struct backup *b, const struct catalog_entry *entry)
+{
+	struct catalog *catalog = b->ctx->repository->catalog;
+
+	b->is_directory = entry->is_directory;
+	b->damage = catalog_damage(catalog, b->ino);
+	b->files_damage = catalog_files_damage(catalog, b->ino);
+	b->files = entry->is_directory ? entry->files : MANIFEST_BESIDE_MAX;
+	return catalog_manifest(catalog, b->ino, &b->m);
+}
+
+static int open_part(struct backup *b)
+{
+	struct catalog *catalog = b->ctx->repository->catalog;
+	struct catalog_part part;
+	int r = catalog_part(catalog, b->ino, &part, &b->m);
+
+	if (r < 0)
+		return r;
+	b->is_part = true;
+	b->is_directory = part.is_directory;
+	b->first = part.first;
+	b->files = part.files;
+	b->damage = catalog_part_damage(catalog, &part);
+	return 0;
+}
+
 int backup_open(struct backup *b, uint64_t ino, struct error *err)
 {
 	struct catalog *catalog = b->ctx->repository->catalog;
-	struct catalog_entry entry;
-	int r;
+	struct catalog_entry entry = {0};
+	int r = catalog_entry_by_ino(catalog, ino, &entry);
 
-	artifact_open_begin(b->ctx->repository, ino);
-	b->opened_in = b->ctx->repository;
 	b->ino = ino;
-	r = catalog_entry_by_ino(catalog, ino, &entry);
-	if (r == 0 && entry.kind != CATALOG_ARTIFACT)
-		r = -ENOENT;
+	b->artifact_ino = r == 0 && entry.artifact_ino ? entry.artifact_ino : ino;
+	artifact_open_begin(b->ctx->repository, b->artifact_ino);
+	b->opened_in = b->ctx->repository;
 	if (r == 0)
-		r = catalog_manifest(catalog, ino, &b->m);
+		r = entry.kind == CATALOG_ARTIFACT ? open_artifact(b, &entry) : open_part(b);
 	if (r == 0)
 		b->path = catalog_path(catalog, ino);
 	if (r == 0 && !b->path)
 		r = -ENOENT;
 	if (r < 0)
 		return error_system(err, -r, "the backup cannot be found in the catalog");
-	b->is_directory = entry.is_directory;
-	b->damage = catalog_damage(catalog, ino);
-	b->files_damage = catalog_files_damage(catalog, ino);
-	b->files = entry.is_directory ? entry.files : MANIFEST_BESIDE_MAX;
 	b->was_read = mem_alloc(b->files / 8 + 1);
 	return 0;
 }
@@ -44,7 +65,7 @@ int backup_open(struct backup *b, uint64_t ino, struct error *err)
 void backup_finish(struct backup *b)
 {
 	if (b->opened_in)
-		artifact_open_end(b->opened_in, b->ino);
+		artifact_open_end(b->opened_in, b->artifact_ino);
 	b->opened_in = NULL;
 	manifest_finish(&b->m);
 	free(b->path);
@@ -64,6 +85,58 @@ bool backup_is_removed(const struct backup *b)
 	return catalog_entry_by_ino(b->ctx->repository->catalog, b->ino, &entry) == -ENOENT;
 }
 
+/* Of what has no store of its own any copy will do. */
+static int read_whole_manifest(const struct backup *b, const char *path, struct manifest *ret,
+                               struct error *err)
+{
+	return b->own_store ? artifact_read_manifest(b->ctx->repository, path, b->cancel, ret, err)
+	                    : artifact_read_manifest_anywhere(b->ctx->repository, path, b->cancel, ret, err);
+}
+
+int backup_read_manifest(const struct backup *b, struct manifest *ret, struct error *err)
+{
+	struct repository *repository = b->ctx->repository;
+	_cleanup(free) char *artifact =
+	        b->is_part ? catalog_path(repository->catalog, b->artifact_ino) : NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	ssize_t number;
+	int r;
+
+	if (!b->is_part)
+		return read_whole_manifest(b, b->path, ret, err);
+	if (!artifact)
+		return error_set(err, ERROR_NOT_FOUND, ENOENT, "%s was removed", b->path);
+	r = read_whole_manifest(b, artifact, &m, err);
+	if (r < 0)
+		return r;
+	number = manifest_part(&m, b->path + strlen(artifact) + 1);
+	if (number < 0)
+		return error_set(err, ERROR_CORRUPT, EBADMSG, "the manifest of %s knows nothing of %s",
+		                 artifact, b->path);
+	manifest_become_part(&m, (size_t)number);
+	*ret = m;
+	m = (struct manifest){0};
+	return 0;
+}
+
+int backup_set_proof(const struct backup *b, enum proof_level level, int64_t at_us, int64_t run_id,
+                     struct error *err)
+{
+	return b->is_part ? 0
+	                  : catalog_set_proof(b->ctx->repository->catalog, b->ino, level, at_us, run_id,
+	                                      b->damage, err);
+}
+
+void backup_note_read(struct backup *b, const struct backup *part)
+{
+	for (size_t i = 0; i < part->files; i++) {
+		size_t place = (size_t)part->first + i;
+
+		if (part->was_read[i / 8] & 1U << i % 8 && place <= b->files)
+			b->was_read[place / 8] |= (uint8_t)(1U << place % 8);
+	}
+}
+
 bool backup_is_wrong(const struct error *err)
 {
 	return err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND;
@@ -81,7 +154,7 @@ int backup_find(const struct backup *b, const char *what, struct catalog_entry *
 	        b->is_directory ? mem_printf("%s/%s", b->path, what) : mem_printf("%s.%s", stem, what);
 	int r = catalog_entry_by_ino(b->ctx->repository->catalog, ino_of_artifact(path), ret);
 
-	return r == 0 && (ret->kind != CATALOG_FILE || ret->artifact_ino != b->ino) ? -ENOENT : r;
+	return r == 0 && (ret->kind != CATALOG_FILE || ret->artifact_ino != b->artifact_ino) ? -ENOENT : r;
 }
 
 int backup_find_data(const struct backup *b, const char *name, struct catalog_entry *ret, struct error *err)
@@ -240,8 +313,8 @@ static int read_object(struct backup *b, const struct catalog_entry *file,
 
 static size_t place_of_file(const struct backup *b, const struct catalog_entry *file)
 {
-	if (b->is_directory)
-		return (size_t)file->sequence;
+	if (b->is_directory || b->is_part)
+		return (size_t)(file->sequence - b->first);
 	return file->kind == CATALOG_ARTIFACT ? 0 : (size_t)(file->sequence % MANIFEST_BESIDE_MAX) + 1;
 }
 
@@ -327,21 +400,29 @@ static int read_unread(struct backup *b, const struct catalog_entry *file, bool 
 	return plain ? backup_read_plain(b, file, NULL, err) : backup_read(b, file, NULL, err);
 }
 
+/* Of a part its own file is one of them. */
+static bool is_beyond(const struct backup *b, const struct catalog_entry *file)
+{
+	return b->is_part && file->sequence - b->first >= (int64_t)b->files;
+}
+
 int backup_read_rest(struct backup *b, bool plain, struct error *err)
 {
 	_cleanup(free) struct catalog_entry *files = mem_array(PAGE_ENTRIES, sizeof(*files));
 	struct catalog *catalog = b->ctx->repository->catalog;
 	struct catalog_entry own;
 	int r = backup_own(b, &own);
-	int64_t after = -1;
+	int64_t after = b->is_part ? b->first - 1 : -1;
 	ssize_t count = 0;
 
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	if (!b->is_directory)
+	if (!b->is_directory && !b->is_part)
 		r = read_unread(b, &own, false, err);
-	while (r == 0 && (count = catalog_artifact_files(catalog, b->ino, after, files, PAGE_ENTRIES)) > 0) {
-		for (ssize_t i = 0; r == 0 && i < count; i++)
+	while (r == 0 &&
+	       (count = catalog_artifact_files(catalog, b->artifact_ino, after, files, PAGE_ENTRIES)) > 0 &&
+	       !is_beyond(b, &files[0])) {
+		for (ssize_t i = 0; r == 0 && i < count && !is_beyond(b, &files[i]); i++)
 			r = read_unread(b, &files[i], plain, err);
 		after = files[count - 1].sequence;
 	}

@@ -120,9 +120,7 @@ int inside_segments_read(struct backup *b, struct segment_index *ret, struct err
 {
 	_cleanup(manifest) struct manifest m = {0};
 	const struct manifest_object *object;
-	int r = b->own_store
-	                ? artifact_read_manifest(b->ctx->repository, b->path, b->cancel, &m, err)
-	                : artifact_read_manifest_anywhere(b->ctx->repository, b->path, b->cancel, &m, err);
+	int r = backup_read_manifest(b, &m, err);
 
 	if (r < 0)
 		return r;

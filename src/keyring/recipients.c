@@ -7,21 +7,9 @@
 
 #include <errno.h>
 
-static bool names_somebody(const struct conf_encryption *e)
-{
-	return (e->to && e->to[0]) || *str_or_empty(e->to_file) || conf_secret_is_set(&e->passphrase);
-}
-
-static const struct conf_encryption *encryption_of(const struct conf *conf, const struct conf_job *job)
-{
-	return job && names_somebody(&job->encrypt) ? &job->encrypt : &conf->encrypt;
-}
-
 bool keyring_is_encrypting(const struct conf *conf, const struct conf_job *job)
 {
-	const struct conf_encryption *e = encryption_of(conf, job);
-
-	return names_somebody(e) && !(e->to && str_equal(e->to[0], CONF_ENCRYPT_NONE));
+	return conf_is_encrypted(conf, job);
 }
 
 /* A list that others can read is no secret, and may be in /etc/keepfs for all hosts. */
@@ -52,7 +40,7 @@ static int add_passphrase(struct age_recipients *r, const struct conf_secret *se
 int keyring_recipients(const struct conf *conf, const struct conf_job *job, struct cancel *cancel,
                        struct age_recipients **ret, struct error *err)
 {
-	const struct conf_encryption *e = encryption_of(conf, job);
+	const struct conf_encryption *e = conf_encryption_of(conf, job);
 	_cleanup(age_recipients) struct age_recipients *r = NULL;
 	int result = 0;
 

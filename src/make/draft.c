@@ -11,18 +11,20 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/stores.h>
+#include <keepfs/codec/listing.h>
+#include <keepfs/codec/name.h>
 
 #include <errno.h>
 #include <string.h>
 
 #define SUMS_NAME "SHA256SUMS"
 
-static void describe_draft(struct draft *d, const struct draft_options *options, char *path)
+void draft_describe(struct draft *d, const struct draft_options *options, char *path)
 {
 	const struct make_order *order = options->order;
 
 	d->m.path = path;
-	d->m.job = mem_strdup(order->job->name);
+	d->m.job = mem_strdup(options->is_pack ? TREE_PACKS : order->job->name);
 	d->m.kind = mem_strdup(options->kind);
 	d->m.target = mem_strdup(order->target->label);
 	d->m.class = mem_strdup(order->target->class);
@@ -33,6 +35,10 @@ static void describe_draft(struct draft *d, const struct draft_options *options,
 	d->m.is_directory = options->is_directory;
 	d->m.run_id = order->run_id;
 	d->m.started_at_us = options->started_at_us;
+	if (options->is_pack) {
+		d->m.tiers_known = true;
+		return;
+	}
 	d->m.hold = mem_strdup(order->hold);
 	if (order->keep_ms)
 		d->m.keep_until_us = options->started_at_us + order->keep_ms * 1000;
@@ -51,6 +57,8 @@ int draft_new(const struct draft_options *options, struct draft **ret_draft, str
 	struct draft *d;
 	int r = 0;
 
+	if (order->whole)
+		return draft_new_part(options, ret_draft, err);
 	if (options->store != CATALOG_MAIN_STORE)
 		r = repository_open_store(options->ctx->repository, options->store, &opened, err);
 	if (r == 0)
@@ -62,10 +70,11 @@ int draft_new(const struct draft_options *options, struct draft **ret_draft, str
 	d->order = order;
 	d->store = opened ? opened : repository_store(options->ctx->repository);
 	d->opened = take_ptr(&opened);
+	d->is_pack = options->is_pack;
 	d->started_mono_us = clock_mono_us();
 	pthread_mutex_init(&d->secrets_lock, NULL);
 	d->rate = order->rate ? order->rate : rate_new(order->job->max_rate_bytes);
-	describe_draft(d, options, path);
+	draft_describe(d, options, path);
 	r = draft_find_recipients(d, err);
 	if (r < 0) {
 		d->is_untouched = true;
@@ -108,14 +117,15 @@ struct draft *draft_free(struct draft *d)
 		return NULL;
 	if (d->is_untouched)
 		artifact_withdraw(d->ctx->repository, d->m.path);
-	else if (!d->published)
+	else if (!d->published && !d->whole)
 		take_back(d);
 	store_free(d->opened);
 	if (d->rate != d->order->rate)
 		rate_free(d->rate);
 	manifest_finish(&d->m);
 	draft_forget_secrets(d);
-	age_recipients_free(d->recipients);
+	if (!d->whole)
+		age_recipients_free(d->recipients);
 	pthread_mutex_destroy(&d->secrets_lock);
 	free(d);
 	return NULL;
@@ -137,7 +147,9 @@ int draft_pace(struct draft *d, uint64_t bytes, struct error *err)
 
 int draft_check_free(struct draft *d, struct error *err)
 {
-	return artifact_check_free(d->ctx->repository, d->m.path, d->order->cancel, err);
+	const struct draft *reserved = d->whole ? d->whole : d;
+
+	return artifact_check_free(d->ctx->repository, reserved->m.path, d->order->cancel, err);
 }
 
 char *draft_file_name(const struct draft *d, const char *what)
@@ -235,6 +247,8 @@ void draft_enter(struct draft *d, const char *name, struct stream_facts *facts)
 
 void draft_keep_secret(struct draft *d, const char *name)
 {
+	if (!name)
+		name = strrchr(d->m.path, '/') + 1;
 	for (size_t i = 0; i < d->m.file_count; i++)
 		if (str_equal(d->m.files[i].name, name))
 			d->m.files[i].secret = true;
@@ -263,19 +277,29 @@ int draft_put(struct draft *d, const char *name, const void *data, size_t len, s
 	return r < 0 ? r : draft_finish(d, name, object, NULL, err);
 }
 
-int draft_put_object(struct draft *d, const char *role, const char *key, const void *data, size_t len,
-                     struct error *err)
+/* Heap: under which key an object lies that no file shows. */
+static char *object_key(const struct draft *d, const char *key)
 {
-	_cleanup(stream_object) struct stream_object *object = NULL;
-	_cleanup(free) char *own = mem_printf("%s%s", key, ending_of_keys(d));
+	_cleanup(free) char *below = d->whole ? draft_part_object_key(d, key) : NULL;
+
+	return mem_printf("%s%s", below ? below : key, ending_of_keys(d));
+}
+
+int draft_open_object(struct draft *d, const char *key, struct stream_object **ret_object, struct error *err)
+{
+	_cleanup(free) char *own = object_key(d, key);
+
+	return open_draft_object(d, own, 0, ret_object, err);
+}
+
+int draft_finish_object(struct draft *d, const char *role, const char *key, struct stream_object *object,
+                        struct error *err)
+{
+	_cleanup(free) char *own = object_key(d, key);
 	struct stream_facts facts = {0};
 	size_t index;
-	int r = open_draft_object(d, own, 0, &object, err);
+	int r = draft_check_free(d, err);
 
-	if (r == 0)
-		r = stream_object_write(object, data, len, err);
-	if (r == 0)
-		r = draft_check_free(d, err);
 	if (r == 0)
 		r = stream_object_finish(object, NULL, &facts, err);
 	if (r < 0)
@@ -283,6 +307,27 @@ int draft_put_object(struct draft *d, const char *role, const char *key, const v
 	index = enter_object(d, own, &facts, true);
 	d->m.objects[index].role = mem_strdup(role);
 	return 0;
+}
+
+int draft_put_object(struct draft *d, const char *role, const char *key, const void *data, size_t len,
+                     struct error *err)
+{
+	_cleanup(stream_object) struct stream_object *object = NULL;
+	int r = draft_open_object(d, key, &object, err);
+
+	if (r == 0)
+		r = stream_object_write(object, data, len, err);
+	return r < 0 ? r : draft_finish_object(d, role, key, object, err);
+}
+
+char *draft_contents_key(const struct draft *d)
+{
+	return manifest_contents_key(d->m.path, NULL);
+}
+
+char *draft_contents_index_key(const struct draft *d)
+{
+	return manifest_contents_index_key(d->m.path, NULL);
 }
 
 size_t draft_file_count(const struct draft *d)
@@ -321,9 +366,15 @@ static int close_directory(struct draft *d, struct error *err)
 	_cleanup(str) struct str sums = {0};
 	int r;
 
-	qsort(d->m.files, d->m.file_count, sizeof(*d->m.files), compare_files);
+	/* All that is in it is in its listing, from which its digests are shown. */
+	if (d->m.file_count == 0 && manifest_object_of_role(&d->m, MANIFEST_ROLE_LISTING))
+		return 0;
+	/* The files of each part stay together. */
+	if (d->m.part_count == 0)
+		qsort(d->m.files, d->m.file_count, sizeof(*d->m.files), compare_files);
 	for (size_t i = 0; i < d->m.file_count; i++)
-		str_appendf(&sums, "%s  %s\n", d->m.files[i].sha256, d->m.files[i].name);
+		if (d->m.files[i].sha256[0]) /* a part that nobody has read back may have none */
+			str_appendf(&sums, "%s  %s\n", d->m.files[i].sha256, d->m.files[i].name);
 	r = draft_put(d, SUMS_NAME, sums.data, sums.len, err);
 	if (r < 0)
 		return r;
@@ -333,7 +384,7 @@ static int close_directory(struct draft *d, struct error *err)
 	return 0;
 }
 
-static void say_done(const struct draft *d)
+void draft_say_done(const struct draft *d)
 {
 	int64_t taken_us = clock_mono_us() - d->started_mono_us;
 	double seconds = (double)(taken_us > 0 ? taken_us : 1) / (double)US_PER_S;
@@ -360,8 +411,10 @@ static void put_own_first(struct draft *d)
 	}
 }
 
-static void sum_up_file(struct draft *d)
+void draft_sum_up(struct draft *d)
 {
+	if (d->m.is_directory)
+		return;
 	d->m.size_bytes = d->m.files[0].size_bytes;
 	str_copy(d->m.sha256, sizeof(d->m.sha256), d->m.files[0].sha256);
 }
@@ -397,6 +450,22 @@ static int hide_facts(struct draft *d, struct error *err)
 	return draft_put_object(d, MANIFEST_ROLE_FACTS, key, hidden.data, hidden.len, err);
 }
 
+int draft_close(struct draft *d, struct error *err)
+{
+	int r = 0;
+
+	if (d->m.is_directory)
+		r = close_directory(d, err);
+	else
+		put_own_first(d);
+	return r < 0 ? r : hide_facts(d, err);
+}
+
+const struct conf_job *draft_job(const struct draft *d)
+{
+	return d->whole ? d->whole->order->job : d->order->job;
+}
+
 /* One that is not locked is a backup all the same: it is published, and locked later. */
 static int lock_draft(struct draft *d, struct error *ret_err)
 {
@@ -405,7 +474,8 @@ static int lock_draft(struct draft *d, struct error *ret_err)
 	_cleanup(zone) struct zone *zone = NULL;
 	struct retention_rules rules;
 	struct conf_policy policy;
-	struct artifact_lock_order order = {.rules = &rules, .forever = d->order->target->stem != NULL};
+	struct artifact_lock_order order = {.rules = &rules,
+	                                    .forever = d->order->target->stem != NULL && !d->is_pack};
 	struct error err = {0};
 	int r = zone_load(conf_zone_name(conf, job), &zone, &err);
 
@@ -430,23 +500,19 @@ static int lock_draft(struct draft *d, struct error *ret_err)
 
 int draft_publish(struct draft *d, const struct draft_check *check, struct manifest *ret, struct error *err)
 {
-	int r = 0;
+	int r = draft_close(d, err);
 
-	if (d->m.is_directory)
-		r = close_directory(d, err);
-	else
-		put_own_first(d);
-	if (r == 0)
-		r = hide_facts(d, err);
-	if (r == 0 && d->order->job->verify == CONF_VERIFY_READBACK)
+	if (r == 0 && draft_job(d)->verify == CONF_VERIFY_READBACK)
 		r = draft_read_back(d, check, err);
 	draft_forget_secrets(d);
 	if (r < 0)
 		return r;
-	if (!d->m.is_directory)
-		sum_up_file(d);
+	draft_sum_up(d);
 	d->m.finished_at_us = make_now_us(d->ctx);
-	tag(d);
+	if (d->whole)
+		return draft_join(d, err);
+	if (!d->is_pack)
+		tag(d);
 	r = lock_draft(d, err);
 	if (r < 0)
 		return r;
@@ -455,7 +521,7 @@ int draft_publish(struct draft *d, const struct draft_check *check, struct manif
 	d->published = r >= 0;
 	if (r != 0)
 		return r == ARTIFACT_UNLISTED ? -EIO : r;
-	say_done(d);
+	draft_say_done(d);
 	*ret = d->m;
 	d->m = (struct manifest){0};
 	return 0;

@@ -4,6 +4,7 @@
  * What the files of a draft share.
  *
  *   draft.c         its life: reserved, filled, published or taken back
+ *   part.c          drafts that are a part of another one
  *   encrypted.c     its objects are encrypted: the keys that they get, until they were read back
  *   readback.c      everything is read back from the store
  *   segment_file.c  files that consist of compressed segments
@@ -26,19 +27,38 @@ struct draft {
 	const struct make_order *order;
 	struct manifest m; /* as it is filled */
 	struct rate *rate;
-	size_t extents;  /* of all objects that are entered */
+	size_t extents; /* of all objects that are entered */
+	bool is_pack;
 	bool publishing; /* its manifest may be there, and be ours */
 	bool published;
 	struct store *store;  /* that gets it: borrowed, of the repository or @opened */
 	bool is_untouched;    /* nothing of it was ever sent to the store */
 	struct store *opened; /* a handle of a tenant's; NULL: it is the store itself */
 	int64_t started_mono_us;
-	struct age_recipients *recipients; /* NULL: nothing is encrypted */
+	struct draft *whole; /* that it is a part of; NULL: of none */
+	size_t parts_objects; /* so many objects, the first ones, are of parts, and were read back with these */
+	struct age_recipients *recipients; /* NULL: nothing is encrypted; of a part: the whole's */
 	pthread_mutex_t secrets_lock;
 	struct draft_secret *secrets; /* secrets_lock; sorted by the key from draft_sort_secrets() on */
 	size_t secret_count;          /* secrets_lock */
 };
 
+/** draft_describe() - all that a manifest has of the order. @path: heap, taken. */
+void draft_describe(struct draft *d, const struct draft_options *options, char *path);
+/** draft_new_part() - draft_new() of an order that has a whole. */
+int draft_new_part(const struct draft_options *options, struct draft **ret_draft, struct error *err);
+/** draft_close() - all files are entered: the list of a directory's digests, and the object for facts that must not be read by everybody. */
+int draft_close(struct draft *d, struct error *err);
+/** draft_sum_up() - everything was read back: size and SHA-256 of the artifact are known. */
+void draft_sum_up(struct draft *d);
+/** draft_say_done() - how much it was, and how fast. */
+void draft_say_done(const struct draft *d);
+/** draft_join() - what a part has becomes the whole's. */
+int draft_join(struct draft *part, struct error *err);
+/** draft_part_object_key() - heap: of an object that no file shows, whose key would be @key if the part was an artifact of its own. */
+char *draft_part_object_key(const struct draft *part, const char *key);
+/** draft_job() - whose rules hold for what is made: those of the whole. */
+const struct conf_job *draft_job(const struct draft *d);
 /** draft_find_recipients() - for whom it is encrypted, by the configuration that is in force now. As keyring_recipients(). */
 int draft_find_recipients(struct draft *d, struct error *err);
 /** struct draft_stage - with what an object is encrypted. */

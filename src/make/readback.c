@@ -136,8 +136,11 @@ static int read_all_objects(struct draft *d, const struct draft_check *check, st
 {
 	_cleanup(free) struct manifest_file **files =
 	        mem_array(d->m.object_count + 1, sizeof(struct manifest_file *));
-	struct reading reading = {
-	        .draft = d, .check = check, .files = files, .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct reading reading = {.draft = d,
+	                          .check = check,
+	                          .files = files,
+	                          .next = d->parts_objects,
+	                          .lock = PTHREAD_MUTEX_INITIALIZER};
 	pthread_t threads[OBJECTS_AT_ONCE - 1];
 	unsigned started = 0;
 

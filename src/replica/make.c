@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One replica: made, looked at, brought back, and what the catalog says of it. */
+/* One replica is made, and what the catalog says of it. */
 #include "replica_private.h"
 
 #include <keepfs/artifact/stored.h>
@@ -13,108 +13,15 @@
 #include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
-#include <keepfs/codec/sign.h>
 #include <keepfs/stores.h>
 #include <keepfs/stream/readback.h>
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NOTE_EVERY_MS  5000
 #define AGAIN_FIRST_US (INT64_C(60) * US_PER_S)
 #define AGAIN_MOST_US  (INT64_C(3600) * US_PER_S)
-
-/* Claims. */
-
-struct claim {
-	const char *path; /* of the claimant */
-	uint64_t store;
-	struct claim *next;
-};
-
-static pthread_mutex_t claim_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t claim_ended = PTHREAD_COND_INITIALIZER;
-static struct claim *claims; /* claim_lock */
-
-static struct claim **find_copy_claim(const char *path, uint64_t store)
-{
-	struct claim **at = &claims;
-
-	while (*at && ((*at)->store != store || !str_equal((*at)->path, path)))
-		at = &(*at)->next;
-	return at;
-}
-
-struct claimant {
-	bool cancelled; /* claim_lock */
-};
-
-static void cancel_claimant(void *arg)
-{
-	struct claimant *claimant = arg;
-
-	pthread_mutex_lock(&claim_lock);
-	claimant->cancelled = true;
-	pthread_cond_broadcast(&claim_ended);
-	pthread_mutex_unlock(&claim_lock);
-}
-
-int replica_claim(const char *path, uint64_t store, struct cancel *cancel, struct error *err)
-{
-	struct claimant claimant = {0};
-	struct cancel_hook hook = {.wake = cancel_claimant, .arg = &claimant};
-	struct claim *own = mem_alloc(sizeof(*own));
-	bool cancelled;
-
-	cancel_add_hook(cancel, &hook);
-	pthread_mutex_lock(&claim_lock);
-	while (!claimant.cancelled && *find_copy_claim(path, store))
-		pthread_cond_wait(&claim_ended, &claim_lock);
-	cancelled = claimant.cancelled;
-	if (!cancelled) {
-		*own = (struct claim){.path = path, .store = store, .next = claims};
-		claims = own;
-	}
-	pthread_mutex_unlock(&claim_lock);
-	cancel_remove_hook(cancel, &hook);
-	if (!cancelled)
-		return 0;
-	free(own);
-	return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
-}
-
-bool replica_try_claim(const char *path, uint64_t store)
-{
-	struct claim *own = mem_alloc(sizeof(*own));
-	bool is_free;
-
-	*own = (struct claim){.path = path, .store = store};
-	pthread_mutex_lock(&claim_lock);
-	is_free = !*find_copy_claim(path, store);
-	if (is_free) {
-		own->next = claims;
-		claims = own;
-	}
-	pthread_mutex_unlock(&claim_lock);
-	if (!is_free)
-		free(own);
-	return is_free;
-}
-
-void replica_end_claim(const char *path, uint64_t store)
-{
-	struct claim **at, *ended;
-
-	pthread_mutex_lock(&claim_lock);
-	at = find_copy_claim(path, store);
-	ended = *at;
-	*at = ended->next;
-	pthread_cond_broadcast(&claim_ended);
-	pthread_mutex_unlock(&claim_lock);
-	free(ended);
-}
 
 /* Rows. */
 
@@ -165,28 +72,27 @@ void replica_show(const struct replica_order *o, const struct manifest *m, bool 
 		            why.message);
 }
 
-static bool is_listed_now(struct catalog *catalog, const char *path)
+bool replica_is_listed_now(struct catalog *catalog, const char *path)
 {
 	struct catalog_entry entry;
 
 	return catalog_entry_by_ino(catalog, ino_of_artifact(path), &entry) == 0;
 }
 
-static void change_state(struct catalog_replica *row, enum replica_state state)
+void replica_change_state(struct catalog_replica *row, enum replica_state state)
 {
 	if (row->state != state)
 		row->since_us = clock_now_us();
 	row->state = state;
 }
 
-/* It was rewrapped while somebody looked at what it had before: what is there is whole, and not what it is any more. */
-static void want_again_if_rewrapped(const struct replica_order *o, struct catalog_replica *row,
-                                    const struct manifest *there)
+void replica_want_again_if_rewrapped(const struct replica_order *o, struct catalog_replica *row,
+                                     const struct manifest *there)
 {
-	if (row->state != REPLICA_WHOLE || !is_listed_now(o->repository->catalog, row->path) ||
+	if (row->state != REPLICA_WHOLE || !replica_is_listed_now(o->repository->catalog, row->path) ||
 	    artifact_is_as_listed(o->repository, there))
 		return;
-	change_state(row, REPLICA_WANTED);
+	replica_change_state(row, REPLICA_WANTED);
 	row->done_bytes = 0;
 	(void)replica_note(o, row, NULL);
 }
@@ -201,7 +107,7 @@ static bool is_same_object(const struct manifest_object *a, const struct manifes
 
 /* Manifests need not be signed: so one counts only as long as it says what was listed here. Else whoever may write in one of the stores would have his bytes put into the others, in the place of
  * the right ones. */
-static int check_as_listed(const struct replica_order *o, const struct manifest *m, struct error *err)
+int replica_check_as_listed(const struct replica_order *o, const struct manifest *m, struct error *err)
 {
 	/* It is being rewrapped, which will be told; or somebody has put an older manifest back, by which what is in force would go from the other store, too. */
 	if (!artifact_is_as_listed(o->repository, m))
@@ -274,7 +180,7 @@ static void judge_copy(struct catalog_replica *row, const struct replica_copy *c
 	if (copy->manifest.path)
 		replica_describe(&copy->manifest, row);
 	if (r == 0) {
-		change_state(row, REPLICA_WHOLE);
+		replica_change_state(row, REPLICA_WHOLE);
 		str_copy(row->manifest_sha256, sizeof(row->manifest_sha256), copy->sha256);
 		row->verified_at_us = clock_now_us();
 		row->done_bytes = row->stored_bytes;
@@ -288,15 +194,15 @@ static void judge_copy(struct catalog_replica *row, const struct replica_copy *c
 		return;
 	str_cut(row->error, sizeof(row->error), why->message);
 	if (r == REPLICA_CONFLICT) {
-		change_state(row, REPLICA_WRONG);
+		replica_change_state(row, REPLICA_WRONG);
 		return;
 	}
 	row->attempts++;
 	row->next_try_us = again_at_us(row->attempts);
 }
 
-static struct replica_copy copy_of(const struct replica_order *o, struct store *from, struct store *to,
-                                   const char *path)
+struct replica_copy replica_copy_of(const struct replica_order *o, struct store *from, struct store *to,
+                                    const char *path)
 {
 	const struct conf_store *main = &o->conf->store;
 
@@ -334,7 +240,7 @@ static int begin_copy(void *arg, struct error *err)
 {
 	struct making *m = arg;
 
-	change_state(&m->row, REPLICA_COPYING);
+	replica_change_state(&m->row, REPLICA_COPYING);
 	m->row.done_bytes = 0;
 	return replica_note(m->order, &m->row, err);
 }
@@ -354,13 +260,13 @@ static int check_made(void *arg, const struct manifest *manifest, struct error *
 {
 	const struct making *m = arg;
 
-	return check_as_listed(m->order, manifest, err);
+	return replica_check_as_listed(m->order, manifest, err);
 }
 
 static int copy_to_store(struct making *m, struct store *to, bool *target_failed, struct error *err)
 {
 	const struct replica_order *o = m->order;
-	struct replica_copy copy = copy_of(o, repository_store(o->repository), to, m->row.path);
+	struct replica_copy copy = replica_copy_of(o, repository_store(o->repository), to, m->row.path);
 	bool was_begun = m->row.manifest_sha256[0] || m->row.state == REPLICA_COPYING;
 	struct error why = {0};
 	int r;
@@ -390,7 +296,7 @@ static int copy_to_store(struct making *m, struct store *to, bool *target_failed
 		         (unsigned long long)copy.copied_bytes);
 	if (r == 0) {
 		r = replica_note(o, &m->row, &why);
-		want_again_if_rewrapped(o, &m->row, &copy.manifest);
+		replica_want_again_if_rewrapped(o, &m->row, &copy.manifest);
 	}
 	manifest_finish(&copy.manifest);
 	if (r != 0 && err)
@@ -500,292 +406,5 @@ int replica_follow_holds(const struct replica_order *o, bool *target_failed, str
 	*target_failed = false;
 	r = catalog_each_replica(o->repository->catalog, NULL, o->store, follow_holds_of, &f, err);
 	store_free(f.to);
-	return r;
-}
-
-/* Looking at one that is there. */
-
-/* Whoever makes copies need not wait until he looks again. */
-static void tell_copy_lost(const struct repository *repository, const struct catalog_replica *row)
-{
-	if (row->state != REPLICA_LOST)
-		return;
-	for (struct artifact_events *e = repository->events; e; e = e->next)
-		if (e->copy_lost)
-			e->copy_lost(e->arg, row->path);
-}
-
-static int look_paced(void *arg, const void *data, size_t len, struct error *err)
-{
-	const struct replica_order *o = arg;
-
-	if (o->done_bytes)
-		atomic_fetch_add(o->done_bytes, len);
-	if (rate_take(o->rate, len, o->cancel) < 0)
-		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
-	return o->wait ? o->wait(o->arg, err) : 0;
-}
-
-static int verify_replica_object(const struct replica_order *o, struct store *store, struct pool *pool,
-                                 const struct manifest_object *object, struct error *err)
-{
-	const struct readback_options options = {.store = store,
-	                                         .pool = pool,
-	                                         .key = object->key,
-	                                         .extents = &object->extents,
-	                                         .cancel = o->cancel,
-	                                         .take = look_paced,
-	                                         .arg = (void *)o};
-	char found[SHA256_HEX_BYTES];
-	int r = stream_readback(&options, found, err);
-
-	if (r < 0 || !object->stored_sha256[0] || str_equal(found, object->stored_sha256))
-		return r == -ENOENT ? -EBADMSG : r;
-	return error_set(err, ERROR_CORRUPT, EBADMSG, "%s: the SHA-256 of %s is %s, and not %s", store->name,
-	                 object->key, found, object->stored_sha256);
-}
-
-int replica_check_manifest(struct store *store, const struct store_call *call,
-                           const struct catalog_replica *row, struct error *err)
-{
-	_cleanup(free) char *key = manifest_key(row->path), *text = NULL;
-	char found[SHA256_HEX_BYTES] = "";
-	size_t len = 0;
-	int r = 0;
-
-	if (row->manifest_sha256[0])
-		r = store_get_all(store, call, key, MANIFEST_MAX_BYTES, &text, &len, err);
-	if (r < 0 && r != -ENOENT && r != -EFBIG)
-		return r;
-	if (r == 0 && row->manifest_sha256[0])
-		sign_hash(text, len, found);
-	if (str_equal(found, row->manifest_sha256))
-		return 0;
-	return error_set(err, ERROR_CORRUPT, EBADMSG,
-	                 "%s: %s is not the manifest any more that keepfs has put there", store->name, key);
-}
-
-int replica_fetch(const struct repository *repository, struct store *store, uint64_t id,
-                  const struct store_call *call, const char *path, struct manifest *ret, struct error *err)
-{
-	_cleanup(free) char *key = manifest_key(path), *text = NULL;
-	struct catalog_replica row;
-	char found[SHA256_HEX_BYTES];
-	size_t len;
-	int r = catalog_replica(repository->catalog, path, id, &row);
-
-	if (r < 0 && r != -ENOENT)
-		return error_system(err, -r, "the catalog cannot be read");
-	/* What is just being made may have another one than before. */
-	if (r == -ENOENT || !row.manifest_sha256[0] ||
-	    (row.state != REPLICA_WHOLE && row.state != REPLICA_REMOVED))
-		return artifact_fetch(repository, store, call, path, ret, err);
-	r = store_get_all(store, call, key, MANIFEST_MAX_BYTES, &text, &len, err);
-	if (r < 0)
-		return r;
-	sign_hash(text, len, found);
-	if (str_equal(found, row.manifest_sha256))
-		return artifact_decode(repository, store, call, path, text, len, ret, err);
-	error_set(err, ERROR_CORRUPT, EBADMSG,
-	          "%s: %s is not the manifest any more that keepfs has put there", store->name, key);
-	return ARTIFACT_UNUSABLE;
-}
-
-static int verify_there(const struct replica_order *o, struct store *store, const char *path,
-                        struct manifest *m, struct error *err)
-{
-	const struct store_call call = {.cancel = o->cancel};
-	struct pool *pool;
-	int r = artifact_fetch(o->repository, store, &call, path, m, err);
-
-	if (r == ARTIFACT_UNUSABLE || r == -ENOENT)
-		return -EBADMSG;
-	if (r < 0)
-		return r;
-	pool = pool_new((uint64_t)16 << 20);
-	if (!pool)
-		return error_system(err, ENOMEM, "there is no memory for reading %s", path);
-	for (size_t i = 0; r == 0 && i < m->object_count; i++)
-		r = verify_replica_object(o, store, pool, &m->objects[i], err);
-	pool_free(pool);
-	return r;
-}
-
-static int verify_claimed(const struct replica_order *o, const char *path, struct error *err)
-{
-	const struct store_call call = {.cancel = o->cancel};
-	_cleanup(store) struct store *store = NULL;
-	_cleanup(manifest) struct manifest there = {0};
-	struct catalog_replica row;
-	struct error why = {0};
-	int r = catalog_replica(o->repository->catalog, path, o->store, &row);
-
-	if (r == -ENOENT || (r == 0 && row.state != REPLICA_WHOLE && row.state != REPLICA_REMOVED))
-		return error_set(err, ERROR_NOT_FOUND, ENOENT, "%s has no whole copy of %s", o->named->name,
-		                 path);
-	if (r < 0)
-		return error_system(err, -r, "the catalog cannot be read");
-	r = repository_open_store(o->repository, o->store, &store, err);
-	if (r < 0)
-		return r;
-	r = replica_check_manifest(store, &call, &row, &why);
-	if (r == 0)
-		r = verify_there(o, store, path, &there, &why);
-	if (r == 0) {
-		row.verified_at_us = clock_now_us();
-		row.error[0] = '\0';
-	} else if (r == -EBADMSG) {
-		log_error("the copy of %s in %s is not right: %s", path, o->named->name, why.message);
-		str_cut(row.error, sizeof(row.error), why.message);
-		/* Of one that was removed there is nothing it could be made of. */
-		change_state(&row, row.is_listed ? REPLICA_LOST : REPLICA_WRONG);
-		row.next_try_us = 0;
-	}
-	if (r != 0 && err)
-		*err = why;
-	if (r == 0 || r == -EBADMSG)
-		(void)replica_note(o, &row, NULL);
-	tell_copy_lost(o->repository, &row);
-	if (r == 0)
-		want_again_if_rewrapped(o, &row, &there);
-	return r;
-}
-
-void replica_found_wrong(const struct repository *repository, const char *path, uint64_t store,
-                         const char *why)
-{
-	struct catalog_replica row;
-	struct error err = {0};
-
-	if (catalog_replica(repository->catalog, path, store, &row) < 0 ||
-	    (row.state != REPLICA_WHOLE && row.state != REPLICA_REMOVED))
-		return;
-	str_cut(row.error, sizeof(row.error), why);
-	change_state(&row, row.is_listed ? REPLICA_LOST : REPLICA_WRONG);
-	row.next_try_us = 0;
-	if (catalog_set_replica(repository->catalog, &row, &err) < 0)
-		log_warning("that the copy of %s is not right could not be noted: %s", path, err.message);
-	else
-		tell_copy_lost(repository, &row);
-}
-
-int replica_verify(const struct replica_order *o, const char *path, struct error *err)
-{
-	int r = replica_claim(path, o->store, o->cancel, err);
-
-	if (r < 0)
-		return r;
-	r = verify_claimed(o, path, err);
-	replica_end_claim(path, o->store);
-	return r;
-}
-
-/* The way back. */
-
-static int follow_back(void *arg, uint64_t done_bytes, uint64_t stored_bytes, struct error *err)
-{
-	const struct replica_order *o = arg;
-
-	if (o->done_bytes)
-		atomic_store(o->done_bytes, done_bytes);
-	return o->wait ? o->wait(o->arg, err) : 0;
-}
-
-static int check_repaired(void *arg, const struct manifest *manifest, struct error *err)
-{
-	return check_as_listed(arg, manifest, err);
-}
-
-static int check_way_back(const struct replica_order *o, const char *path, bool repair,
-                          struct catalog_replica *row, struct error *err)
-{
-	struct catalog *catalog = o->repository->catalog;
-	int r = catalog_replica(catalog, path, o->store, row);
-
-	if (r < 0 && r != -ENOENT)
-		return error_system(err, -r, "the catalog cannot be read");
-	if (r == -ENOENT || (row->state != REPLICA_WHOLE && row->state != REPLICA_REMOVED))
-		return error_set(err, ERROR_NOT_FOUND, ENOENT,
-		                 "%s has no whole copy of %s: 'keepfs replicate --list' shows what it has",
-		                 o->named->name, path);
-	if (!repair && is_listed_now(catalog, path))
-		return error_set(err, ERROR_CONFLICT, EEXIST,
-		                 "%s is listed: with repair=yes what is wrong with it is made anew", path);
-	if (!repair && catalog_knows(catalog, path) > 0)
-		return error_set(
-		        err, ERROR_CONFLICT, EEXIST,
-		        "%s is in the trash, or is just being deleted: bring it back with 'keepfs undelete'",
-		        path);
-	if (repair && !is_listed_now(catalog, path))
-		return error_set(err, ERROR_NOT_FOUND, ENOENT,
-		                 "%s is not listed: bring it back without repair", path);
-	return 0;
-}
-
-/* Its row says what its manifest does, which was true where it was made: so it is locked as long here, too. What fails is found out by who asks the store, and done by the rules. */
-static int list_brought_back(const struct replica_order *o, struct store *from, const struct manifest *m,
-                             bool is_released, struct error *err)
-{
-	const struct store_call call = {.cancel = o->cancel};
-	struct error why = {0};
-	bool ignored;
-	int r = is_released ? 0
-	                    : artifact_copy_holds(from, repository_store(o->repository), &call, m->path, true,
-	                                          &ignored, err);
-
-	if (r == 0)
-		r = artifact_adopt(o->repository, m, o->cancel, err);
-	if (r < 0)
-		return r;
-	if (artifact_lock_again(o->repository, m, o->cancel, &why) < 0)
-		log_warning("%s", why.message);
-	artifact_locks_changed(o->repository);
-	return 0;
-}
-
-static int bring_back_there(const struct replica_order *o, const char *path, bool repair,
-                            struct catalog_replica *row, struct error *err)
-{
-	_cleanup(store) struct store *from = NULL;
-	struct replica_copy copy;
-	int r = repository_open_store(o->repository, o->store, &from, err);
-
-	if (r < 0)
-		return r;
-	copy = copy_of(o, from, repository_store(o->repository), path);
-	copy.is_ours = copy.had_manifest = repair;
-	copy.from_sha256 = row->manifest_sha256;
-	copy.check = repair ? check_repaired : NULL;
-	/* What the store of the catalog has under that name is the artifact that is listed, if it is the same one. */
-	copy.progress = follow_back;
-	copy.arg = (void *)o;
-	r = replica_copy(&copy, err);
-	if (r == 0)
-		r = repair ? artifact_lock_again(o->repository, &copy.manifest, o->cancel, err)
-		           : list_brought_back(o, from, &copy.manifest, row->is_released, err);
-	if (r == 0) {
-		change_state(row, REPLICA_WHOLE);
-		str_copy(row->manifest_sha256, sizeof(row->manifest_sha256), copy.sha256);
-		log_info("%s is %s from %s", path, repair ? "repaired" : "brought back", o->named->name);
-	}
-	manifest_finish(&copy.manifest);
-	return r;
-}
-
-int replica_bring_back(const struct replica_order *o, const char *path, bool repair, struct error *err)
-{
-	struct catalog_replica row;
-	int r = replica_claim(path, o->store, o->cancel, err);
-
-	if (r < 0)
-		return r;
-	r = check_way_back(o, path, repair, &row, err);
-	if (r == 0)
-		r = bring_back_there(o, path, repair, &row, err);
-	if (r == 0)
-		r = replica_note(o, &row, err);
-	if (r == 0 && repair)
-		r = catalog_forget_replica_read(o->repository->catalog, path, 0, err);
-	replica_end_claim(path, o->store);
 	return r;
 }

@@ -31,3 +31,15 @@ int replica_check_unlocked(const struct replica_order *order, struct store *stor
                            struct error *err);
 /** replica_show() - that store has all of @m: copies/ shows it; what prevents that is logged. @anew: also when it is shown already. */
 void replica_show(const struct replica_order *order, const struct manifest *m, bool anew);
+/** replica_is_listed_now() - is there an artifact of that path? */
+bool replica_is_listed_now(struct catalog *catalog, const char *path);
+/** replica_change_state() - of @row, which is then to be noted: since when is told when it is another one. */
+void replica_change_state(struct catalog_replica *row, enum replica_state state);
+/** replica_check_as_listed() - does @m name the objects that the catalog lists, with their sums? -EAGAIN: others, it may be rewrapped just now; -EBADMSG: somebody has written another one. */
+int replica_check_as_listed(const struct replica_order *order, const struct manifest *m, struct error *err);
+/** replica_copy_of() - a copy of @path from one store to another, by the configuration; what else it needs is the caller's to set. */
+struct replica_copy replica_copy_of(const struct replica_order *order, struct store *from, struct store *to,
+                                    const char *path);
+/** replica_want_again_if_rewrapped() - @row, whose replica is whole as @there says, is wanted once more when the artifact was rewrapped while somebody looked: then it is not what it is to be any more. */
+void replica_want_again_if_rewrapped(const struct replica_order *order, struct catalog_replica *row,
+                                     const struct manifest *there);

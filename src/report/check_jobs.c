@@ -319,6 +319,18 @@ static bool last_failed(const struct job_view *view)
 	return view->last.id && view->last.state == RUN_FAILED;
 }
 
+/* It never ran by itself, and nobody expects that. */
+static bool is_made_in_bundles(struct checking *c, const char *job, const struct job_view *view)
+{
+	const struct conf_job *conf = conf_find_job(c->from->conf, job),
+	                      *bundle = conf ? conf_bundle_of(c->from->conf, conf) : NULL;
+
+	if (!bundle || view->last.id || view->totals.artifacts > 0 || view->cancelled_since)
+		return false;
+	add_job(c, REPORT_OK, job)->text = mem_printf("is made as a part of %s alone", bundle->name);
+	return true;
+}
+
 static void check_job(struct checking *c, const char *job)
 {
 	_cleanup(free) struct job_view *view = mem_alloc(sizeof(*view));
@@ -329,6 +341,8 @@ static void check_job(struct checking *c, const char *job)
 		tell_failed_job(c, job, view);
 	else if (has_hidden_failure(view))
 		tell_hidden_failure(c, job, view);
+	else if (is_made_in_bundles(c, job, view))
+		return;
 	else if (!view->totals.newest_whole_at_us)
 		tell_empty_job(c, job, view);
 	else if (view->warned.id)

@@ -29,7 +29,7 @@ static struct tally tally_of(const struct page *p, int kind)
 
 		if (job->conf->kind != kind)
 			continue;
-		tally.all += job->target_count == 0;
+		tally.all += job->target_count == 0 && !conf_bundle_of(p->from->conf, job->conf);
 		for (size_t n = 0; n < job->target_count; n++) {
 			tally.all += job->targets[n].standing != STANDING_GONE;
 			tally.good +=
@@ -148,6 +148,7 @@ void dashboard_tiles(struct page *p)
 	put_covered(p, CONF_JOB_DUMP, "Databases");
 	put_covered(p, CONF_JOB_FILES, "Directories");
 	put_covered(p, CONF_JOB_EXPORT, "Tenants");
+	put_covered(p, CONF_JOB_BUNDLE, "Deployments");
 	put_backups(p);
 	put_stored(p);
 	put_next(p);

@@ -106,6 +106,25 @@ int copied_find(struct catalog *c, const char *word, char **ret_name, struct cat
 	return 0;
 }
 
+int copied_add_target(struct catalog *c, const char *word, struct make_targets *ret,
+                      struct make_target **ret_target, struct error *err)
+{
+	_cleanup(free) char *name = NULL;
+	struct catalog_replica row;
+	struct make_target *t;
+	int r = copied_find(c, word, &name, &row, err);
+
+	if (r < 0)
+		return r;
+	t = make_targets_add(ret);
+	t->label = mem_strdup(name);
+	t->directory = mem_strdup(name);
+	t->name = take_ptr(&name);
+	t->expected_bytes = row.stored_bytes;
+	*ret_target = t;
+	return 0;
+}
+
 struct visiting {
 	const char *name, *path; /* of the store; below it: "" for all */
 	int (*each)(void *arg, const char *name, struct error *err);

@@ -26,6 +26,9 @@ char *copied_path(const char *word);
  * whole. */
 int copied_find(struct catalog *c, const char *word, char **ret_name, struct catalog_replica *ret_row,
                 struct error *err);
+/** copied_add_target() - what a run has to do with the copy that @word names, as copied_find(): a target of its whole name, the caller's to complete. As copied_find(). */
+int copied_add_target(struct catalog *c, const char *word, struct make_targets *ret,
+                      struct make_target **ret_target, struct error *err);
 /**
  * copied_each() - call @each with the whole name of every whole copy that @word names, or that lies in the directory that it names; "copies/offsite": all of that store
  *

@@ -185,21 +185,14 @@ static int add_whose_turn_it_is(struct catalog *c, const char *path, struct make
 
 static int add_drill_copy(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
 {
-	_cleanup(free) char *name = NULL, *path = copied_path(word);
-	struct catalog_replica row;
-	struct make_target *t;
+	_cleanup(free) char *path = copied_path(word);
+	struct make_target *t = NULL;
 	int r = words_is_of_exports(path) ? words_refuse_export(word, err)
-	                                  : copied_find(c, word, &name, &row, err);
+	                                  : copied_add_target(c, word, ret, &t, err);
 
-	if (r < 0)
-		return r;
-	t = make_targets_add(ret);
-	t->label = mem_strdup(name);
-	t->directory = mem_strdup(name);
-	t->name = take_ptr(&name);
-	t->class = mem_strdup(PICK_ASKED);
-	t->expected_bytes = row.stored_bytes;
-	return 0;
+	if (r == 0)
+		t->class = mem_strdup(PICK_ASKED);
+	return r;
 }
 
 static int add_drill_word(struct catalog *c, const char *word, bool rotate, struct make_targets *ret,
@@ -341,9 +334,8 @@ static void keep_proof(struct drill *d)
 
 	if (row->level < PROOF_RESTORED || row->result == DRILL_CANCELLED)
 		return;
-	if (catalog_set_proof(d->backup->ctx->repository->catalog, d->backup->ino,
-	                      (enum proof_level)row->level, make_now_us(d->ctx), row->run_id,
-	                      d->backup->damage, &err) < 0 &&
+	if (backup_set_proof(d->backup, (enum proof_level)row->level, make_now_us(d->ctx), row->run_id,
+	                     &err) < 0 &&
 	    err.errnum != ENOENT)
 		make_warn(d->order, "what was proven of %s could not be kept: %s", row->path, err.message);
 }
@@ -432,13 +424,15 @@ static int drill_copy(struct drill *d, const struct drill_words *words, struct e
 static int drill_listed(struct drill *d, const struct drill_words *words, struct error *err)
 {
 	struct repository *repository = d->ctx->repository;
-	uint64_t ino = ino_of_artifact(d->order->target->name);
-	int r = artifact_keep(repository, ino, d->order->run_id, "restored for a trial", err);
+	uint64_t ino = ino_of_artifact(d->order->target->name), kept = ino;
+	int r;
 
+	(void)catalog_artifact_of(repository->catalog, ino, &kept);
+	r = artifact_keep(repository, kept, d->order->run_id, "restored for a trial", err);
 	if (r < 0)
 		return r;
 	r = drill_kept(d, words, ino, err);
-	artifact_let_go(repository, ino, d->order->run_id);
+	artifact_let_go(repository, kept, d->order->run_id);
 	return r;
 }
 

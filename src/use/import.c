@@ -315,7 +315,7 @@ static int find_stored_export(const struct make_context *ctx, const char *word, 
 		return r;
 	t->name = catalog_path(c, entry.ino);
 	t->directory = mem_strdup(t->name);
-	t->stays_ino = entry.ino;
+	t->stays_ino = entry.artifact_ino;
 	return 0;
 }
 

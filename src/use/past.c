@@ -477,7 +477,11 @@ static int export_kept(struct past *p, struct manifest *ret, struct past_result 
                        struct error *err)
 {
 	struct repository *repository = p->ctx->repository;
-	int r = artifact_keep(repository, p->ino, p->order->run_id, "exported from", err);
+	uint64_t kept = p->ino;
+	int r;
+
+	(void)catalog_artifact_of(repository->catalog, p->ino, &kept);
+	r = artifact_keep(repository, kept, p->order->run_id, "exported from", err);
 
 	if (r < 0)
 		return r;
@@ -485,7 +489,7 @@ static int export_kept(struct past *p, struct manifest *ret, struct past_result 
 	*ret_wrong = r < 0 && err->damage;
 	if (r == 0 && ret_result)
 		fill_result(p, ret_result);
-	artifact_let_go(repository, p->ino, p->order->run_id);
+	artifact_let_go(repository, kept, p->order->run_id);
 	return r;
 }
 

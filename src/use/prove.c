@@ -23,6 +23,37 @@ static const struct {
         {"files", "tar", prove_tar},
 };
 
+static int prove_structure(struct backup *b, struct error *err);
+
+/* Of a bundle: each part as if it was a backup of its own. What was read of them was read of the bundle. */
+static int prove_parts(struct backup *b, struct error *err)
+{
+	struct catalog_part at;
+	int64_t number = -1;
+	int r = 0, found = 0;
+
+	while (r >= 0 && catalog_next_part(b->ctx->repository->catalog, b->ino, number, &at) == 0) {
+		_cleanup(backup) struct backup part = {.ctx = b->ctx,
+		                                       .cancel = b->cancel,
+		                                       .rate = b->rate,
+		                                       .done_bytes = b->done_bytes,
+		                                       .own_store = b->own_store};
+
+		number = at.number;
+		r = backup_open(&part, at.ino, err);
+		if (r == 0)
+			r = prove_structure(&part, err);
+		if (r >= 0)
+			backup_note_read(b, &part);
+		else
+			error_prefix(err, "%s", part.path ? part.path : "a part");
+		found |= r > 0;
+		b->failed_ino = part.failed_ino ? part.failed_ino : part.ino;
+		b->is_unsound = part.is_unsound;
+	}
+	return r < 0 ? r : found;
+}
+
 static int prove_structure(struct backup *b, struct error *err)
 {
 	const char *format = manifest_fact(&b->m, "format");
@@ -30,18 +61,17 @@ static int prove_structure(struct backup *b, struct error *err)
 	for (size_t i = 0; i < ARRAY_SIZE(provers); i++)
 		if (str_equal(provers[i].kind, b->m.kind) && str_equal(provers[i].format, format))
 			return provers[i].prove(b, err);
+	if (str_equal(b->m.kind, "bundle"))
+		return prove_parts(b, err);
 	return 1;
 }
 
 /* One bad read must not be the end of a backup. */
 static int read_manifest_twice(struct backup *b, struct manifest *m, struct error *err)
 {
-	int r;
+	int r = backup_read_manifest(b, m, err);
 
-	if (!b->own_store)
-		return artifact_read_manifest_anywhere(b->ctx->repository, b->path, b->cancel, m, err);
-	r = artifact_read_manifest(b->ctx->repository, b->path, b->cancel, m, err);
-	return r == -EBADMSG ? artifact_read_manifest(b->ctx->repository, b->path, b->cancel, m, err) : r;
+	return r == -EBADMSG ? backup_read_manifest(b, m, err) : r;
 }
 
 /* Without it the backup would be lost with the catalog. That it is missing is told as the comparison tells it, which takes that back when
@@ -54,7 +84,7 @@ static int prove_manifest(struct backup *b, struct manifest *ret, struct error *
 	b->is_unsound = false;
 	if (r == -ENOENT) {
 		if (b->own_store)
-			catalog_set_missing(b->ctx->repository->catalog, b->ino, true, NULL);
+			catalog_set_missing(b->ctx->repository->catalog, b->artifact_ino, true, NULL);
 		return error_set(err, ERROR_CONFLICT, ENOENT, "the store has no manifest of it any more");
 	}
 	if (r < 0)

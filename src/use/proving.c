@@ -10,6 +10,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/needs.h>
 #include <keepfs/catalog/replicas.h>
 #include <keepfs/keyring.h>
 
@@ -77,8 +78,7 @@ static void note_right(struct proving *p, const struct backup *b, enum proof_lev
 
 	p->right++;
 	p->lowest += level < p->level;
-	if (catalog_set_proof(catalog, b->ino, level, make_now_us(p->ctx), p->order->run_id, b->damage,
-	                      &err) < 0)
+	if (backup_set_proof(b, level, make_now_us(p->ctx), p->order->run_id, &err) < 0)
 		not_kept(p, b, "is right", &err);
 	else if (b->files_damage && catalog_mend_files(catalog, b->ino, b->files_damage, &err) < 0)
 		not_kept(p, b, "is right in all its files", &err);
@@ -164,20 +164,61 @@ static bool prove_kept(struct proving *p, uint64_t ino)
 	return true;
 }
 
+struct packs {
+	uint64_t *inos;
+	size_t count;
+};
+
+static void add_needed_pack(void *arg, uint64_t ino)
+{
+	struct packs *packs = arg;
+
+	if ((packs->count & (packs->count - 1)) == 0)
+		packs->inos = mem_resize(packs->inos, packs->count ? 2 * packs->count : 1, sizeof(ino));
+	packs->inos[packs->count++] = ino;
+}
+
+/* What a state has is in its packs, which are artifacts of their own; the scrub comes to them by itself. */
+static bool prove_needed_packs(struct proving *p, uint64_t ino)
+{
+	struct packs packs = {0};
+	struct error why = {0};
+	uint64_t missing = 0;
+	bool goes_on = true;
+	int r = catalog_each_needed_pack(p->ctx->repository->catalog, ino, add_needed_pack, &packs, &missing);
+
+	if (r < 0)
+		error_system(&why, -r, "the catalog cannot be read");
+	else if (missing > 0)
+		r = error_set(&why, ERROR_CORRUPT, EBADMSG, "%s: %llu packs that it needs are not there",
+		              p->name, (unsigned long long)missing);
+	if (r < 0) {
+		p->unknown++;
+		make_say(p->order, "%s", why.message);
+		note_not_right(p, r, &why);
+	}
+	for (size_t i = 0; goes_on && i < packs.count; i++)
+		goes_on = prove_kept(p, packs.inos[i]);
+	free(packs.inos);
+	return goes_on;
+}
+
 /* The scrub, which no run does, gives way: what it reads may be removed. */
 bool proving_backup(struct proving *p, uint64_t ino)
 {
 	struct repository *repository = p->ctx->repository;
 	int64_t run_id = p->order->run_id;
+	uint64_t kept = ino;
 	bool goes_on;
 
 	if (run_id == 0)
 		return prove_kept(p, ino);
 	/* It goes at this moment, so nothing can be proven of it. */
-	if (artifact_keep(repository, ino, run_id, "checked", NULL) < 0)
+	(void)catalog_artifact_of(repository->catalog, ino, &kept);
+	if (artifact_keep(repository, kept, run_id, "checked", NULL) < 0)
 		return true;
-	goes_on = prove_kept(p, ino);
-	artifact_let_go(repository, ino, run_id);
+	goes_on = prove_kept(p, ino) && prove_needed_packs(p, ino);
+	artifact_let_go(repository, kept, run_id);
 	return goes_on;
 }
 
@@ -189,7 +230,9 @@ int proving_copy(struct proving *p, uint64_t ino, struct error *err)
 	                                    .rate = p->rate,
 	                                    .done_bytes = p->order->progress ? &p->order->progress->read_bytes
 	                                                                     : NULL};
-	_cleanup(free) char *path = catalog_replicated_path(catalog, ino);
+	uint64_t copied = ino;
+	int found = catalog_artifact_of(catalog, ino, &copied);
+	_cleanup(free) char *path = found == 0 ? catalog_replicated_path(catalog, copied) : NULL;
 	enum proof_level level;
 	uint64_t store;
 	int r = path ? catalog_whole_replica(catalog, path, 0, &store) : -ENOENT;

@@ -296,7 +296,7 @@ static int replicate_target(struct replicating *p, struct error *err)
 		return work_on_directory(p, name, err);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	path = catalog_path(p->ctx->repository->catalog, entry.ino);
+	path = catalog_path(p->ctx->repository->catalog, entry.artifact_ino);
 	work_on(p, path ? path : name);
 	return 0;
 }

@@ -446,7 +446,7 @@ static int rescue_prepare(const struct make_context *ctx, const struct make_want
 	t->name = catalog_path(c, entry.ino);
 	t->label = mem_strdup(t->name);
 	t->directory = mem_strdup(t->name);
-	t->stays_ino = entry.ino;
+	t->stays_ino = entry.artifact_ino;
 	return 0;
 }
 

@@ -29,37 +29,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGE_TARGETS 32
+#define PAGE_TARGETS       32
+#define BUNDLE_NAMES_BYTES 400
 
 /* What is restored. */
 
-static void add_restored(struct catalog *c, uint64_t ino, uint64_t bytes, struct make_targets *ret)
+static void add_restored(struct catalog *c, const struct catalog_entry *entry, struct make_targets *ret)
 {
 	struct make_target *t = make_targets_add(ret);
 
-	t->name = catalog_path(c, ino);
+	t->name = catalog_path(c, entry->ino);
 	t->label = mem_strdup(t->name);
 	t->directory = mem_strdup(t->name);
-	t->expected_bytes = bytes * 2; /* read to be checked, and again to be restored */
-	t->stays_ino = ino;
+	t->expected_bytes = entry->size_bytes * 2; /* read to be checked, and again to be restored */
+	t->stays_ino = entry->artifact_ino;
 }
 
 /* It is kept by whoever reads it: nothing of this store is. */
 static int add_named_copy(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
 {
-	_cleanup(free) char *name = NULL;
-	struct catalog_replica row;
-	int r = copied_find(c, word, &name, &row, err);
-	struct make_target *t;
+	struct make_target *t = NULL;
+	int r = copied_add_target(c, word, ret, &t, err);
 
-	if (r < 0)
-		return r;
-	t = make_targets_add(ret);
-	t->label = mem_strdup(name);
-	t->directory = mem_strdup(name);
-	t->name = take_ptr(&name);
-	t->expected_bytes = row.stored_bytes * 2;
-	return 0;
+	if (r == 0)
+		t->expected_bytes *= 2;
+	return r;
 }
 
 static int add_named_backup(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
@@ -72,7 +66,7 @@ static int add_named_backup(struct catalog *c, const char *word, struct make_tar
 	r = words_find_to_restore(c, word, &entry, err);
 
 	if (r == 0)
-		add_restored(c, entry.ino, entry.size_bytes, ret);
+		add_restored(c, &entry, ret);
 	return r;
 }
 
@@ -90,7 +84,7 @@ static int add_target_of_run(struct catalog *c, const struct catalog_target *of_
 	int r = of_run->path[0] ? words_find_backup(c, of_run->path, &entry) : -ENOENT;
 
 	if (r == 0)
-		add_restored(c, entry.ino, entry.size_bytes, ret);
+		add_restored(c, &entry, ret);
 	else if (r == -ENOENT)
 		add_missing(of_run, missing);
 	return r == -ENOENT ? 0 : r;
@@ -174,6 +168,26 @@ static int check_not_damaged(const struct backup *b, struct error *err)
 	        good ? good : "", b->path);
 }
 
+/* Its parts are restored, each for itself. */
+static int refuse_bundle(const struct backup *b, struct error *err)
+{
+	struct catalog *c = b->ctx->repository->catalog;
+	_cleanup(str) struct str names = {0};
+	struct catalog_part part;
+	int64_t number = -1;
+
+	while (names.len < BUNDLE_NAMES_BYTES && catalog_next_part(c, b->ino, number, &part) == 0) {
+		_cleanup(free) char *path = catalog_path(c, part.ino);
+
+		number = part.number;
+		if (path)
+			str_appendf(&names, "%s%s", names.len > 0 ? ", " : "", tree_short(path));
+	}
+	return error_set(err, ERROR_USAGE, EINVAL,
+	                 "%s is a bundle: restore its parts, each for itself, such as %s", b->path,
+	                 names.len > 0 ? str_text(&names) : "those that it has none of");
+}
+
 static int choose_target(struct restore_target *t, struct error *err)
 {
 	int r = check_not_damaged(t->backup, err);
@@ -183,6 +197,8 @@ static int choose_target(struct restore_target *t, struct error *err)
 		return r;
 	if (str_equal(t->backup->m.kind, "export"))
 		return words_refuse_export(t->backup->path, err);
+	if (str_equal(t->backup->m.kind, "bundle"))
+		return refuse_bundle(t->backup, err);
 	if (!str_equal(t->backup->m.kind, "dump"))
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,

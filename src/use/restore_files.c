@@ -391,8 +391,7 @@ static void note_files_proof(const struct restore_files *f)
 
 	if (f->wanted->paths || f->outcome.left_out + f->outcome.partly + f->found.foreign_owners > 0)
 		return;
-	if (catalog_set_proof(f->backup->ctx->repository->catalog, f->backup->ino, PROOF_RESTORED,
-	                      make_now_us(f->ctx), f->order->run_id, NULL, &err) < 0)
+	if (backup_set_proof(f->backup, PROOF_RESTORED, make_now_us(f->ctx), f->order->run_id, &err) < 0)
 		make_warn(f->order, "that %s can be restored could not be kept: %s", f->backup->path,
 		          err.message);
 }

@@ -359,8 +359,7 @@ static void note_proof(const struct restore_target *t)
 
 	if (restore_is_partial(t->wanted))
 		return;
-	if (catalog_set_proof(t->backup->ctx->repository->catalog, t->backup->ino, PROOF_RESTORED,
-	                      make_now_us(t->ctx), t->order->run_id, NULL, &err) < 0)
+	if (backup_set_proof(t->backup, PROOF_RESTORED, make_now_us(t->ctx), t->order->run_id, &err) < 0)
 		make_warn(t->order, "that %s can be restored could not be kept: %s", t->backup->path,
 		          err.message);
 }

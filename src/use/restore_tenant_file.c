@@ -81,11 +81,12 @@ static int file_of_export(struct tenant_file *f, const struct make_context *ctx,
 		return error_set(err, ERROR_USAGE, EINVAL, "there is no export %.200s", path);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	r = artifact_keep(ctx->repository, entry.ino, order->run_id, "read to bring a tenant back", err);
+	r = artifact_keep(ctx->repository, entry.artifact_ino, order->run_id, "read to bring a tenant back",
+	                  err);
 	if (r < 0)
 		return r;
 	r = copy_export(f, ctx, order, &entry, err);
-	artifact_let_go(ctx->repository, entry.ino, order->run_id);
+	artifact_let_go(ctx->repository, entry.artifact_ino, order->run_id);
 	return r;
 }
 

@@ -8,6 +8,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/parts.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/codec/age.h>
@@ -207,6 +208,8 @@ static bool rewrap_one(void *arg, uint64_t ino)
 {
 	struct rewrap_work *w = arg;
 
+	/* Of a part: the artifact, whose objects have the same recipients. */
+	(void)catalog_artifact_of(w->ctx->repository->catalog, ino, &ino);
 	if (!cancel_is_set(w->order->cancel))
 		rewrap_backup(w, ino);
 	return !cancel_is_set(w->order->cancel);

@@ -7,6 +7,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/drills.h>
+#include <keepfs/catalog/parts.h>
 #include <keepfs/catalog/retention.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/use.h>
@@ -47,13 +48,43 @@ static int find_latest_named(struct catalog *c, const char *path, struct catalog
 	return catalog_entry_latest(c, ino_of_directory(directory), slash + strlen("/latest"), ret);
 }
 
-static int find_backup_named(struct catalog *c, const char *path, struct catalog_entry *ret)
+/* An artifact, or a part of one. */
+static int find_by_path(struct catalog *c, const char *path, struct catalog_entry *ret)
 {
+	struct catalog_part part;
 	int r = catalog_entry_by_ino(c, ino_of_artifact(path), ret);
 
-	if (r == 0 && ret->kind != CATALOG_ARTIFACT)
-		r = -ENOENT;
-	return r == -ENOENT ? find_latest_named(c, path, ret) : r;
+	return r < 0 || ret->kind == CATALOG_ARTIFACT ? r : catalog_part(c, ret->ino, &part, NULL);
+}
+
+/* "backups/site/latest/database.dump": a part of what the link leads to. */
+static int find_in_latest(struct catalog *c, const char *path, struct catalog_entry *ret)
+{
+	const char *at = path;
+	int r = -ENOENT;
+
+	while (r == -ENOENT && (at = strstr(at, "/latest"))) {
+		const char *end = at + 1 + strcspn(at + 1, "/");
+		_cleanup(free) char *link = mem_printf("%.*s", (int)(end - path), path), *bundle = NULL,
+		                    *part = NULL;
+
+		at++;
+		if (!*end || find_latest_named(c, link, ret) < 0)
+			continue;
+		bundle = catalog_path(c, ret->ino);
+		part = bundle ? mem_printf("%s%s", bundle, end) : NULL;
+		r = part ? find_by_path(c, part, ret) : -ENOENT;
+	}
+	return r;
+}
+
+static int find_backup_named(struct catalog *c, const char *path, struct catalog_entry *ret)
+{
+	int r = find_by_path(c, path, ret);
+
+	if (r == -ENOENT)
+		r = find_latest_named(c, path, ret);
+	return r == -ENOENT ? find_in_latest(c, path, ret) : r;
 }
 
 /* "….dump.age": as a mount without an identity shows it. */

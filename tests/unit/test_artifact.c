@@ -1592,7 +1592,7 @@ static void a_later_kind_is_listed_and_named(void **state)
 	put_text(f, "manifests/backups/main/20270301T020000Z.index", "12345678");
 	put_text(f, "manifests/backups/main/20270301T020000Z.json", str_text(&text));
 	assert_int_equal(put_zeros(f, "backups/main/20270301T020000Z/backup_label.age", 239, NULL), 0);
-	assert_int_equal(put_zeros(f, "packs/main/0000000000000012.tar.zst", 700, NULL), 0);
+	assert_int_equal(put_zeros(f, "shared/main/0000000000000012.tar.zst", 700, NULL), 0);
 	assert_int_equal(artifact_rebuild(&f->repo, &io, NULL, NULL), 0);
 	assert_int_equal(io.problems, 0);
 	assert_int_equal(io.artifacts, 1);

@@ -159,9 +159,10 @@ static void a_directory_has_its_dumps(void **state)
 
 	add_one(f, 2, ".tar.gz", "files", AT_US);
 	c = add_one(f, 3, ".schema.sql.gz", "dump", AT_US);
-	assert_int_equal(catalog_dump_entries(f->catalog, directory_ino, -1, entries, 8), 3);
+	assert_int_equal(catalog_dump_entries(f->catalog, directory_ino, -1, false, entries, 8), 3);
 	assert_true(entries[0].ino == a && entries[1].ino == b && entries[2].ino == c);
-	assert_int_equal(catalog_dump_entries(f->catalog, directory_ino, entries[0].sequence, entries, 1), 1);
+	assert_int_equal(
+	        catalog_dump_entries(f->catalog, directory_ino, entries[0].sequence, false, entries, 1), 1);
 	assert_true(entries[0].ino == b);
 	assert_int_equal(catalog_dump_by_stem(f->catalog, directory_ino, "20261120T020000Z", &found), 0);
 	assert_true(found.ino == a);
@@ -173,7 +174,7 @@ static void a_directory_has_its_dumps(void **state)
 	                 -ENOENT);
 	assert_int_equal(catalog_dump_by_stem(f->catalog, directory_ino, "", &found), -ENOENT);
 	assert_int_equal(catalog_entomb_artifact(f->catalog, a, NULL, NULL), 0);
-	assert_int_equal(catalog_dump_entries(f->catalog, directory_ino, -1, entries, 8), 2);
+	assert_int_equal(catalog_dump_entries(f->catalog, directory_ino, -1, false, entries, 8), 2);
 	assert_int_equal(catalog_dump_by_stem(f->catalog, directory_ino, "20261120T020000Z", &found),
 	                 -ENOENT);
 }

@@ -224,13 +224,34 @@ static void prepare_named_store(const char *key)
 		setenv("KEEPFS_STORES_FULL_SSE", "aws:kms", 1);
 }
 
+static void prepare_mirror(const char *key)
+{
+	setenv("KEEPFS_MIRROR_FULL_URL", "s3://documents", 1);
+	if (strcmp(key, "access_key") == 0 || str_starts(key, "secret_key") ||
+	    str_starts(key, "session_token"))
+		setenv("KEEPFS_MIRROR_FULL_ACCESS_KEY", "A", 1);
+	if (strcmp(key, "access_key") == 0 || str_starts(key, "session_token"))
+		setenv("KEEPFS_MIRROR_FULL_SECRET_KEY", "S", 1);
+}
+
 static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 {
 	const struct conf_key *k = &conf_keys[ref.key];
 	const char *example = k->example ? k->example : k->fallback;
 	_cleanup(str) struct str name = {0}, value = {0};
 
-	conf_key_env(ref.section, k, "full", &name);
+	bool is_bundle = ref.section == CONF_SECTION_BUNDLE;
+
+	conf_key_env(ref.section, k, is_bundle ? "site" : "full", &name);
+	if (is_bundle) {
+		/* Of jobs that are there. */
+		setenv("KEEPFS_BACKUP_FULL_DATABASE", "dbname=x", 1);
+		setenv("KEEPFS_FILES_DOCUMENTS_PATH", "/srv/documents", 1);
+		setenv("KEEPFS_BUNDLE_SITE_PARTS", "full", 1);
+		/* It stands in place of a command, which the template shows. */
+		if (strcmp(k->name, "version_file") == 0)
+			example = "/opt/app/VERSION";
+	}
 	if (strcmp(k->name, "registry") == 0) {
 		/* It stands beside a query, so the template cannot show one. */
 		setenv("KEEPFS_BACKUP_FULL_DATABASES", "SELECT datname FROM tenants", 1);
@@ -251,6 +272,8 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 	}
 	if (ref.section == CONF_SECTION_NAMED_STORE)
 		prepare_named_store(k->name);
+	if (ref.section == CONF_SECTION_MIRROR)
+		prepare_mirror(k->name);
 	if (ref.section == CONF_SECTION_CLASS && strcmp(k->name, "store") == 0)
 		setenv("KEEPFS_STORES_ACME_URL", "s3://other", 1);
 	if (ref.section == CONF_SECTION_EXPORT)
@@ -284,6 +307,8 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 		setenv("KEEPFS_STORE_SSE", "aws:kms", 1);
 	if (conf_load(NULL, &f->conf, &f->problems) != 0)
 		fail_msg("%s: %s", str_text(&name), str_text(&f->problems));
+	while (is_bundle && f->conf.jobs[ref.item].kind != CONF_JOB_BUNDLE)
+		ref.item++;
 	assert_string_equal(conf_origin_of(&f->conf, ref)->text, str_text(&name));
 	conf_value_format(k, conf_base(&f->conf, ref), &value);
 	assert_string_equal(str_text(&value), example);

@@ -149,7 +149,7 @@ static void test_all_at_once(void **state)
 	        ":3: [keepfs] memry: no such key; did you mean memory?\n"
 	        ":4: the line has no '=': a line is '[section]', 'key = value' or a '# comment'\n"
 	        ":5: [keepfs] parallel_runs = 0: is too small; allowed: a whole number from 1 to 64\n"
-	        ":6: [keepfs] url: no such key; it belongs into [store] or [store NAME] or [webhook NAME] or [heartbeat NAME]\n"
+	        ":6: [keepfs] url: no such key; it belongs into [store] or [store NAME] or [mirror NAME] or [webhook NAME] or [heartbeat NAME]\n"
 	        ":8: [keepfs] log_level = debug: is set twice; the first time on line 7\n"
 	        ":9: [stoer]: no such section; did you mean [store]?\n"
 	        ":11: the line has no ']' at its end\n"
@@ -172,7 +172,7 @@ static void test_all_at_once(void **state)
 	        ". _ -, not "
 	        "beginning with '.' or '-', and not 'now'\n"
 	        ":21: [keepfs]: this section begins on line 2 already: put its keys there\n"
-	        ":22: [snapshots]: no such section; allowed: [keepfs], [store], [store NAME], [read], [backup NAME], [files NAME], [export], [inbox NAME], [class NAME], "
+	        ":22: [snapshots]: no such section; allowed: [keepfs], [store], [store NAME], [read], [backup NAME], [files NAME], [bundle NAME], [export], [mirror NAME], [inbox NAME], [class NAME], "
 	        "[mail], [webhook NAME], [command NAME], [heartbeat NAME], [check NAME], [control]\n"
 	        ":23: the line has text behind the ']' of its section\n"
 	        ":24: the line names no section between '[' and ']'\n");

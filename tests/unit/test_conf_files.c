@@ -118,10 +118,11 @@ static void test_bad_values(void **state)
 	         "settle = 5m: says when a subdirectory is archived, but there are none with [files x] "
 	         "each =  (default); allowed: settle together with each"},
 	        {"format = plain", "format: no such key; it belongs into [backup NAME] or [export]\n"},
-	        {"endpoint = https://x", "endpoint: no such key; it belongs into [store] or [store NAME]\n"},
+	        {"endpoint = https://x",
+	         "endpoint: no such key; it belongs into [store] or [store NAME] or [mirror NAME]\n"},
 	        {"exlude = a", "exlude: no such key; did you mean exclude?\n"},
 	        {"whatever = a",
-	         "no such key; allowed: path exclude each settle cross_mounts skip_unreadable compression "
+	         "no such key; allowed: path exclude each settle cross_mounts secret skip_unreadable compression "
 	         "verify encrypt_to encrypt_to_file encrypt_passphrase encrypt_passphrase_file encrypt_passphrase_command max_rate nice ionice pre_hook post_hook hook_timeout copies timezone schedule catch_up jitter blackout "
 	         "expected_interval grace keep keep_last keep_daily keep_weekly keep_monthly keep_yearly keep_within min_keep "
 	         "week_starts keep_deleted rpo rto\n"},
@@ -234,9 +235,10 @@ static void test_effective(void **state)
 	t = strstr(str_text(&text), "\n\n[files docs]\npath = /srv  # ");
 	assert_non_null(t);
 	assert_non_null(strstr(t, "\nexclude = a, \"b c\"  # "));
-	assert_non_null(strstr(t,
-	                       "\neach =   # default\nsettle = 10m  # default\ncross_mounts = no  # default\n"
-	                       "skip_unreadable = no  # default\ncompression = fast  # default\n"));
+	assert_non_null(strstr(
+	        t,
+	        "\neach =   # default\nsettle = 10m  # default\ncross_mounts = no  # default\nsecret = no  # default\n"
+	        "skip_unreadable = no  # default\ncompression = fast  # default\n"));
 	/* In the order of the file, each with its own keys only. */
 	assert_true(strstr(t, "[backup full]") > strstr(t, "hook_timeout"));
 	assert_true(strstr(t, "database") > strstr(t, "[backup full]"));

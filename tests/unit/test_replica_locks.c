@@ -215,24 +215,28 @@ static void a_row_goes_with_its_copy(void **state)
 	end_copied(&c);
 }
 
-/* The hold of the backup: here the artifact is the copy, so its own is taken off first. */
-static void a_hold_is_followed(void **state)
+/* Somebody holds the backup, and its copy does not know yet: here the artifact is the copy, so its own hold is taken off first. */
+static void begin_held(struct copied *c, struct fixture *f, char **ret_key)
 {
 	const struct catalog_hold audit = {.name = "audit", .reason = "r", .by = "b", .at_us = AT_US};
+
+	begin_copied(c, f);
+	*ret_key = manifest_key(c->path);
+	lock_all(c);
+	assert_false(lock_known(c).is_held);
+	assert_int_equal(artifact_hold(&c->f->repo, ino_of_artifact(c->path), &audit, NULL), 0);
+	lock_slot(c->path)->hold = lock_slot(*ret_key)->hold = false;
+}
+
+static void a_hold_is_followed(void **state)
+{
 	struct copied c;
 	_cleanup(free) char *key = NULL;
-	uint64_t ino;
 
-	begin_copied(&c, *state);
-	key = manifest_key(c.path);
-	ino = ino_of_artifact(c.path);
-	lock_all(&c);
-	assert_false(lock_known(&c).is_held);
-	assert_int_equal(artifact_hold(&c.f->repo, ino, &audit, NULL), 0);
-	lock_slot(c.path)->hold = lock_slot(key)->hold = false;
+	begin_held(&c, *state, &key);
 	lock_all(&c);
 	assert_true(lock_slot(c.path)->hold && lock_slot(key)->hold && lock_known(&c).is_held);
-	assert_int_equal(artifact_end_hold(&c.f->repo, ino, "audit", NULL), 0);
+	assert_int_equal(artifact_end_hold(&c.f->repo, ino_of_artifact(c.path), "audit", NULL), 0);
 	lock_slot(c.path)->hold = lock_slot(key)->hold = true;
 	lock_all(&c);
 	assert_false(lock_slot(c.path)->hold || lock_slot(key)->hold || lock_known(&c).is_held);
@@ -248,23 +252,16 @@ static void a_hold_is_followed(void **state)
 /* Some of its objects have the hold, and its manifest has not: nothing there says so. */
 static void a_hold_that_was_broken_off_is_taken_off(void **state)
 {
-	const struct catalog_hold audit = {.name = "audit", .reason = "r", .by = "b", .at_us = AT_US};
 	struct copied c;
 	_cleanup(free) char *key = NULL;
-	uint64_t ino;
 
-	begin_copied(&c, *state);
-	key = manifest_key(c.path);
-	ino = ino_of_artifact(c.path);
-	lock_all(&c);
-	assert_int_equal(artifact_hold(&c.f->repo, ino, &audit, NULL), 0);
-	lock_slot(c.path)->hold = lock_slot(key)->hold = false;
+	begin_held(&c, *state, &key);
 	server.fails_after = 1;
 	server.sets = 0;
 	assert_int_equal(lock_all(&c), 1);
 	assert_true(lock_slot(c.path)->hold && !lock_slot(key)->hold);
 	server.fails_after = 0;
-	assert_int_equal(artifact_end_hold(&c.f->repo, ino, "audit", NULL), 0);
+	assert_int_equal(artifact_end_hold(&c.f->repo, ino_of_artifact(c.path), "audit", NULL), 0);
 	lock_slot(c.path)->hold = true;
 	lock_all(&c);
 	assert_false(lock_slot(c.path)->hold || lock_known(&c).is_held);

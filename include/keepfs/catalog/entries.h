@@ -27,8 +27,9 @@ struct catalog_entry {       /* a file or a directory below backups/ */
 	uint64_t parent_ino; /* of the directory that shows it; 0 for directories directly in backups/ */
 	enum catalog_kind kind;
 	bool is_directory;
-	bool secret;           /* files: for nobody but the owner */
-	bool is_sealed;        /* files: what the store holds of it is encrypted */
+	bool secret;    /* files: for nobody but the owner */
+	bool is_sealed; /* files: what the store holds of it is encrypted */
+	bool has_listing; /* artifacts that are directories: a listing says what is in it, perhaps beside its files */
 	uint64_t artifact_ino; /* CATALOG_FILE: whose it is; CATALOG_ARTIFACT: its own */
 	/* position among those of its kind in its directory. Artifacts: name_sequence(). Directories: order
 	 * of creation. Files of an artifact: by artifact, then in the manifest's order */
@@ -87,6 +88,8 @@ ssize_t catalog_tier_entries(struct catalog *c, unsigned tier, uint64_t director
 bool catalog_is_in_tier(struct catalog *c, uint64_t ino, unsigned tier);
 /** catalog_entry_near() - the artifact, or directory, with the first number from @from to @to; -ENOENT. */
 int catalog_entry_near(struct catalog *c, uint64_t from, uint64_t to, struct catalog_entry *ret);
+/** catalog_file_near() - likewise of the files of artifacts, and directories in them. */
+int catalog_file_near(struct catalog *c, uint64_t from, uint64_t to, struct catalog_entry *ret);
 /** catalog_path() - heap: the path of an entry ("backups/full/…"); NULL when there is none. */
 char *catalog_path(struct catalog *c, uint64_t ino);
 /** catalog_files() - call @row for each further file of an artifact, in order. @sha256: of the object, where that is encrypted. */

@@ -8,6 +8,7 @@
  */
 #include <keepfs/base/error.h>
 #include <keepfs/catalog/entries.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -16,9 +17,9 @@ struct catalog;
 
 #define CATALOG_INSIDE_NUMBER_MAX ((UINT32_C(1) << 24) - 1)
 
-/** catalog_dump_entries() - a page of the artifacts of a directory that are dumps (of the kind "dump", in any format), by sequence. Otherwise as
- * catalog_entries(). */
-ssize_t catalog_dump_entries(struct catalog *c, uint64_t directory_ino, int64_t after,
+/** catalog_dump_entries() - a page of the artifacts of a directory that are dumps (of the kind "dump", in any format), by sequence; with @bundles also those that have
+ * parts. Otherwise as catalog_entries(). */
+ssize_t catalog_dump_entries(struct catalog *c, uint64_t directory_ino, int64_t after, bool bundles,
                              struct catalog_entry *entries, size_t max);
 /** catalog_dump_by_stem() - the dump of a directory whose name up to its first '.' is @stem; -ENOENT. */
 int catalog_dump_by_stem(struct catalog *c, uint64_t directory_ino, const char *stem,

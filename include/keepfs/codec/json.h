@@ -79,6 +79,8 @@ struct json *json_replace_strings(const struct json *j, struct json *(*replace)(
 /** json_string_new(), json_int_new() - values by themselves, for that. */
 struct json *json_string_new(const char *text);
 struct json *json_int_new(int64_t value);
+/** json_number() - of a value that is a whole number; false, and nothing is set, when it is none, or @j is NULL. */
+bool json_number(const struct json *j, int64_t *ret_value);
 /** json_text() - of a value that is a string: borrowed; NULL when it is none. */
 const char *json_text(const struct json *j);
 bool json_is_object_value(const struct json *j);

@@ -16,6 +16,7 @@
 #include <keepfs/codec/json.h>
 #include <keepfs/codec/sign.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /** MANIFEST_VERSION - what is written; versions from 1 on are read. */
 #define MANIFEST_VERSION 2
@@ -89,6 +90,26 @@ struct chain_place {
 	char hash[SHA256_HEX_BYTES];     /* of what was signed of this one; not written */
 };
 
+/**
+ * struct manifest_part - of an artifact that consists of several (kind "bundle"): one that could be an artifact of its own. Its files and objects are a
+ * range of those of the whole each.
+ */
+struct manifest_part {
+	char *name; /* as the file or directory is called in the artifact: "database.dump", "tenants/acme.dump" */
+	char *job; /* that it was made by the rules of */
+	char *kind, *target;
+	char *class; /* NULL: nothing */
+	bool is_directory;
+	int64_t started_at_us, finished_at_us;
+	uint64_t size_bytes;           /* as of an artifact of that type */
+	char sha256[SHA256_HEX_BYTES]; /* likewise */
+	struct json *facts;            /* likewise; NULL: nothing */
+	size_t first_file, file_count;
+	size_t first_object, object_count;
+};
+/** MANIFEST_PARTS_MAX - so many an artifact can have. */
+#define MANIFEST_PARTS_MAX 10000
+
 struct manifest {
 	char *path;         /* in the tree: "backups/full/20261120T020000Z.dump" */
 	char *job;          /* "full" */
@@ -120,8 +141,12 @@ struct manifest {
 	size_t file_count;
 	struct manifest_object *objects;
 	size_t object_count;
+	struct manifest_part *parts; /* in the order in which they were made; NULL: it is one thing */
+	size_t part_count;
 	struct json *
 	        facts; /* what the kind says of it: an object of strings, numbers and booleans; NULL: nothing */
+	struct json *
+	        needs; /* packs, by their directory: {"packs/documents/20261120T020000Z": "1-5000,5003"}; NULL: none */
 	char *unknown;     /* fields that this keepfs does not know: "holds, signature"; NULL: none */
 	char *extents_key; /* of the object that holds the table; NULL: it is in the manifest */
 	char extents_sha256
@@ -136,6 +161,22 @@ static inline void cleanup_manifest(struct manifest *m)
 {
 	manifest_finish(m);
 }
+
+/** manifest_add_part() - of a copy of @name; else zeroed, and the caller's to fill. Moved by the next. */
+struct manifest_part *manifest_add_part(struct manifest *m, const char *name);
+/** manifest_is_of_part() - is object number @object that of a part? */
+bool manifest_is_of_part(const struct manifest *m, size_t object);
+/** manifest_part() - the number of the part of that name; -ENOENT. */
+ssize_t manifest_part(const struct manifest *m, const char *name);
+/**
+ * manifest_become_part() - what part @number of @m would be as an artifact of its own
+ *
+ * @m has the files and objects of that part alone from then on, with their extents, and its name, times and facts; what is said of the whole (who made it, why it
+ * is held, for whom it is encrypted, its tiers) is said of the part. Nothing in the store has such a manifest, and none must be written.
+ */
+void manifest_become_part(struct manifest *m, size_t number);
+/** manifest_part_facts() - heap: the facts of a part as they are written, which leave out those that name tables when it has an object for them. */
+struct json *manifest_part_facts(const struct manifest *m, const struct manifest_part *part);
 
 /** manifest_add_object() - under a copy of @key; else zeroed, and the caller's to fill. Returns its index. */
 size_t manifest_add_object(struct manifest *m, const char *key);
@@ -153,7 +194,7 @@ static inline size_t manifest_first_beside(const struct manifest *m)
 {
 	return m->is_directory ? 0 : 1;
 }
-/** manifest_object_of_role() - the first with that role; NULL when there is none. */
+/** manifest_object_of_role() - the first with that role, but for those of parts; NULL when there is none. */
 const struct manifest_object *manifest_object_of_role(const struct manifest *m, const char *role);
 /** manifest_stored_bytes() - of all objects. */
 uint64_t manifest_stored_bytes(const struct manifest *m);
@@ -168,6 +209,20 @@ bool manifest_hide_facts(const struct manifest *m, struct str *out);
 int manifest_take_facts(struct manifest *m, const char *json, size_t len, struct error *err);
 /** manifest_fact() - borrowed; NULL when there is no such fact, or it is not text. */
 const char *manifest_fact(const struct manifest *m, const char *name);
+
+/** struct manifest_need - numbers of packs in one directory, from @first to @last. */
+struct manifest_need {
+	const char *directory; /* "packs/documents/20261120T020000Z": borrowed */
+	int64_t first, last;
+};
+/** manifest_each_need() - call @each with all that @m needs, in the order of the manifest, until it does not return 0, which is returned. -EBADMSG: what is
+ * in m->needs is no such thing. */
+int manifest_each_need(const struct manifest *m, int (*each)(void *arg, const struct manifest_need *need),
+                       void *arg);
+/** manifest_contents_key() - heap: "manifests/<path>.contents.zst", of an object that says what a mirror or a pack has; @part: of a part of a bundle
+ * ("….contents.PART.zst"), NULL: of the artifact itself. manifest_contents_index_key(): of its index, "….index". Both lie beside the manifest. */
+char *manifest_contents_key(const char *path, const char *part);
+char *manifest_contents_index_key(const char *path, const char *part);
 
 /** manifest_file_path() - heap: where a file of @m is in the tree. */
 char *manifest_file_path(const struct manifest *m, const struct manifest_file *f);

@@ -55,10 +55,19 @@ struct tree_root {
 	bool times; /* its artifacts are named by time, as name_sequence() reads them */
 	/* It is the directory of one job, whose name it has; else each directory in it is a job's. */
 	bool is_job;
+	/* The mount does not show it: what it holds is for other artifacts, which need it. Its inode numbers are 0. */
+	bool is_hidden;
 };
 
+/** TREE_PACKS - the root of the packs that mirrors need: packs/JOB/TIME/00001.tar. */
+#define TREE_PACKS "packs"
+
+/** tree_roots - those that are shown come first: tree_roots_shown of them. */
 extern const struct tree_root tree_roots[];
-extern const size_t tree_roots_count;
+extern const size_t tree_roots_count, tree_roots_shown;
+
+/** tree_is_pack() - is @path that of a pack, or of a directory of packs? */
+bool tree_is_pack(const char *path);
 
 /** tree_root_of() - the root that @path ("backups/full/…", or "backups" itself) lies in; NULL: in none. */
 const struct tree_root *tree_root_of(const char *path);

@@ -21,6 +21,14 @@ struct s3xml_error {
  * are "". */
 bool s3xml_parse_error(const char *xml, size_t len, struct s3xml_error *ret);
 
+/** struct s3xml_object - an object as it is listed; borrowed for the call. */
+struct s3xml_object {
+	const char *key, *etag;
+	uint64_t bytes;
+	int64_t modified_us;       /* 0: it is not said, or not understood */
+	const char *storage_class; /* "": it is not said */
+};
+
 /**
  * struct s3xml_list - ListObjectsV2, ListMultipartUploads: called for each entry, in document order
  *
@@ -29,6 +37,8 @@ bool s3xml_parse_error(const char *xml, size_t len, struct s3xml_error *ret);
  * case.
  */
 struct s3xml_list {
+	/* With all that a listing of objects says of it; NULL. */
+	void (*described)(void *arg, const struct s3xml_object *o);
 	void (*object)(void *arg, const char *key, uint64_t bytes, const char *etag);
 	void (*upload)(void *arg, const char *key, const char *upload_id);
 	void *arg;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
- * A backup that is read: its files, whole and in order, from the store, each extent checked against the manifest's CRC-32C, and
+ * A backup that is read, be it an artifact or a part of one (keepfs/catalog/parts.h): its files, whole and in order, from the store, each extent checked against the manifest's CRC-32C, and
  * each file against its SHA-256. One thread.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/spool.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/parts.h>
+#include <keepfs/catalog/proofs.h>
 #include <keepfs/make.h>
 #include <keepfs/stream/rate.h>
 
@@ -17,6 +19,9 @@ struct backup {
 	atomic_uint_least64_t *done_bytes; /* stored ones; NULL */
 	bool own_store; /* what its store has is looked at: what that does not give is not read from a replica */
 	uint64_t ino;
+	uint64_t artifact_ino; /* which it is, or is a part of: what is kept, held, removed and copied */
+	bool is_part;
+	int64_t first; /* of a part: the sequence of its first file among those of the artifact */
 	char *path;
 	bool is_directory;
 	char *damage;       /* what was known to be wrong with it when it was opened; NULL: nothing */
@@ -32,6 +37,13 @@ struct backup {
 	uint64_t failed_ino; /* of the file that the last failure is about; 0: of none */
 };
 
+/** backup_read_manifest() - from the store: of a part what its artifact's says of it. As artifact_read_manifest(). */
+int backup_read_manifest(const struct backup *b, struct manifest *ret, struct error *err);
+/** backup_set_proof() - catalog_set_proof(), of an artifact; what is proven of a part is not kept: 0. */
+int backup_set_proof(const struct backup *b, enum proof_level level, int64_t at_us, int64_t run_id,
+                     struct error *err);
+/** backup_note_read() - the files that were read of @part, which is one of @b, count as read of @b. */
+void backup_note_read(struct backup *b, const struct backup *part);
 /** backup_open() - @b: ctx to done_bytes are set. -ENOENT: there is no such backup. */
 int backup_open(struct backup *b, uint64_t ino, struct error *err);
 void backup_finish(struct backup *b);

@@ -20,7 +20,11 @@
 #include <keepfs/make.h>
 #include <keepfs/stream.h>
 
-struct draft;
+/*
+ * A draft can have parts. Each is made as ever, by the maker of its kind, whose order names the draft that it is a part of: draft_new() makes a draft whose
+ * objects lie in the directory of that one, and draft_publish() of it reads it back and enters what it is in that one, which is published by itself
+ * when all parts are made. A part reserves nothing, and draft_free() of it takes nothing back: the whole does. One part is under way at a time.
+ */
 
 struct draft_options {
 	const struct make_context *ctx; /* borrowed, as all of these */
@@ -28,6 +32,9 @@ struct draft_options {
 	const char *kind;   /* "dump" */
 	const char *suffix; /* ".dump", ".schema" */
 	bool is_directory;  /* the artifact is one, of all files that are entered */
+	/* It is a pack, which other artifacts need (packs/…): it is an artifact of its own whatever the order makes, no rule keeps it, and no run has made it
+	 * as its result. */
+	bool is_pack;
 	int64_t started_at_us;
 	uint64_t store; /* that gets it: keepfs/catalog/stores.h; 0: the store itself */
 };
@@ -62,13 +69,21 @@ int draft_finish(struct draft *d, const char *name, struct stream_object *object
 /** draft_enter() - a file whose object was completed by the caller, after draft_check_free(). @facts' extents are
  * taken. */
 void draft_enter(struct draft *d, const char *name, struct stream_facts *facts);
-/** draft_keep_secret() - the file that was entered under @name is for nobody but the owner of the mount to read. */
+/** draft_keep_secret() - the file that was entered under @name (NULL: the artifact's own) is for nobody but the owner of the mount to read. */
 void draft_keep_secret(struct draft *d, const char *name);
 /** draft_put() - a file from memory. */
 int draft_put(struct draft *d, const char *name, const void *data, size_t len, struct error *err);
-/** draft_put_object() - an object that no file shows, under a key beside the manifest. */
+/** draft_put_object() - an object that no file shows, under a key beside the manifest: manifest_index_key() or manifest_facts_key() of the draft's path. That of a part
+ * lies beside its file, or its directory, under the same ending. */
 int draft_put_object(struct draft *d, const char *role, const char *key, const void *data, size_t len,
                      struct error *err);
+/** draft_open_object(), draft_finish_object() - the same of one that is not in memory: as draft_open() and draft_finish(). @key: the same for both. */
+int draft_open_object(struct draft *d, const char *key, struct stream_object **ret_object, struct error *err);
+int draft_finish_object(struct draft *d, const char *role, const char *key, struct stream_object *object,
+                        struct error *err);
+/** draft_contents_key() - heap: under which key such an object lies that lists what the artifact has; draft_contents_index_key(): its index. */
+char *draft_contents_key(const struct draft *d);
+char *draft_contents_index_key(const struct draft *d);
 /** draft_file_count(), draft_drop_files() - a way to make the data was given up: the files that it has stored, those
  * behind the first @keep, are no part of what is made in another way. */
 size_t draft_file_count(const struct draft *d);

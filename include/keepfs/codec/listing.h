@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * The listing of a mirror: JSON lines, one for each object of a bucket, in the order of the bytes of their keys, compressed as zstd frames of at most
+ * LISTING_FRAME_LINES lines each, so that any zstd reads the whole, and whoever has the index reads only the frame that he needs
+ * (docs/formats.md, "The listing of a mirror"). The list of members of a pack is the same format without an index.
+ *
+ *   listing_writer_new(), …_add(), …_finish()    writing; the index comes at the end
+ *   listing_index_decode(), listing_reader_…()   reading by the index: from a key on
+ *   listing_scan_…()                             reading all of it, as its bytes come
+ *
+ * Memory: some 100 bytes and a key for each frame, and two frames. Pure; each belongs to one thread.
+ */
+#include <keepfs/base/cleanup.h>
+#include <keepfs/base/error.h>
+#include <keepfs/base/str.h>
+#include <keepfs/codec/hash.h>
+#include <keepfs/codec/json.h>
+#include <stdint.h>
+
+/** LISTING_VERSION - what is written, and read. */
+#define LISTING_VERSION 1
+/** LISTING_FRAME_LINES - of a frame, at most; LISTING_FRAME_BYTES - of its lines; LISTING_LINE_BYTES - of a line. A frame may have fewer of either. */
+#define LISTING_FRAME_LINES 1024
+#define LISTING_FRAME_BYTES ((size_t)1 << 20)
+#define LISTING_LINE_BYTES  ((size_t)64 << 10)
+/** MANIFEST_ROLE_LISTING, …_INDEX, …_MEMBERS - the roles of the objects that hold these. */
+#define MANIFEST_ROLE_LISTING       "listing"
+#define MANIFEST_ROLE_LISTING_INDEX "listing-index"
+#define MANIFEST_ROLE_MEMBERS       "members"
+
+/** struct listing_head - the first line; all heap. */
+struct listing_head {
+	char *job;    /* whose packs its objects are in: packs/JOB/ */
+	char *source; /* "s3://documents/prefix" */
+	int64_t taken_at_us;
+};
+void listing_head_finish(struct listing_head *h);
+static inline void cleanup_listing_head(struct listing_head *h)
+{
+	listing_head_finish(h);
+}
+
+/** struct listing_entry - an object; all heap. */
+struct listing_entry {
+	char *key; /* as the source has it; the line has its shown name */
+	uint64_t bytes;
+	char *etag;
+	char *version_id; /* NULL: the source keeps no versions */
+	int64_t modified_us;
+	char *type; /* NULL: not known */
+	struct json *
+	        meta; /* an object of strings, by the names of headers: "x-amz-meta-owner", "content-encoding"; NULL: none */
+	char sha256[SHA256_HEX_BYTES];
+	char *pack;  /* "20261120T020000Z/00001": packs/JOB/20261120T020000Z/00001.tar */
+	uint64_t at; /* in it, of its first byte */
+};
+void listing_entry_finish(struct listing_entry *e);
+static inline void cleanup_listing_entry(struct listing_entry *e)
+{
+	listing_entry_finish(e);
+}
+
+/** listing_entry_encode() - append its line, with a line end. */
+void listing_entry_encode(const struct listing_entry *e, struct str *out);
+/** listing_entry_decode() - from a line, with or without its end. @ret held nothing. -EBADMSG (ERROR_CORRUPT): it is no such line; the message says what is wrong. */
+int listing_entry_decode(const char *line, size_t len, struct listing_entry *ret, struct error *err);
+/** listing_pack_split() - "20261120T020000Z/00001" into the name of its directory and its number; false: it is no such name. */
+bool listing_pack_split(const char *pack, char ret_directory[static 17], int64_t *ret_number);
+
+/** struct listing_out - whom the bytes of a listing are given; a negative return ends it with that and @err. */
+struct listing_out {
+	int (*write)(void *arg, const void *data, size_t len, struct error *err);
+	void *arg;
+};
+struct listing_writer;
+/** listing_writer_new() - nothing is written yet. @out: copied; @head: only used here. */
+struct listing_writer *listing_writer_new(const struct listing_head *head, const struct listing_out *out);
+struct listing_writer *listing_writer_free(struct listing_writer *w); /* NULL allowed; returns NULL */
+DEFINE_CLEANUP(listing_writer, struct listing_writer *, listing_writer_free)
+/** listing_writer_add() - the next object. -EINVAL: its key is not behind the one before; -E2BIG: its line would be longer than LISTING_LINE_BYTES; what the
+ * listing_out said. */
+int listing_writer_add(struct listing_writer *w, const struct listing_entry *e, struct error *err);
+/** listing_writer_finish() - the last line; appends the index to @ret_index, NULL: nobody wants it. */
+int listing_writer_finish(struct listing_writer *w, struct str *ret_index, struct error *err);
+/** listing_writer_count(), listing_writer_bytes() - of the objects so far. */
+uint64_t listing_writer_count(const struct listing_writer *w);
+uint64_t listing_writer_bytes(const struct listing_writer *w);
+
+struct listing_frame {
+	char *first;       /* the key of its first object */
+	uint64_t at;       /* in the listing, before it is encrypted */
+	size_t bytes, raw; /* compressed, and its lines */
+	uint32_t lines;
+};
+struct listing_index {
+	struct listing_frame *frames;
+	size_t count;
+	uint64_t listing_bytes;
+	uint64_t objects, bytes; /* of the listing: how many, and of them all */
+};
+void listing_index_finish(struct listing_index *x);
+static inline void cleanup_listing_index(struct listing_index *x)
+{
+	listing_index_finish(x);
+}
+/** listing_index_decode() - @ret held nothing. -EBADMSG: it is damaged, -ENOTSUP: a newer keepfs has written it. */
+int listing_index_decode(const char *text, size_t len, struct listing_index *ret, struct error *err);
+
+/** struct listing_source - where the bytes of a listing are; read() fills all of @buf. */
+struct listing_source {
+	int (*read)(void *arg, uint64_t at, void *buf, size_t len, struct error *err);
+	void *arg;
+};
+struct listing_reader;
+/** listing_reader_new() - before the first object. Both are borrowed. */
+struct listing_reader *listing_reader_new(const struct listing_index *index,
+                                          const struct listing_source *source);
+struct listing_reader *listing_reader_free(struct listing_reader *r); /* NULL allowed; returns NULL */
+DEFINE_CLEANUP(listing_reader, struct listing_reader *, listing_reader_free)
+/** listing_reader_seek() - before the first object whose key is @key or behind it. Reads one frame at most. */
+int listing_reader_seek(struct listing_reader *r, const char *key, struct error *err);
+/** listing_reader_next() - 1: @ret, which held nothing, is the next object; 0: there are no more. -EBADMSG: the listing is damaged. */
+int listing_reader_next(struct listing_reader *r, struct listing_entry *ret, struct error *err);
+/** listing_reader_find() - 1: @ret is the object @key; 0: there is none. The next is the one behind it. */
+int listing_reader_find(struct listing_reader *r, const char *key, struct listing_entry *ret,
+                        struct error *err);
+
+/** struct listing_scan_to - who is told of what a listing has; a negative return ends it. */
+struct listing_scan_to {
+	int (*head)(void *arg, const struct listing_head *head, struct error *err); /* NULL allowed */
+	/* @e is finished behind the call; what is taken from it is set to NULL. */
+	int (*entry)(void *arg, struct listing_entry *e, struct error *err);
+	void *arg;
+};
+struct listing_scan;
+struct listing_scan *listing_scan_new(const struct listing_scan_to *to); /* copied */
+struct listing_scan *listing_scan_free(struct listing_scan *s);          /* NULL allowed; returns NULL */
+DEFINE_CLEANUP(listing_scan, struct listing_scan *, listing_scan_free)
+/** listing_scan_feed() - the next bytes of the object. -EBADMSG: it is no listing; -ENOTSUP: of a newer keepfs. */
+int listing_scan_feed(struct listing_scan *s, const void *data, size_t len, struct error *err);
+/** listing_scan_end() - that was all. -EBADMSG: it was cut off, or has another number of objects than its last line says. */
+int listing_scan_end(struct listing_scan *s, struct error *err);

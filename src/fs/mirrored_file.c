@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Files of states of mirrors: each is a stretch of a pack, which is read as any artifact is. A pack that is not there, or is not what was stored, is marked as damaged, and the
+ * reader of the file is told EIO.
+ */
+#include "mirrored.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/codec/name.h>
+
+#include <errno.h>
+
+struct member { /* of a pack */
+	struct catalog_entry pack;
+	char *pack_path; /* heap, as the next one */
+	char *path;
+	uint64_t at, bytes;
+};
+
+static void member_finish(struct member *m)
+{
+	free(m->pack_path);
+	free(m->path);
+}
+
+static int find_pack_row(struct fs *fs, struct member *m, struct error *err)
+{
+	int r = catalog_entry_by_ino(fs->ctx.repository->catalog, ino_of_artifact(m->pack_path), &m->pack);
+
+	if (r == -ENOENT)
+		return error_set(
+		        err, ERROR_CORRUPT, EBADMSG,
+		        "%s, which has its bytes, is not there any more: other states may have the file",
+		        m->pack_path);
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (m->at > m->pack.size_bytes || m->bytes > m->pack.size_bytes - m->at)
+		return error_set(err, ERROR_CORRUPT, EBADMSG, "%s, which has its bytes, is too short",
+		                 m->pack_path);
+	return 0;
+}
+
+static int find_pack_member(struct fs *fs, const struct node *node, struct member *ret, struct error *err)
+{
+	_cleanup(mirror_item) struct mirror_item item = {0};
+	_cleanup(mirrored) struct mirrored *m = NULL;
+	const struct mirrored_tree *tree;
+	int r = mirrored_open(fs, node->entry.ino, node->cancel, &m, err);
+
+	if (r == 0)
+		r = mirrored_find(node, m, &tree, &item, err);
+	if (r < 0)
+		return mirrored_failed(fs, node, r, err);
+	ret->path = mirrored_path(m, tree, item.path);
+	ret->pack_path = mem_printf(TREE_PACKS "/%s/%s.tar", tree->job, item.entry.pack);
+	ret->at = item.entry.at;
+	ret->bytes = item.entry.bytes;
+	return 0;
+}
+
+/* Of the pack; a state is not damaged by it alone, since the pack may come back. */
+static int member_failed(struct fs *fs, const struct member *m, int r, const struct error *err)
+{
+	if (r == -ECANCELED)
+		return r;
+	if (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND)
+		note_read_failure(fs, ino_of_artifact(m->pack_path), m->path, r, true, err);
+	else
+		report_trouble(fs->ctx.troubles, m->path, -r, err->message);
+	return r == -ENOKEY || r == -EKEYREJECTED || r == -ENOTSUP ? r : -EIO;
+}
+
+static int make_member_handle(struct fs *fs, const struct node *node, const struct catalog_audit *reader,
+                              struct handle **ret, struct error *err)
+{
+	struct member m = {0};
+	struct artifact_part part;
+	int r = find_pack_member(fs, node, &m, err), failed = 0;
+
+	if (r == 0) {
+		failed = find_pack_row(fs, &m, err);
+		part = (struct artifact_part){
+		        .path = m.path, .artifact_ino = m.pack.ino, .at = m.at, .bytes = m.bytes};
+		if (failed == 0)
+			failed = artifact_pack_open(fs, node, &m.pack, m.pack_path, &part, reader, ret, err);
+	}
+	if (failed < 0)
+		r = member_failed(fs, &m, failed, err);
+	member_finish(&m);
+	return r;
+}
+
+int mirrored_file_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
+                       struct handle **ret_handle, struct error *err)
+{
+	return mirrored_open_later(req, node, fi, make_member_handle);
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Sources: which driver a URL names; what is made again when it failed. */
+#include "source_private.h"
+
+#include "../wrap/tries.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/conf.h>
+
+#include <errno.h>
+#include <string.h>
+
+int source_open(const struct conf_store *conf, unsigned connections, struct source **ret, struct error *err)
+{
+	if (str_starts(conf->url, "dir:"))
+		return source_dir_open(conf->url + strlen("dir:"), ret, err);
+	if (str_starts(conf->url, "s3://"))
+		return source_s3_open(conf, connections, ret, err);
+	return error_set(err, ERROR_USAGE, EINVAL,
+	                 "url = %s: no source; use dir:/absolute/path or s3://bucket/prefix",
+	                 str_or_empty(conf->url));
+}
+
+struct source *source_free(struct source *s)
+{
+	if (!s)
+		return NULL;
+	free(s->name);
+	s->ops->free(s);
+	return NULL;
+}
+
+const char *source_name(const struct source *s)
+{
+	return s->name;
+}
+
+uint64_t source_requests(const struct source *s)
+{
+	return atomic_load(&s->requests);
+}
+
+void source_object_finish(struct source_object *o)
+{
+	free(o->key);
+	free(o->etag);
+	free(o->storage_class);
+	*o = (struct source_object){0};
+}
+
+bool source_is_archived(const struct source_object *o)
+{
+	return str_equal(o->storage_class, "GLACIER") || str_equal(o->storage_class, "DEEP_ARCHIVE");
+}
+
+void source_facts_finish(struct source_facts *f)
+{
+	free(f->version_id);
+	free(f->type);
+	json_free(f->meta);
+	*f = (struct source_facts){0};
+}
+
+struct source_list *source_list_new(struct source *s, const struct store_call *call)
+{
+	struct source_list *l = mem_alloc(sizeof(*l));
+
+	l->source = s;
+	l->call = call;
+	return l;
+}
+
+struct source_list *source_list_free(struct source_list *l)
+{
+	if (!l)
+		return NULL;
+	l->source->ops->end(l);
+	free(l);
+	return NULL;
+}
+
+int source_list_next(struct source_list *l, struct source_object *ret, struct error *err)
+{
+	return l->source->ops->next(l, ret, err);
+}
+
+const struct source_left *source_list_left(const struct source_list *l)
+{
+	return &l->left;
+}
+
+int source_get(struct source *s, const struct store_call *call, const char *key, const char *etag,
+               uint64_t offset, const struct iovec *iov, int count, struct source_facts *ret,
+               struct error *err)
+{
+	struct tries t;
+
+	if (!s->retry)
+		return s->ops->get(s, call, key, etag, offset, iov, count, ret, err);
+	tries_begin(&t, s->retry, call);
+	return tries_end(&t, TRY(&t, s->ops->get(s, &t.call, key, etag, offset, iov, count, ret, &t.error)),
+	                 err);
+}
+
+int source_head(struct source *s, const struct store_call *call, const char *key, struct source_object *ret,
+                struct error *err)
+{
+	struct tries t;
+
+	if (!s->retry)
+		return s->ops->head(s, call, key, ret, err);
+	tries_begin(&t, s->retry, call);
+	return tries_end(&t, TRY(&t, s->ops->head(s, &t.call, key, ret, &t.error)), err);
+}
