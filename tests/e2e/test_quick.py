@@ -58,10 +58,14 @@ def home():
     shutil.rmtree(directory)
 
 
+def naming(server):
+    """the environment that names it"""
+    return {"PGHOST": str(server.directory), "PGPORT": str(server.port), "PGUSER": "postgres"}
+
+
 @pytest.fixture(scope="module")
 def named(pg):
-    """the environment that names the server of the session"""
-    return {"PGHOST": str(pg.directory), "PGPORT": str(pg.port), "PGUSER": "postgres"}
+    return naming(pg)
 
 
 def unmount(path):
@@ -69,18 +73,19 @@ def unmount(path):
 
 
 @pytest.fixture
-def far(pg):
-    """the database whose data are the most, with a name that a shell and libpq would take apart"""
+def far(own_pg):
+    """the database whose data are the most, with a name that a shell and libpq would take apart; on a server of its own, because
+    other tests make larger ones on the server of the session"""
     name = "the largest 'one'; $HOME"
-    pg.create(name)
-    postgres.fill_noise(pg, name, 40)
-    pg.sql(name, "CREATE TABLE told (id int); INSERT INTO told SELECT generate_series(1, 7)")
-    yield name
-    pg.drop(name)
+    own_pg.create(name)
+    postgres.fill_noise(own_pg, name, 40)
+    own_pg.sql(name, "CREATE TABLE told (id int); INSERT INTO told SELECT generate_series(1, 7)")
+    return name
 
 
-def test_what_it_prints_can_be_pasted(newcomer, pg, far, named):
+def test_what_it_prints_can_be_pasted(newcomer, own_pg, far):
     """mount, list, cp, restore: each line as it is, in a shell, for the database that it has chosen"""
+    named = naming(own_pg)
     done = newcomer.quick(newcomer.home / "objects", **named)
     assert done.returncode == 0, done.stdout + done.stderr
     assert far in done.stdout and "ok   store" in done.stdout
@@ -91,17 +96,16 @@ def test_what_it_prints_can_be_pasted(newcomer, pg, far, named):
     assert boot == (f"echo '{newcomer.conf} {newcomer.home}/mnt fuse.keepfs _netdev,nofail 0 0' >>/etc/fstab" if os.geteuid() == 0 else
                     f"(crontab -l; echo '@reboot keepfs mount -c {newcomer.conf}') | crontab -")
     assert mount.startswith("keepfs mount -c ") and "pg_restore" in restore
-    environment = {**named, "PATH": f"{pathlib.Path(daemon.PROGRAM).parent}:{pg.bindir}:{os.environ['PATH']}"}
+    environment = {**named, "PATH": f"{pathlib.Path(daemon.PROGRAM).parent}:{own_pg.bindir}:{os.environ['PATH']}"}
     try:
         for line in (mount, listing, copy, restore):
             ran = newcomer.run("bash", "-ec", line, **environment)
             assert ran.returncode == 0, line + ran.stdout + ran.stderr
         (name,) = [path.name for path in newcomer.home.glob("*.dump")]
         assert name in newcomer.run("bash", "-ec", listing).stdout
-        assert pg.sql(f"{far}_restored", "SELECT count(*), sum(id) FROM told") == "7|28"
+        assert own_pg.sql(f"{far}_restored", "SELECT count(*), sum(id) FROM told") == "7|28"
     finally:
         unmount(newcomer.home / "mnt")
-        pg.drop(f"{far}_restored")
 
 
 def test_the_file_is_enough(newcomer, pg, named):
