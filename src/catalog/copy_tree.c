@@ -145,6 +145,8 @@ static int plant(struct connection *c, uint64_t store, const struct manifest *m)
 		r = insert_copy_row(&p, &(struct copy_row){.shown = m->path, .file = ""});
 	for (size_t i = 0; r == 0 && i < m->file_count; i++)
 		r = insert_copy_file(&p, &m->files[i]);
+	if (r == 0)
+		r = copy_needs_set(c, store, m);
 	return r < 0 ? r : note_about(c, store, m);
 }
 
