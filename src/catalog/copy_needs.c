@@ -91,16 +91,17 @@ ssize_t catalog_packs_to_copy(struct catalog *c, const char *path, uint64_t stor
 }
 
 /* ?1 the copy, ?2 its store: its packs that the store has whole. '0' comes behind '/'. */
-#define WHOLE_PACKS_OF_COPY                                                                                  \
+#define WHOLE_PACKS_OF_COPY                                                                                     \
 	" FROM copy_need n CROSS JOIN replica r ON r.path > n.directory || '/' AND r.path < n.directory || '0'" \
-	" AND r.store = ?2 AND r.state IN (2, 5) AND " NUMBER_OF_PACK(                                       \
+	" AND r.store = ?2 AND r.state IN (2, 5) AND " NUMBER_OF_PACK(                                          \
 	        "r.path") " BETWEEN n.first AND n.last WHERE n.store = ?2 AND n.path = ?1"
 
 ssize_t catalog_packs_to_bring_back(struct catalog *c, const char *path, uint64_t store, const char *after,
                                     struct catalog_pack_path *ret, size_t max)
 {
 	static const char sql[] =
-	        "SELECT r.path" WHOLE_PACKS_OF_COPY " AND r.path > ?3 AND NOT EXISTS (SELECT 1 FROM artifact a"
+	        "SELECT r.path" WHOLE_PACKS_OF_COPY
+	        " AND r.path > ?3 AND NOT EXISTS (SELECT 1 FROM artifact a"
 	        "  WHERE a.ino = r.ino AND a.tomb = 0 AND a.damaged IS NULL) ORDER BY r.path LIMIT ?4";
 
 	return page_of_packs(c, sql,
@@ -125,7 +126,8 @@ ssize_t catalog_packs_to_lock(struct catalog *c, const char *path, uint64_t stor
                               const char *after, struct catalog_pack_path *ret, size_t max)
 {
 	static const char sql[] =
-	        "SELECT r.path" WHOLE_PACKS_OF_COPY " AND r.path > ?3 AND NOT EXISTS (SELECT 1 FROM replica_lock l"
+	        "SELECT r.path" WHOLE_PACKS_OF_COPY
+	        " AND r.path > ?3 AND NOT EXISTS (SELECT 1 FROM replica_lock l"
 	        "  WHERE l.path = r.path AND l.store = ?2 AND l.until_us >= ?5 AND l.failed_us = 0)"
 	        " ORDER BY r.path LIMIT ?4";
 
@@ -136,24 +138,24 @@ ssize_t catalog_packs_to_lock(struct catalog *c, const char *path, uint64_t stor
 }
 
 /* Of the row r, a pack that is whole in the store ?1. */
-#define IS_UNNEEDED                                                                                          \
-	" r.state = 5 AND NOT " IS_LISTED_HERE("r.ino") " AND NOT EXISTS (SELECT 1 FROM copy_need n"         \
-	                                                " WHERE n.store = ?1 AND n.directory = " DIRECTORY_OF( \
-	                                                        "r.path") " AND " NUMBER_OF_PACK("r.path") " BETWEEN n.first AND n.last)" \
-	                                                                  " AND NOT EXISTS (SELECT 1 FROM need n WHERE n.directory = " DIRECTORY_OF( \
-	                                                                          "r.path") " AND " NUMBER_OF_PACK("r.path") " BETWEEN n.first AND n.last)"
+#define IS_UNNEEDED                                                                                                   \
+	" r.state = 5 AND NOT " IS_LISTED_HERE(                                                                       \
+	        "r.ino") " AND NOT EXISTS (SELECT 1 FROM copy_need n"                                                 \
+	                 " WHERE n.store = ?1 AND n.directory = " DIRECTORY_OF("r.path") " AND " NUMBER_OF_PACK(      \
+	                         "r.path") " BETWEEN n.first AND n.last)"                                             \
+	                                   " AND NOT EXISTS (SELECT 1 FROM need n WHERE n.directory = " DIRECTORY_OF( \
+	                                           "r.path") " AND " NUMBER_OF_PACK("r.path") " BETWEEN n.first AND n.last)"
 
 ssize_t catalog_unneeded_copies(struct catalog *c, uint64_t store, const char *after,
                                 struct catalog_pack_path *ret, size_t max)
 {
-	static const char sql[] =
-	        "SELECT r.path FROM replica r WHERE r.path > max(?2, '" TREE_PACKS "/') AND r.path < '" TREE_PACKS
-	        "0'"
-	        " AND r.store = ?1 AND" IS_UNNEEDED " ORDER BY r.path LIMIT ?3";
+	static const char sql[] = "SELECT r.path FROM replica r WHERE r.path > max(?2, '" TREE_PACKS
+	                          "/') AND r.path < '" TREE_PACKS "0'"
+	                          " AND r.store = ?1 AND" IS_UNNEEDED " ORDER BY r.path LIMIT ?3";
 
-	return page_of_packs(
-	        c, sql, VALUES(int_value((int64_t)store), text_value(after), int_value((int64_t)max)), ret,
-	        max);
+	return page_of_packs(c, sql,
+	                     VALUES(int_value((int64_t)store), text_value(after), int_value((int64_t)max)),
+	                     ret, max);
 }
 
 bool catalog_is_unneeded_copy(struct catalog *c, const char *path, uint64_t store)
@@ -196,12 +198,11 @@ int catalog_missing_copies(struct catalog *c, const char *path, uint64_t store, 
 
 int catalog_missing_packs(struct catalog *c, const char *path, uint64_t store, uint64_t *ret)
 {
-	static const char sql[] =
-	        "SELECT (SELECT count(*)" WHOLE_PACKS_OF_COPY " AND NOT " IS_LISTED_HERE(
-	                "r.ino") ") + (SELECT count(*) FROM copy_need n CROSS JOIN directory d ON d.path = n.directory"
-	                         " CROSS JOIN artifact a ON a.directory_ino = d.ino AND a.tomb = 0"
-	                         " AND CAST(a.name AS INTEGER) BETWEEN n.first AND n.last"
-	                         " WHERE n.path = ?1 AND n.store = ?2)";
+	static const char sql[] = "SELECT (SELECT count(*)" WHOLE_PACKS_OF_COPY " AND NOT " IS_LISTED_HERE(
+	        "r.ino") ") + (SELECT count(*) FROM copy_need n CROSS JOIN directory d ON d.path = n.directory"
+	                 " CROSS JOIN artifact a ON a.directory_ino = d.ino AND a.tomb = 0"
+	                 " AND CAST(a.name AS INTEGER) BETWEEN n.first AND n.last"
+	                 " WHERE n.path = ?1 AND n.store = ?2)";
 
 	return count_packs(c, sql, path, store, ret);
 }
@@ -238,13 +239,12 @@ bool catalog_copies_are_known(struct catalog *c, uint64_t store)
 int catalog_copies_lack_pack(struct catalog *c, const char *pack, uint64_t store, int64_t now_us,
                              struct error *err)
 {
-	static const char sql[] =
-	        "UPDATE replica SET state = iif(state = 2 AND " IS_LISTED_HERE(
-	                "replica.ino") ", 4, 3), since_us = ?3, next_try_us = 0,"
-	                               " error = 'its copy of ' || ?2 || ', which it needs, is not right there'"
-	                               " WHERE store = ?1 AND state IN (2, 5) AND path IN (SELECT n.path FROM copy_need n"
-	                               "  WHERE n.store = ?1 AND n.directory = " DIRECTORY_OF("?2") " AND " NUMBER_OF_PACK(
-	                                       "?2") " BETWEEN n.first AND n.last)";
+	static const char sql[] = "UPDATE replica SET state = iif(state = 2 AND " IS_LISTED_HERE(
+	        "replica.ino") ", 4, 3), since_us = ?3, next_try_us = 0,"
+	                       " error = 'its copy of ' || ?2 || ', which it needs, is not right there'"
+	                       " WHERE store = ?1 AND state IN (2, 5) AND path IN (SELECT n.path FROM copy_need n"
+	                       "  WHERE n.store = ?1 AND n.directory = " DIRECTORY_OF(
+	                               "?2") " AND " NUMBER_OF_PACK("?2") " BETWEEN n.first AND n.last)";
 
 	return write_run(c, err, sql, VALUES(int_value((int64_t)store), text_value(pack), int_value(now_us)));
 }

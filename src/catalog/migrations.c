@@ -1099,6 +1099,7 @@ const char *const migrations[] = {
         " DELETE FROM copy_need WHERE store = OLD.store AND path = OLD.path; END;"
         "UPDATE replica SET state = 0, next_try_us = 0 WHERE state = 2 AND ino IN (SELECT ino FROM need);"
         "DELETE FROM copy_tree WHERE (store, path) IN (SELECT store, path FROM copy_about WHERE kind = 'bundle');"
+        "ALTER TABLE copy_tree ADD COLUMN listing INTEGER NOT NULL DEFAULT 0;" /* 1: a listing says what is in it; 2: beside its files */
         "UPDATE replica_store SET compared_at_us = 0;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

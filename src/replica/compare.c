@@ -105,8 +105,7 @@ static int show_known(struct comparing *c, const struct catalog_replica *row, st
 {
 	const struct replica_order *o = c->order;
 	_cleanup(manifest) struct manifest m = {0};
-	int r = tree_is_pack(row->path) ? 1
-	                                : catalog_has_copy_tree(o->repository->catalog, o->store, row->path);
+	int r = catalog_has_copy_tree(o->repository->catalog, o->store, row->path);
 
 	if (r != 0)
 		return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;

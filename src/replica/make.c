@@ -68,8 +68,7 @@ void replica_show(const struct replica_order *o, const struct manifest *m, bool 
 	struct catalog *catalog = o->repository->catalog;
 	struct error why = {0};
 
-	/* As in the first store: what packs have is in the states that need them. */
-	if (tree_is_pack(m->path) || (!anew && catalog_has_copy_tree(catalog, o->store, m->path) != 0))
+	if (!anew && catalog_has_copy_tree(catalog, o->store, m->path) != 0)
 		return;
 	if (catalog_set_copy_tree(catalog, o->store, m, &why) < 0)
 		log_warning("the copy of %s in %s is not shown in copies/ yet: %s", m->path, o->named->name,

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """States of mirrors in further stores: copied with the packs that they need, kept with them, read and brought back from there alone."""
+import errno
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
 
 import stores
+import test_encrypt
 from daemon import wait_until
 from test_mirror import contents, foreign, packs, states  # noqa: F401 a fixture
 
@@ -141,6 +144,54 @@ def test_a_state_is_brought_back_with_its_packs(copied, offsite, foreign, clocks
     keepfs.run("verify", first)
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_copies_show_its_files(copied, offsite, foreign, tmp_path, encrypted):
+    """as files that are read from there alone, packs and all"""
+    fill(foreign)
+    foreign.put("a//b", b"1")
+    foreign.put("below/it", os.urandom(3 * MIB))
+    keepfs = copied()
+    if encrypted:
+        identity = test_encrypt.Identity(tmp_path / "identity")
+        keepfs.settings.update(encrypt_to=identity.recipient, identity_file=identity.path)
+        keepfs.write_conf()
+    keepfs.mount()
+    first = mirror(keepfs)
+    wait_copied(keepfs, offsite, first)
+    here, there = keepfs.path(*first.split("/")), keepfs.path("copies", "offsite", *first.split("/"))
+    expected = files_of(here)
+    assert len(expected) == 12
+    saved = {key: keepfs.store.get(key) for key in keepfs.store.keys() if "packs/" in key or first in key}
+    for key in saved:
+        keepfs.store.remove(key)
+    assert files_of(there) == expected
+    assert (there / "SHA256SUMS").read_bytes() and subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=there).returncode == 0
+    assert sorted(os.listdir(keepfs.path("copies", "offsite"))) == ["backups"]
+    assert os.getxattr(there / "f001", "user.keepfs.sha256") == os.getxattr(here / "f001", "user.keepfs.sha256")
+    assert os.getxattr(there / "f001", "user.keepfs.state") == b"completed"
+    with pytest.raises(OSError) as refused:
+        (there / "f001").unlink()
+    assert refused.value.errno in (errno.EPERM, errno.EROFS)
+    numbers = {name: os.stat(there / name).st_ino for name in expected}
+    keepfs.unmount()
+    keepfs.mount()
+    assert {name: os.stat(there / name).st_ino for name in expected} == numbers
+    for key, data in saved.items():
+        keepfs.store.put(key, data)
+    # What is damaged there is EIO, and is made again, with what needs it.
+    victim = packs(offsite)[0]
+    data = offsite.get(victim)
+    offsite.put(victim, b"x" * len(data))
+    keepfs.unmount()
+    keepfs.mount()
+    with pytest.raises(OSError) as failed:
+        files_of(there)
+    assert failed.value.errno == errno.EIO
+    wait_until(lambda: offsite.get(victim) == data, lambda: keepfs.text("status", "replicas"))
+    wait_copied(keepfs, offsite, first)
+    assert files_of(there) == expected
+
+
 def test_the_first_store_is_lost(copied, new_keepfs, offsite, foreign, tmp_path):
     """states and packs are found by a rebuild, read, and built upon"""
     fill(foreign)
@@ -182,8 +233,10 @@ def test_the_second_store_is_away(copied, offsite, foreign):
     keepfs.run("replicate", first, "--wait")
     wait_until(lambda: copy_states(keepfs)[first] == "whole", lambda: keepfs.text("status", "replicas"))
     (victim,) = packs(keepfs.store)
+    data = keepfs.store.get(victim)
     keepfs.store.remove(victim)
     assert files_of(keepfs.path(*first.split("/"))) == foreign.objects
+    keepfs.store.put(victim, data)
 
 
 def test_kill_between_packs_and_state(copied, offsite, foreign):
