@@ -208,21 +208,10 @@ static int read_index_of(struct mirrored *m, const struct manifest *of, struct m
 	return r;
 }
 
-/* "manifests/backups/site/T.contents.objects.zst": "objects"; NULL: the listing is of the artifact itself. */
-static char *name_of_listing(const char *path, const char *key)
-{
-	_cleanup(free) char *whole = manifest_contents_key(path, NULL);
-	const char *slash = strrchr(whole, '/'), *dot = strstr(slash, ".contents.");
-	size_t len = dot ? (size_t)(dot - whole) + strlen(".contents.") : 0;
-
-	if (!dot || strncmp(whole, key, len) != 0 || str_starts(key + len, whole + len))
-		return NULL;
-	return mem_printf("%.*s", (int)strcspn(key + len, "."), key + len);
-}
-
 static int open_state_tree(struct mirrored *m, const struct manifest *of, struct manifest_object *listing,
                            struct manifest_object *index, struct cancel *cancel, struct error *err)
 {
+	const struct manifest_part *of_part = manifest_part_of_object(of, (size_t)(listing - of->objects));
 	struct mirrored_tree *t = &m->trees[m->count];
 	uint64_t part = MIRRORED_OBJECTS + 2 + 2 * m->count,
 	         before = m->count > 0 ? mirror_tree_end(t[-1].tree) : 0;
@@ -236,8 +225,8 @@ static int open_state_tree(struct mirrored *m, const struct manifest *of, struct
 		return r;
 	m->count++;
 	source.arg = t->listing;
-	t->name = name_of_listing(m->path, listing->key);
-	t->job = mem_strdup(t->name ? t->name : of->job);
+	t->name = of_part ? mem_strdup(of_part->name) : NULL;
+	t->job = mem_strdup(of_part ? of_part->job : of->job);
 	return mirror_tree_new(&x, &source, before, &t->tree, err);
 }
 

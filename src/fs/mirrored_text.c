@@ -29,17 +29,9 @@ static const char *const sealed_names[] = {SEALED_LISTING, SEALED_INDEX};
 
 static int append_sum(void *arg, const struct mirror_item *item, struct error *err)
 {
-	const char *escaped = strchr(item->path, '\\') ? "\\" : "";
 	_cleanup(str) struct str line = {0};
 
-	/* As sha256sum writes it, and reads it. */
-	str_appendf(&line, "%s%s  ", escaped, item->entry.sha256);
-	for (const char *at = item->path; *at; at++) {
-		if (*at == '\\')
-			str_append_char(&line, '\\');
-		str_append_char(&line, *at);
-	}
-	str_append_char(&line, '\n');
+	listing_append_sum(&line, item->entry.sha256, item->path);
 	return spool_put(arg, line.data, line.len, err);
 }
 
