@@ -30,19 +30,21 @@ struct rate;
 #define MIRROR_BACK_BUFFERS    48
 #define MIRROR_BACK_POOL_BYTES ((uint64_t)96 << 20)
 
-struct mirror_back_options {            /* all borrowed until mirror_back_free() */
-	const struct make_context *ctx; /* its pool is for this alone: keep no other reservation of it meanwhile */
-	struct cancel *cancel;          /* NULL: it cannot be cancelled */
+struct mirror_back_options { /* all borrowed until mirror_back_free() */
+	const struct make_context
+	        *ctx;          /* its pool is for this alone: keep no other reservation of it meanwhile */
+	struct cancel *cancel; /* NULL: it cannot be cancelled */
 	/* Who is told lines about single objects, and of progress: read_bytes, what was read of the state; sent_bytes, what was written. NULL: nobody */
 	const struct make_order *order;
-	const char *path; /* of the artifact: "backups/documents/20261120T020000Z", "backups/site/20261120T020000Z" */
+	const char *
+	        path; /* of the artifact: "backups/documents/20261120T020000Z", "backups/site/20261120T020000Z" */
 	const char *part; /* the listing of that part of a bundle ("objects"); NULL: the artifact's own */
 	const struct conf_store *to; /* the target, as source_open() takes it: mirror_back_place() */
 	unsigned connections;        /* puts at once */
 	const char *below;           /* only keys that begin so, in both listings; NULL: all */
-	bool replace;                /* what is there, and differs, is written; else it is left, and counted */
-	bool remove;                 /* what is only at the target is removed */
-	struct rate *rate;           /* of what is written; NULL: no limit */
+	bool replace;      /* what is there, and differs, is written; else it is left, and counted */
+	bool remove;       /* what is only at the target is removed */
+	struct rate *rate; /* of what is written; NULL: no limit */
 };
 
 /** struct mirror_back_names - how many, and the first of them. */
@@ -50,12 +52,12 @@ struct mirror_back_names {
 	uint64_t count, bytes;
 	struct str first; /* "a, b, c", as they are shown in a mount; some 5 */
 };
-struct mirror_back_counts { /* mirror_back_counts_finish() */
+struct mirror_back_counts {                                               /* mirror_back_counts_finish() */
 	struct mirror_back_names missing, different, unsure, same, extra; /* of the walk */
-	struct mirror_back_names refused;                                 /* keys that cannot be at the target */
+	struct mirror_back_names refused; /* keys that cannot be at the target */
 	/* Of a run alone. What was unsure, and turned out to be there, counts as same. */
 	struct mirror_back_names written, removed;
-	struct mirror_back_names left;   /* differ, and were not replaced; or are only there */
+	struct mirror_back_names left;   /* differ, and were not replaced */
 	struct mirror_back_names failed; /* could not be written, removed, or read of the state */
 	uint64_t requests;               /* to the target */
 };
