@@ -90,7 +90,8 @@ static int bring_listing(struct mirror_back *b, const struct manifest *m, const 
 }
 
 /* Encrypted, its key has a suffix. */
-static const struct manifest_object *find_part(const struct manifest *m, const char *role, const char *key)
+static const struct manifest_object *find_listing_object(const struct manifest *m, const char *role,
+                                                         const char *key)
 {
 	for (size_t i = 0; i < m->object_count; i++) {
 		const char *own = m->objects[i].key;
@@ -113,8 +114,8 @@ static int bring_state(struct mirror_back *b, struct error *err)
 
 	if (r < 0)
 		return r;
-	listing = find_part(&m, MANIFEST_ROLE_LISTING, key);
-	index = find_part(&m, MANIFEST_ROLE_LISTING_INDEX, index_key);
+	listing = find_listing_object(&m, MANIFEST_ROLE_LISTING, key);
+	index = find_listing_object(&m, MANIFEST_ROLE_LISTING_INDEX, index_key);
 	if (!listing || !index)
 		return error_set(err, ERROR_USAGE, EINVAL, "%s%s%s is no state of a mirror", o->path,
 		                 o->part ? "/" : "", str_or_empty(o->part));
@@ -192,8 +193,9 @@ int mirror_back_plan(struct mirror_back *b, struct mirror_back_counts *ret, stru
 
 void mirror_back_counts_finish(struct mirror_back_counts *c)
 {
-	struct mirror_back_names *const all[] = {&c->missing, &c->different, &c->unsure,  &c->same, &c->extra,
-	                                         &c->refused, &c->written,   &c->removed, &c->left, &c->failed};
+	struct mirror_back_names *const all[] = {&c->missing, &c->different, &c->unsure,  &c->same,
+	                                         &c->extra,   &c->refused,   &c->written, &c->removed,
+	                                         &c->left,    &c->failed};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		str_finish(&all[i]->first);
@@ -229,11 +231,12 @@ void mirror_back_tell(const struct make_order *order, const struct mirror_back_c
 
 /* Where to. */
 
-static int refuse_place(const char *url, struct error *err)
+static int refuse_back_place(const char *url, struct error *err)
 {
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
-	        "to=%.200s is no place for objects: write to=s3://bucket/prefix or to=dir:/absolute/path", url);
+	        "to=%.200s is no place for objects: write to=s3://bucket/prefix or to=dir:/absolute/path",
+	        url);
 }
 
 int mirror_back_place(const struct conf *conf, const char *job, const char *url, struct conf_store *ret,
@@ -253,7 +256,7 @@ int mirror_back_place(const struct conf *conf, const char *job, const char *url,
 		        "[mirror %s] has url = none: say where to with to=s3://bucket/prefix or to=dir:/directory",
 		        job);
 	if (url && !str_starts(url, "dir:/") && (!str_starts(url, "s3://") || !url[strlen("s3://")]))
-		return refuse_place(url, err);
+		return refuse_back_place(url, err);
 	*ret = is_mirror ? own->mirror.from : conf->store;
 	if (url)
 		ret->url = (char *)url;

@@ -88,7 +88,7 @@ static bool is_sha256_of(struct sha256 *h, const struct listing_entry *e)
 }
 
 /* A file is read: 1, it is the same; 0: it is not, or it cannot be told. */
-static int compare_file(const struct task *t, char *buf, struct error *err)
+static int compare_target_file(const struct task *t, char *buf, struct error *err)
 {
 	const struct mirror_back *b = t->run->b;
 	struct sha256 *h = sha256_new();
@@ -121,9 +121,8 @@ static int compare_etag(const struct task *t, char *buf, struct error *err)
 		return 0;
 	for (uint64_t at = 0; at < t->entry.bytes || count == 0;) {
 		const struct iovec iov = {.iov_base = buf, .iov_len = piece_at(t, at)};
-		int r = iov.iov_len > 0
-		                ? back_packs_read(t->run->packs, &t->entry, at, buf, iov.iov_len, err)
-		                : 0;
+		int r = iov.iov_len > 0 ? back_packs_read(t->run->packs, &t->entry, at, buf, iov.iov_len, err)
+		                        : 0;
 
 		if (r < 0)
 			return r;
@@ -134,9 +133,9 @@ static int compare_etag(const struct task *t, char *buf, struct error *err)
 	return str_equal(etag, t->etag);
 }
 
-static int compare_bytes(const struct task *t, char *buf, struct error *err)
+static int compare_there(const struct task *t, char *buf, struct error *err)
 {
-	return t->run->b->is_directory ? compare_file(t, buf, err) : compare_etag(t, buf, err);
+	return t->run->b->is_directory ? compare_target_file(t, buf, err) : compare_etag(t, buf, err);
 }
 
 /* Writing. */
@@ -158,8 +157,8 @@ static int fail_reading(struct error *err)
 	return -EBADMSG;
 }
 
-static int write_pieces(const struct task *t, struct source_put *put, char *buf, struct sha256 *h,
-                        bool *ret_of_state, struct error *err)
+static int write_object_pieces(const struct task *t, struct source_put *put, char *buf, struct sha256 *h,
+                               bool *ret_of_state, struct error *err)
 {
 	const struct mirror_back *b = t->run->b;
 	int r = 0;
@@ -192,7 +191,7 @@ static int write_object(const struct task *t, char *buf, bool *ret_of_state, str
 	int r = source_put_begin(b->target, &b->call, &what, &put, err);
 
 	if (r == 0)
-		r = write_pieces(t, put, buf, h, ret_of_state, err);
+		r = write_object_pieces(t, put, buf, h, ret_of_state, err);
 	if (r == 0 && !is_sha256_of(h, &t->entry)) {
 		*ret_of_state = true;
 		r = error_set(err, ERROR_CORRUPT, EBADMSG,
@@ -214,7 +213,7 @@ static int do_put(const struct task *t, bool *ret_of_state, struct error *err)
 		return error_set(err, ERROR_USAGE, EFBIG, "it is too large for the memory that there is");
 	buf = mem_resize(NULL, t->memory + 1, 1);
 	if (t->is_unsure) {
-		same = compare_bytes(t, buf, err);
+		same = compare_there(t, buf, err);
 		*ret_of_state = same < 0;
 	}
 	if (same != 0)
@@ -468,10 +467,11 @@ static int judge_run(const struct mirror_back_counts *c, struct error *err)
 		        " were written: %.300s; the run's log says why; the same command once more goes on with them",
 		        c->failed.count, c->written.count, str_text(&c->failed.first));
 	if (c->refused.count > 0)
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "%" PRIu64
-		                 " objects cannot be at the target, because of their names: %.300s; all others are",
-		                 c->refused.count, str_text(&c->refused.first));
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%" PRIu64
+		        " objects cannot be at the target, because of their names: %.300s; all others are",
+		        c->refused.count, str_text(&c->refused.first));
 	return 0;
 }
 
@@ -491,7 +491,7 @@ static int run_walks(struct running *run, struct error *err)
 	return r == 0 ? judge_run(run->counts, err) : r;
 }
 
-static int begin_run(struct running *run, size_t reading, size_t writing, struct error *err)
+static int begin_back_run(struct running *run, size_t reading, size_t writing, struct error *err)
 {
 	const struct mirror_back_options *o = &run->b->options;
 	int r = back_packs_new(run->b, reading, &run->packs, err);
@@ -525,7 +525,7 @@ int mirror_back_run(struct mirror_back *b, struct mirror_back_counts *ret, struc
 	r = pool_reserve(pool, writing, b->options.cancel);
 	if (r < 0)
 		return error_system(err, -r, "there is no memory for writing objects");
-	r = begin_run(&run, reading, writing, err);
+	r = begin_back_run(&run, reading, writing, err);
 	if (r == 0)
 		r = run_walks(&run, err);
 	workers_free(run.workers);

@@ -76,8 +76,8 @@ static int read_piece_now(const struct reader_now *now, uint64_t at, char *buf, 
 	if (w.result < 0)
 		return w.result;
 	return w.filled == len ? 0
-	                       : error_set(err, ERROR_CORRUPT, EBADMSG,
-	                                   "%s is damaged: its end is missing", now->what);
+	                       : error_set(err, ERROR_CORRUPT, EBADMSG, "%s is damaged: its end is missing",
+	                                   now->what);
 }
 
 int reader_read_now(const struct reader_now *now, uint64_t at, void *buf, size_t len, struct error *err)

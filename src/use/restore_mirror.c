@@ -101,9 +101,8 @@ static const char *job_of(const struct restore_mirror *m)
 
 static int check_mirror_words(const struct restore_mirror *m, struct error *err)
 {
-	static const char *const allowed[] = {"to",      "plan",     "dry-run",   "confirm", "delete",
-	                                      "rate",    "pre_hook", "post_hook", "note",    "run",
-	                                      NULL};
+	static const char *const allowed[] = {"to",       "plan",      "dry-run", "confirm", "delete", "rate",
+	                                      "pre_hook", "post_hook", "note",    "run",     NULL};
 	int r = words_check_pairs(m->wanted->line, allowed, err);
 
 	if (r == 0 && m->wanted->to)
@@ -125,7 +124,7 @@ static int check_place_confirmed(const struct restore_mirror *m, const char *url
 	                 url);
 }
 
-static int check_place(const struct restore_mirror *m, const char *url, struct error *err)
+static int check_mirror_place(const struct restore_mirror *m, const char *url, struct error *err)
 {
 	int r = str_starts(url, "dir:") ? restore_files_check_place(m->ctx->conf, url + strlen("dir:"), err)
 	                                : 0;
@@ -145,7 +144,7 @@ int restore_mirror_look(const struct restore_mirror *m, char **ret_claim, struct
 	if (r == 0)
 		r = mirror_back_place(conf, job_of(m), m->wanted->place, &to, err);
 	if (r == 0)
-		r = check_place(m, to.url, err);
+		r = check_mirror_place(m, to.url, err);
 	if (r == 0)
 		*ret_claim = mem_printf("the objects of %s", to.url);
 	make_conf_unref(m->ctx, conf);
@@ -154,7 +153,7 @@ int restore_mirror_look(const struct restore_mirror *m, char **ret_claim, struct
 
 /* The plan. */
 
-static uint64_t changes_of(const struct restore_mirror *m, const struct mirror_back_counts *plan)
+static uint64_t mirror_changes(const struct restore_mirror *m, const struct mirror_back_counts *plan)
 {
 	return plan->different.count + (m->wanted->remove ? plan->extra.count : 0);
 }
@@ -164,16 +163,15 @@ static int check_allowed(const struct bringing_back *g, const struct mirror_back
 {
 	const struct restore_order *wanted = g->m->wanted;
 
-	if (wanted->confirm || changes_of(g->m, plan) == 0)
+	if (wanted->confirm || mirror_changes(g->m, plan) == 0)
 		return 0;
-	return error_set(
-	        err, ERROR_CONFLICT, EEXIST,
-	        "nothing was changed: %" PRIu64 " objects of %s would be replaced%s%s, and %" PRIu64
-	        " removed%s%s; to do that write confirm=%s",
-	        plan->different.count, g->to.url, plan->different.count > 0 ? ": " : "",
-	        str_text(&plan->different.first), wanted->remove ? plan->extra.count : 0,
-	        wanted->remove && plan->extra.count > 0 ? ": " : "",
-	        wanted->remove ? str_text(&plan->extra.first) : "", g->to.url);
+	return error_set(err, ERROR_CONFLICT, EEXIST,
+	                 "nothing was changed: %" PRIu64 " objects of %s would be replaced%s%s, and %" PRIu64
+	                 " removed%s%s; to do that write confirm=%s",
+	                 plan->different.count, g->to.url, plan->different.count > 0 ? ": " : "",
+	                 str_text(&plan->different.first), wanted->remove ? plan->extra.count : 0,
+	                 wanted->remove && plan->extra.count > 0 ? ": " : "",
+	                 wanted->remove ? str_text(&plan->extra.first) : "", g->to.url);
 }
 
 static void tell_mirror_plan(const struct bringing_back *g, const struct mirror_back_counts *plan)
@@ -200,8 +198,8 @@ static void say_done(const struct bringing_back *g, const struct mirror_back_cou
 	         " left=%" PRIu64 " failed=%" PRIu64 " requests=%" PRIu64,
 	         g->to.url, c->written.count, c->written.bytes,
 	         str_format_bytes(size, sizeof(size), c->written.bytes), c->same.count, c->removed.count,
-	         c->left.count + c->extra.count - c->removed.count,
-	         c->failed.count + c->refused.count, c->requests);
+	         c->left.count + c->extra.count - c->removed.count, c->failed.count + c->refused.count,
+	         c->requests);
 }
 
 static int judge_left(const struct bringing_back *g, const struct mirror_back_counts *c, struct error *err)
@@ -228,7 +226,7 @@ static void note_mirror_proof(const struct bringing_back *g, const struct mirror
 		          err.message);
 }
 
-static int bring_back(struct bringing_back *g, struct error *err)
+static int bring_objects_back(struct bringing_back *g, struct error *err)
 {
 	_cleanup(mirror_back_counts) struct mirror_back_counts done = {0};
 	struct error why = {0};
@@ -255,7 +253,7 @@ static int bring_back_with_hooks(struct bringing_back *g, struct error *err)
 	int r = restore_hook_run(&around, "pre_hook", wanted->pre_hook, "running", g->m->order->cancel, &why);
 
 	if (r == 0)
-		r = bring_back(g, &why);
+		r = bring_objects_back(g, &why);
 	/* What the first one has stopped is started again, whatever became of the restore. */
 	if (restore_hook_run(&around, "post_hook", wanted->post_hook, r == 0 ? "completed" : "failed", NULL,
 	                     &hook) < 0)
@@ -269,25 +267,25 @@ static int open_back(struct bringing_back *g, struct error *err)
 {
 	const struct restore_mirror *m = g->m;
 	const struct conf_job *job = conf_find_job(g->conf, job_of(m));
-	struct mirror_back_options options = {
-	        .ctx = m->ctx,
-	        .cancel = m->order->cancel,
-	        .order = m->order,
-	        .part = g->part,
-	        .path = g->path,
-	        .to = &g->to,
-	        .connections = job && job->kind == CONF_JOB_MIRROR ? (unsigned)job->mirror.connections
-	                                                           : CONNECTIONS,
-	        .replace = m->wanted->confirm != NULL,
-	        .remove = m->wanted->remove,
-	        .rate = g->rate};
+	struct mirror_back_options options = {.ctx = m->ctx,
+	                                      .cancel = m->order->cancel,
+	                                      .order = m->order,
+	                                      .part = g->part,
+	                                      .path = g->path,
+	                                      .to = &g->to,
+	                                      .connections = job && job->kind == CONF_JOB_MIRROR
+	                                                             ? (unsigned)job->mirror.connections
+	                                                             : CONNECTIONS,
+	                                      .replace = m->wanted->confirm != NULL,
+	                                      .remove = m->wanted->remove,
+	                                      .rate = g->rate};
 	int r = take_below(m, &g->below, err);
 
 	options.below = m->below ? str_text(&g->below) : NULL;
 	if (r == 0)
 		r = mirror_back_place(g->conf, job_of(m), m->wanted->place, &g->to, err);
 	if (r == 0)
-		r = check_place(m, g->to.url, err);
+		r = check_mirror_place(m, g->to.url, err);
 	return r < 0 ? r : mirror_back_open(&options, &g->back, err);
 }
 
@@ -311,11 +309,12 @@ static int plan_and_bring(struct bringing_back *g, struct error *err)
 }
 
 /* Of a part of a bundle the listing is the bundle's. */
-static void take_path(struct bringing_back *g)
+static void take_artifact_path(struct bringing_back *g)
 {
 	const struct backup *b = g->m->backup;
 
-	g->path = b->is_part ? catalog_path(b->ctx->repository->catalog, b->artifact_ino) : mem_strdup(b->path);
+	g->path =
+	        b->is_part ? catalog_path(b->ctx->repository->catalog, b->artifact_ino) : mem_strdup(b->path);
 	g->part = b->is_part && g->path ? b->path + strlen(g->path) + 1 : NULL;
 }
 
@@ -328,7 +327,7 @@ int restore_mirror_run(const struct restore_mirror *m, struct error *err)
 		r = error_set(
 		        err, ERROR_DENIED, EPERM,
 		        "to= writes with the rights and the credentials of keepfs: only its user, and root, may give it");
-	take_path(&g);
+	take_artifact_path(&g);
 	if (r == 0 && !g.path)
 		r = error_set(err, ERROR_NOT_FOUND, ENOENT, "%s is not there any more", m->backup->path);
 	g.rate = m->wanted->rate_bytes ? rate_new(m->wanted->rate_bytes) : NULL;

@@ -8,7 +8,8 @@
 #include "restore_order.h"
 
 struct restore_mirror { /* borrowed */
-	const struct make_context *ctx; /* its pool is of MIRROR_BACK_POOL_BYTES, and used for nothing else meanwhile */
+	const struct make_context
+	        *ctx; /* its pool is of MIRROR_BACK_POOL_BYTES, and used for nothing else meanwhile */
 	const struct make_order *order;
 	const struct restore_order *wanted;
 	struct backup *backup;

@@ -103,8 +103,8 @@ static struct cut cut_of(const struct source_new *what)
 	uint64_t count = parts_by_etag(what->etag);
 	uint64_t piece = count ? piece_of_parts(what->bytes, count) : 0;
 	bool was_whole = what->etag && is_md5(what->etag, strlen(what->etag));
-	uint64_t whole = was_whole || what->most_piece_bytes < SINGLE_BYTES ? what->most_piece_bytes
-	                                                                    : SINGLE_BYTES;
+	uint64_t whole =
+	        was_whole || what->most_piece_bytes < SINGLE_BYTES ? what->most_piece_bytes : SINGLE_BYTES;
 	struct cut cut = {.in_parts = true, .piece = piece, .count = count};
 
 	if (!piece || piece > what->most_piece_bytes)
@@ -158,9 +158,10 @@ int s3_source_check_key(const struct source *base, const char *key, struct error
 	/* Without a prefix it would be the bucket. */
 	if ((*key || *prefix) && strlen(prefix) + strlen(key) < S3_KEY_BYTES)
 		return 0;
-	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "no object of %s can be called so: a key has 1 to %d bytes, what the URL says included",
-	                 base->name, S3_KEY_BYTES - 1);
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "no object of %s can be called so: a key has 1 to %d bytes, what the URL says included",
+	        base->name, S3_KEY_BYTES - 1);
 }
 
 static bool is_header_value(const char *value)
@@ -173,7 +174,8 @@ static bool is_header_value(const char *value)
 
 static bool is_header_name(const char *name)
 {
-	return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") ==
+	return strspn(name,
+	              "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") ==
 	               strlen(name) &&
 	       s3_is_kept_header(name, strlen(name));
 }
@@ -269,7 +271,7 @@ int s3_source_put_write(struct source_put *base, const struct store_call *call, 
 	return r;
 }
 
-static int put_whole(struct s3_source_put *p, const struct store_call *call, struct error *err)
+static int put_object_whole(struct s3_source_put *p, const struct store_call *call, struct error *err)
 {
 	_cleanup(net_response) struct net_response answer = {0};
 	struct s3 *s3 = source_of_put(p)->s3;
@@ -308,7 +310,7 @@ int s3_source_put_end(struct source_put *base, const struct store_call *call, st
 	tries_begin(&t, base->source->retry, call);
 	return tries_end(&t,
 	                 TRY(&t, p->upload ? complete_parts(p, &t.call, &t.error)
-	                                   : put_whole(p, &t.call, &t.error)),
+	                                   : put_object_whole(p, &t.call, &t.error)),
 	                 err);
 }
 

@@ -44,7 +44,8 @@ static bool is_component(const char *at, size_t len)
 
 int dir_source_check_key(const struct source *s, const char *key, struct error *err)
 {
-	bool fits = strlen(key) < SHOWN_KEY_MAX && strlen(key) + strlen(dir_of_source(s)->root) + 1 < PATH_MAX;
+	bool fits =
+	        strlen(key) < SHOWN_KEY_MAX && strlen(key) + strlen(dir_of_source(s)->root) + 1 < PATH_MAX;
 	const char *at = key;
 
 	while (fits && at) {
@@ -64,12 +65,12 @@ size_t dir_source_piece_bytes(const struct source *s, const struct source_new *w
 	return what->most_piece_bytes < PIECE_BYTES ? what->most_piece_bytes : PIECE_BYTES;
 }
 
-static int stands_in_the_way(const char *key, const char *what, struct error *err)
+static int refuse_in_the_way(const char *key, const char *what, struct error *err)
 {
 	return error_set(err, ERROR_CONFLICT, EEXIST, "%s: %s; move it away", key, what);
 }
 
-static int open_below(int above, const char *name, bool make)
+static int open_directory_below(int above, const char *name, bool make)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;
 	int fd = openat(above, name, flags);
@@ -84,7 +85,7 @@ static int open_below(int above, const char *name, bool make)
 	return fd < 0 ? -errno : fd;
 }
 
-static int open_root(const struct dir_source *s, bool make)
+static int open_target_root(const struct dir_source *s, bool make)
 {
 	int fd = open(s->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -97,17 +98,17 @@ static int open_root(const struct dir_source *s, bool make)
 static int open_above(const struct dir_source *s, const char *key, bool make, int *ret, const char **ret_name,
                       struct error *err)
 {
-	_cleanup(fd) int fd = open_root(s, make);
+	_cleanup(fd) int fd = open_target_root(s, make);
 	const char *slash;
 
 	if (fd < 0)
 		return error_system(err, -fd, "%s cannot be opened", s->root);
 	while ((slash = strchr(key, '/'))) {
 		_cleanup(free) char *name = mem_printf("%.*s", (int)(slash - key), key);
-		int below = open_below(fd, name, make);
+		int below = open_directory_below(fd, name, make);
 
 		if (below == -ENOTDIR || below == -ELOOP)
-			return stands_in_the_way(name, "it is a link, or no directory", err);
+			return refuse_in_the_way(name, "it is a link, or no directory", err);
 		if (below < 0)
 			return error_system(err, -below, "%s: the directory %s cannot be opened", s->root,
 			                    name);
@@ -121,7 +122,7 @@ static int open_above(const struct dir_source *s, const char *key, bool make, in
 }
 
 /* What is replaced is a file, or nothing. */
-static int check_place(const struct dir_put *p, struct error *err)
+static int check_file_place(const struct dir_put *p, struct error *err)
 {
 	struct stat st;
 
@@ -129,7 +130,7 @@ static int check_place(const struct dir_put *p, struct error *err)
 		return errno == ENOENT ? 0 : error_system(err, errno, "%s cannot be looked at", p->name);
 	if (S_ISREG(st.st_mode))
 		return 0;
-	return stands_in_the_way(p->base.what.key,
+	return refuse_in_the_way(p->base.what.key,
 	                         S_ISDIR(st.st_mode)   ? "there is a directory of that name"
 	                         : S_ISLNK(st.st_mode) ? "there is a symbolic link of that name"
 	                                               : "there is something of that name that is no file",
@@ -151,7 +152,8 @@ static int open_temp(struct dir_put *p, struct error *err)
 {
 	name_temp(p);
 	if (unlinkat(p->above, p->temp, 0) < 0 && errno != ENOENT)
-		return error_system(err, errno, "%s, beside %s, cannot be removed", p->temp, p->base.what.key);
+		return error_system(err, errno, "%s, beside %s, cannot be removed", p->temp,
+		                    p->base.what.key);
 	p->fd = openat(p->above, p->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 	return p->fd < 0 ? error_system(err, errno, "%s cannot be made, beside %s", p->temp, p->base.what.key)
 	                 : 0;
@@ -174,7 +176,7 @@ int dir_source_put_begin(struct source *s, const struct store_call *call, const 
 	if (r < 0)
 		return r;
 	p->name = mem_strdup(name);
-	r = check_place(p, err);
+	r = check_file_place(p, err);
 	if (r == 0)
 		r = open_temp(p, err);
 	if (r == 0)
@@ -197,8 +199,8 @@ static int set_time(const struct dir_put *p)
 {
 	int64_t us = p->base.what.modified_us;
 	int64_t rest = (us % US_PER_S + US_PER_S) % US_PER_S;
-	const struct timespec times[2] = {
-	        {.tv_nsec = UTIME_NOW}, {.tv_sec = (us - rest) / US_PER_S, .tv_nsec = rest * 1000}};
+	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW},
+	                                  {.tv_sec = (us - rest) / US_PER_S, .tv_nsec = rest * 1000}};
 
 	return futimens(p->fd, times) < 0 ? -errno : 0;
 }
@@ -209,7 +211,7 @@ int dir_source_put_end(struct source_put *base, const struct store_call *call, s
 	int r = store_call_check(call, base->what.key, err);
 
 	if (r == 0)
-		r = check_place(p, err);
+		r = check_file_place(p, err);
 	if (r < 0)
 		return r;
 	r = set_time(p);
@@ -252,7 +254,7 @@ int dir_source_remove(struct source *s, const struct store_call *call, const cha
 	if (fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : error_system(err, errno, "%s cannot be looked at", key);
 	if (!S_ISREG(st.st_mode))
-		return stands_in_the_way(key, "it is no file any more", err);
+		return refuse_in_the_way(key, "it is no file any more", err);
 	if (unlinkat(above, name, 0) < 0 && errno != ENOENT)
 		return error_system(err, errno, "%s cannot be removed", key);
 	return fsync(above) < 0 ? error_system(err, errno, "%s cannot be removed", key) : 0;
