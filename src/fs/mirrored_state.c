@@ -73,7 +73,7 @@ static int open_listing(struct mirrored *m, const struct manifest *of, struct ma
 	struct mirrored_listing *l;
 	struct sealed_object sealed;
 	struct reader_what what;
-	int r = repository_reading_store_of_ino(m->fs->ctx.repository, m->ino, &store, err);
+	int r = mirrored_store(m->fs, m->ino, m->copy, &store, err);
 
 	if (r < 0)
 		return r;
@@ -187,6 +187,7 @@ void mirrored_close(struct mirrored *m)
 		free(m->trees[i].job);
 	}
 	free(m->trees);
+	free(m->copy);
 	free(m->path);
 	free(m);
 }
@@ -198,7 +199,7 @@ static int fill_mirrored(struct mirrored *m, struct cancel *cancel, struct error
 	int r = catalog_inside_number(repository->catalog, m->ino, &m->number, err);
 
 	if (r == 0)
-		r = artifact_read_manifest(repository, m->path, cancel, &of, err);
+		r = mirrored_manifest(m->fs, m->path, m->copy, cancel, &of, err);
 	return r == 0 ? open_trees(m, &of, cancel, err) : r;
 }
 
@@ -253,18 +254,29 @@ static struct mirrored *put_kept_state(struct mirrored_states *s, struct mirrore
 	return out;
 }
 
-static struct mirrored *find_kept_state(struct fs *fs, uint64_t ino)
+/* The copy may have been made anew since, of another manifest. */
+static bool is_as_it_was(const struct mirrored *m, const struct mirrored_copy *copy)
+{
+	return !m->copy == !copy && (!copy || str_equal(m->copy->manifest_sha256, copy->manifest_sha256));
+}
+
+static struct mirrored *find_kept_state(struct fs *fs, uint64_t ino, const struct mirrored_copy *copy)
 {
 	struct mirrored_states *s = fs->mirrored;
-	struct mirrored *found;
+	struct mirrored *found, *old = NULL;
 
 	pthread_mutex_lock(&s->lock);
 	found = take_state(s, ino);
+	if (found && !is_as_it_was(found, copy)) {
+		old = found;
+		found = NULL;
+	}
 	if (found) {
 		put_kept_state(s, found);
 		atomic_fetch_add(&found->refs, 1);
 	}
 	pthread_mutex_unlock(&s->lock);
+	mirrored_close(old);
 	return found;
 }
 
@@ -295,7 +307,8 @@ void mirrored_forget(struct fs *fs, uint64_t artifact_ino)
 int mirrored_open(struct fs *fs, uint64_t artifact_ino, struct cancel *cancel, struct mirrored **ret,
                   struct error *err)
 {
-	_cleanup(mirrored) struct mirrored *m = find_kept_state(fs, artifact_ino);
+	_cleanup(free) struct mirrored_copy *copy = mirrored_copy_of(fs, artifact_ino);
+	_cleanup(mirrored) struct mirrored *m = find_kept_state(fs, artifact_ino, copy);
 	int r;
 
 	if (!m) {
@@ -304,7 +317,8 @@ int mirrored_open(struct fs *fs, uint64_t artifact_ino, struct cancel *cancel, s
 		m->fs = fs;
 		m->ino = artifact_ino;
 		artifact_open_begin(fs->ctx.repository, artifact_ino);
-		m->path = catalog_path(fs->ctx.repository->catalog, artifact_ino);
+		m->path = mirrored_path_of(fs, artifact_ino);
+		m->copy = take_ptr(&copy);
 		r = m->path ? fill_mirrored(m, cancel, err) : -ENOENT;
 		if (r < 0)
 			return r;
@@ -314,21 +328,22 @@ int mirrored_open(struct fs *fs, uint64_t artifact_ino, struct cancel *cancel, s
 	return 0;
 }
 
-int mirrored_object(struct fs *fs, const char *path, unsigned which, struct cancel *cancel,
+int mirrored_object(struct fs *fs, uint64_t ino, unsigned which, struct cancel *cancel,
                     struct manifest_object *ret, struct store **ret_store, struct error *err)
 {
-	struct repository *repository = fs->ctx.repository;
+	_cleanup(free) struct mirrored_copy *copy = mirrored_copy_of(fs, ino);
+	_cleanup(free) char *path = mirrored_path_of(fs, ino);
 	_cleanup(manifest) struct manifest of = {0};
 	struct manifest_object *object;
 	size_t at = 0;
-	int r = artifact_read_manifest(repository, path, cancel, &of, err);
+	int r = path ? mirrored_manifest(fs, path, copy, cancel, &of, err) : -ENOENT;
 
 	if (r < 0)
 		return r;
 	object = object_at(&of, which == 0 ? MANIFEST_ROLE_LISTING : MANIFEST_ROLE_LISTING_INDEX, &at);
 	if (!object)
 		return error_set(err, ERROR_CORRUPT, EBADMSG, "%s has no listing", path);
-	r = repository_reading_store_of_ino(repository, ino_of_artifact(path), ret_store, err);
+	r = mirrored_store(fs, ino, copy, ret_store, err);
 	if (r == 0) {
 		*ret = *object;
 		*object = (struct manifest_object){0};
