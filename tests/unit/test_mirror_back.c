@@ -108,10 +108,8 @@ static void make_state(struct back_place *p, const char *const *keys)
 
 static int put_text(struct back_place *p, const char *key, const char *text, struct error *err)
 {
-	const struct source_new what = {.key = key,
-	                                .bytes = strlen(text),
-	                                .modified_us = TIME_US,
-	                                .most_piece_bytes = 16 * MIB};
+	const struct source_new what = {
+	        .key = key, .bytes = strlen(text), .modified_us = TIME_US, .most_piece_bytes = 16 * MIB};
 	_cleanup(source_put) struct source_put *put = NULL;
 	int r = source_put_begin(p->back.target, NULL, &what, &put, err);
 
@@ -208,9 +206,9 @@ static void test_a_walk_below(void **state)
 /* Names that would lead out of the directory, or are those of no file. */
 static void test_names_that_cannot_be(void **state)
 {
-	static const char *const keys[] = {"",        "../x",   "./x", "/etc/passwd",        "a",
-	                                   "a-",      "a/../b", "a/b", "b//c",               "d/",
-	                                   "e/..",    "f/.",    "fine", LONG LONG LONG LONG, NULL};
+	static const char *const keys[] = {
+	        "",     "../x", "./x",  "/etc/passwd",       "a", "a-", "a/../b", "a/b", "b//c", "d/",
+	        "e/..", "f/.",  "fine", LONG LONG LONG LONG, NULL};
 	struct back_place *p = *state;
 	struct error err = {0};
 
@@ -244,6 +242,8 @@ static void test_what_a_comparison_tells(void **state)
 	o.etag = (char *)MD5_OF "-2";
 	assert_int_equal(back_compare(false, &e, &o), BACK_UNSURE);
 	o.etag = (char *)"";
+	e.etag = (char *)"";
+	assert_int_equal(back_compare(false, &e, &o), BACK_UNSURE);
 	e.etag = (char *)"1f-5-6a.0-6a.0";
 	assert_int_equal(back_compare(false, &e, &o), BACK_UNSURE);
 	/* Files. */
