@@ -50,6 +50,6 @@ struct back_packs;
 int back_packs_new(const struct mirror_back *b, size_t buffers, struct back_packs **ret, struct error *err);
 /** back_packs_free() - nobody reads. NULL allowed; returns NULL. */
 struct back_packs *back_packs_free(struct back_packs *p);
-/** back_packs_read() - @len bytes of @e from @at on. Any thread. */
+/** back_packs_read() - @len bytes of @e from @at on. Any thread. A pack that is not what was stored is marked as damaged. @err: not NULL. */
 int back_packs_read(struct back_packs *p, const struct listing_entry *e, uint64_t at, void *buf, size_t len,
                     struct error *err);

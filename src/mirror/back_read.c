@@ -7,6 +7,7 @@
 
 #include <keepfs/artifact/sealed.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/codec/name.h>
 
@@ -212,6 +213,17 @@ static void leave_pack(struct back_packs *p, struct open_pack *pack)
 		close_pack(old);
 }
 
+/* The next state does not build on it, and health tells of it. */
+static void mark_pack(struct back_packs *p, const char *name, const struct error *why)
+{
+	_cleanup(free) char *path = mem_printf(TREE_PACKS "/%s/%s.tar", p->b->head.job, name);
+	struct error ignored = {0};
+
+	if (why->class == ERROR_CORRUPT || why->class == ERROR_NOT_FOUND)
+		(void)catalog_mark_damaged(p->b->options.ctx->repository->catalog, ino_of_artifact(path),
+		                           why->message, &ignored);
+}
+
 int back_packs_read(struct back_packs *p, const struct listing_entry *e, uint64_t at, void *buf, size_t len,
                     struct error *err)
 {
@@ -227,6 +239,8 @@ int back_packs_read(struct back_packs *p, const struct listing_entry *e, uint64_
 		                               .what = e->pack};
 
 		r = reader_read_now(&now, e->at + at, buf, len, err);
+		if (r < 0)
+			mark_pack(p, e->pack, err);
 	}
 	leave_pack(p, pack);
 	return r;

@@ -265,6 +265,8 @@ static void note_failed_task(const struct task *t, bool of_state, const struct e
 	const struct make_order *order = run->b->options.order;
 	_cleanup(str) struct str line = {0};
 
+	if (why->class == ERROR_CANCELLED)
+		end_run(run, why);
 	if (run->is_over)
 		return;
 	back_note(&run->counts->failed, t->entry.key, t->entry.bytes);

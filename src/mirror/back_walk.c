@@ -52,7 +52,7 @@ enum back_found back_compare(bool is_directory, const struct listing_entry *e, c
 {
 	if (e->bytes != o->bytes)
 		return BACK_DIFFERENT;
-	if (str_equal(e->etag, o->etag) && o->etag)
+	if (*str_or_empty(o->etag) && str_equal(e->etag, o->etag))
 		return BACK_SAME;
 	if (is_directory)
 		return e->modified_us == o->modified_us ? BACK_SAME : BACK_UNSURE;

@@ -452,10 +452,11 @@ static int restore_one_mirror(const struct restore_target *t, const char *below,
 	struct make_context own = *t->ctx;
 	const struct restore_mirror m = {
 	        .ctx = &own, .order = t->order, .wanted = t->wanted, .backup = t->backup, .below = below};
-	int r = check_not_damaged(t->backup, err);
+	int r;
 
-	if (r < 0)
-		return r;
+	/* Other objects than those that are damaged come back all the same. */
+	if (t->backup->damage)
+		make_warn(t->order, "%s is marked as damaged: %s", t->backup->path, t->backup->damage);
 	own.pool = pool_new(MIRROR_BACK_POOL_BYTES);
 	if (!own.pool)
 		return error_system(err, ENOMEM, "there is no memory for bringing objects back");
