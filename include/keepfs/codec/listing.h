@@ -81,6 +81,9 @@ DEFINE_CLEANUP(listing_writer, struct listing_writer *, listing_writer_free)
 /** listing_writer_add() - the next object. -EINVAL: its key is not behind the one before; -E2BIG: its line would be longer than LISTING_LINE_BYTES; what the
  * listing_out said. */
 int listing_writer_add(struct listing_writer *w, const struct listing_entry *e, struct error *err);
+/** listing_writer_add_line() - the same of an object whose line was made already, by listing_entry_encode(). */
+int listing_writer_add_line(struct listing_writer *w, const struct listing_entry *e, const struct str *line,
+                            struct error *err);
 /** listing_writer_finish() - the last line; appends the index to @ret_index, NULL: nobody wants it. */
 int listing_writer_finish(struct listing_writer *w, struct str *ret_index, struct error *err);
 /** listing_writer_count(), listing_writer_bytes() - of the objects so far. */
