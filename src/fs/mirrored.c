@@ -521,6 +521,7 @@ static int mirrored_file_facts(struct fs *fs, const struct node *node, struct fa
 	ret->manifest.facts = facts_of_object(&item.entry);
 	str_copy(ret->sha256, sizeof(ret->sha256), item.entry.sha256);
 	ret->stored_bytes = item.entry.bytes;
+	ret->is_one_of_many = true;
 	pack = mem_printf(TREE_PACKS "/%s/%s.tar", job, item.entry.pack);
 	ret->damaged = catalog_is_damaged(catalog, node->entry.ino) ||
 	               catalog_is_damaged(catalog, ino_of_artifact(pack));

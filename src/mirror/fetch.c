@@ -145,7 +145,7 @@ static void get_object_piece(struct fetch *f, struct piece *p)
 }
 
 /* A piece that is done may be freed at any time. */
-static void get_pieces(void *arg)
+static void get_object_pieces(void *arg)
 {
 	for (struct piece *p = arg, *with; p; p = with) {
 		with = p->with;
@@ -153,11 +153,11 @@ static void get_pieces(void *arg)
 	}
 }
 
-static void send_gathered(struct fetch *f)
+static void send_gathered_pieces(struct fetch *f)
 {
 	if (!f->gathered)
 		return;
-	workers_add(f->workers, get_pieces, f->gathered);
+	workers_add(f->workers, get_object_pieces, f->gathered);
 	f->gathered = NULL;
 	f->gathered_end = &f->gathered;
 	f->gathered_count = 0;
@@ -168,7 +168,7 @@ static void gather_piece(struct fetch *f, struct piece *p)
 	*f->gathered_end = p;
 	f->gathered_end = &p->with;
 	if (++f->gathered_count >= f->options.at_once || p->len > SMALL_BYTES)
-		send_gathered(f);
+		send_gathered_pieces(f);
 }
 
 void fetch_add(struct fetch *f, struct fetched_object *object, uint64_t offset, size_t len, bool is_last)
@@ -193,9 +193,9 @@ void fetch_add(struct fetch *f, struct fetched_object *object, uint64_t offset, 
 	gather_piece(f, p);
 }
 
-static void wait_for_piece(struct fetch *f, struct piece *p)
+static void await_object_piece(struct fetch *f, struct piece *p)
 {
-	send_gathered(f);
+	send_gathered_pieces(f);
 	pthread_mutex_lock(&f->lock);
 	if (!p->is_done)
 		f->awaited = p;
@@ -215,7 +215,7 @@ struct piece *fetch_take(struct fetch *f)
 	if (!p)
 		return NULL;
 	if (!p->object->is_known)
-		wait_for_piece(f, p);
+		await_object_piece(f, p);
 	f->first = p->next;
 	if (!f->first)
 		f->end = &f->first;

@@ -155,13 +155,13 @@ static int ask_for_more(struct mirror *m, struct error *err)
 
 /* What came. */
 
-static int list_known(struct mirror *m, const struct listing_entry *e, struct error *err)
+static int list_known_object(struct mirror *m, const struct listing_entry *e, struct error *err)
 {
 	used_add(&m->used, e->pack, e->bytes);
 	return listing_writer_add(m->listing, e, err);
 }
 
-static int list_packed(struct mirror *m, const struct listing_entry *e, struct error *err)
+static int list_packed_object(struct mirror *m, const struct listing_entry *e, struct error *err)
 {
 	used_add(&m->used, e->pack, e->bytes);
 	return listing_writer_add_line(m->listing, e, packer_line(m->packer), err);
@@ -187,7 +187,7 @@ static int pack_piece(struct mirror *m, struct fetched_object *object, const str
 		r = packer_write(m->packer, p->data, p->len, err);
 	if (r == 0 && p->is_last)
 		r = packer_end(m->packer, &object->entry, err);
-	return r < 0 || !p->is_last ? r : list_packed(m, &object->entry, err);
+	return r < 0 || !p->is_last ? r : list_packed_object(m, &object->entry, err);
 }
 
 static bool is_get_refused(int r, const struct error *why)
@@ -288,7 +288,7 @@ static int take_got_piece(struct mirror *m, struct piece *p, struct error *err)
 	struct fetched_object *object = p->object;
 
 	if (object->is_known)
-		return list_known(m, &object->entry, err);
+		return list_known_object(m, &object->entry, err);
 	if (atomic_load(&object->is_given_up))
 		return 0;
 	if (p->result < 0)

@@ -65,6 +65,8 @@ static inline void cleanup_listing_entry(struct listing_entry *e)
 void listing_entry_encode(const struct listing_entry *e, struct str *out);
 /** listing_entry_decode() - from a line, with or without its end. @ret held nothing. -EBADMSG (ERROR_CORRUPT): it is no such line; the message says what is wrong. */
 int listing_entry_decode(const char *line, size_t len, struct listing_entry *ret, struct error *err);
+/** listing_line_key() - the key alone, of a line as listing_entry_encode() makes it, into @ret; what is behind it is not looked at. -EBADMSG: it is no such line. */
+int listing_line_key(const char *line, size_t len, struct str *ret, struct error *err);
 /** listing_pack_split() - "20261120T020000Z/00001" into the name of its directory and its number; false: it is no such name. */
 bool listing_pack_split(const char *pack, char ret_directory[static 17], int64_t *ret_number);
 

@@ -123,7 +123,7 @@ static unsigned char kind_of_entry(DIR *dir, const struct dirent *entry)
 	                                                                        : IFTODT(st.st_mode);
 }
 
-static void take_entry(struct source_list *list, struct level *l, DIR *dir, const struct dirent *entry)
+static void take_source_entry(struct source_list *list, struct level *l, DIR *dir, const struct dirent *entry)
 {
 	unsigned char kind = kind_of_entry(dir, entry);
 	bool is_first_reading = !l->last;
@@ -146,7 +146,7 @@ static int read_level(struct source_list *list, struct level *l, DIR *dir, struc
 		if (r < 0)
 			return r;
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			take_entry(list, l, dir, entry);
+			take_source_entry(list, l, dir, entry);
 	}
 	sort_names(l);
 	return 0;
