@@ -14,9 +14,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define TRIES      5 /* for an object that changes while it is got */
-#define NAMES_TOLD 5 /* of objects that cannot be read */
-#define COPY_BYTES ((size_t)1 << 20)
+#define TRIES         5 /* for an object that changes while it is got */
+#define NAMES_TOLD    5 /* of objects that cannot be read */
+#define COPY_BYTES    ((size_t)1 << 20)
+#define FILES_AT_ONCE 16 /* small ones, by one thread: to read one takes less time than to wake a thread */
 
 struct counts {
 	uint64_t new, changed_before, unchanged, changed, vanished, unreadable, anew;
@@ -155,10 +156,16 @@ static int ask_for_more(struct mirror *m, struct error *err)
 
 /* What came. */
 
-static int list_mirrored(struct mirror *m, const struct listing_entry *e, struct error *err)
+static int list_known_object(struct mirror *m, const struct listing_entry *e, struct error *err)
 {
 	used_add(&m->used, e->pack, e->bytes);
 	return listing_writer_add(m->listing, e, err);
+}
+
+static int list_packed_object(struct mirror *m, const struct listing_entry *e, struct error *err)
+{
+	used_add(&m->used, e->pack, e->bytes);
+	return listing_writer_add_line(m->listing, e, packer_line(m->packer), err);
 }
 
 static void take_source_facts(struct listing_entry *e, struct source_facts *f)
@@ -181,7 +188,7 @@ static int pack_piece(struct mirror *m, struct fetched_object *object, const str
 		r = packer_write(m->packer, p->data, p->len, err);
 	if (r == 0 && p->is_last)
 		r = packer_end(m->packer, &object->entry, err);
-	return r < 0 || !p->is_last ? r : list_mirrored(m, &object->entry, err);
+	return r < 0 || !p->is_last ? r : list_packed_object(m, &object->entry, err);
 }
 
 static bool is_get_refused(int r, const struct error *why)
@@ -282,7 +289,7 @@ static int take_got_piece(struct mirror *m, struct piece *p, struct error *err)
 	struct fetched_object *object = p->object;
 
 	if (object->is_known)
-		return list_mirrored(m, &object->entry, err);
+		return list_known_object(m, &object->entry, err);
 	if (atomic_load(&object->is_given_up))
 		return 0;
 	if (p->result < 0)
@@ -493,6 +500,7 @@ static int open_all(struct mirror *m, int64_t started_at_us, struct error *err)
 	if (r == 0)
 		r = rests_load(&m->rests, m->draft, m->ctx, m->order, m->base.newest.run_id, err);
 	fetch.source = m->source;
+	fetch.at_once = r == 0 && source_is_local(m->source) ? FILES_AT_ONCE : 1;
 	if (r == 0)
 		r = fetch_new(&fetch, &m->fetch, err);
 	if (r < 0)

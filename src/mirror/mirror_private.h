@@ -104,6 +104,7 @@ struct piece {
 	struct fetch *fetch;
 	bool is_done; /* lock */
 	struct piece *next;
+	struct piece *with; /* the next that the same thread gets */
 };
 
 struct fetch;
@@ -111,6 +112,8 @@ struct fetch_options {
 	struct source *source;
 	struct pool *pool;
 	unsigned connections;
+	unsigned
+	        at_once; /* so many small pieces are got by one thread, one behind the other; 1 where each takes a round trip */
 	size_t buffers; /* of the pool, at most */
 	struct cancel *cancel;
 };
@@ -120,7 +123,7 @@ int fetch_new(const struct fetch_options *options, struct fetch **ret, struct er
 struct fetch *fetch_free(struct fetch *f);
 DEFINE_CLEANUP(fetch, struct fetch *, fetch_free)
 /** fetch_has_room() - may another piece be added? */
-bool fetch_has_room(const struct fetch *f);
+bool fetch_has_room(struct fetch *f);
 /** fetch_piece_bytes() - of a piece, at most. */
 size_t fetch_piece_bytes(const struct fetch *f);
 /** fetch_add() - get the next piece of @object, or, of one that is known, pass it on in its turn. */
@@ -145,6 +148,8 @@ int packer_begin(struct packer *p, const struct listing_entry *e, struct error *
 int packer_write(struct packer *p, const void *data, size_t len, struct error *err);
 /** packer_end() - all bytes of the member came: sets digest, pack and place of @e. */
 int packer_end(struct packer *p, struct listing_entry *e, struct error *err);
+/** packer_line() - of the member that was ended last, as listings have it: borrowed until the next one ends. */
+const struct str *packer_line(const struct packer *p);
 /** packer_spoil() - the member that was begun is of no use: what came of it is no member of the pack. */
 int packer_spoil(struct packer *p, struct error *err);
 /** packer_finish() - publish what was begun. */
