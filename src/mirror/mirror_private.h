@@ -87,6 +87,7 @@ struct fetched_object {             /* shared by its pieces */
 	struct listing_entry entry; /* without what its pack gives it */
 	unsigned pieces;            /* that were not freed */
 	bool is_known;              /* nothing is got: it is complete */
+	bool is_told_anew;          /* its bytes are known; what its headers say of it is asked for */
 	bool is_begun;              /* in a pack */
 	atomic_bool is_given_up;    /* what comes of it is of no use */
 };
