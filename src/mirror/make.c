@@ -419,6 +419,9 @@ static int store_listing(struct mirror *m, struct error *err)
 	int r = listing_writer_finish(m->listing, &index, err);
 
 	if (r == 0)
+		r = mirror_sums_digest(m->spool, &index, m->order->cancel, draft_manifest(m->draft)->sha256,
+		                       err);
+	if (r == 0)
 		r = draft_open_object(m->draft, key, &object, err);
 	if (r == 0)
 		r = copy_listing(m, object, err);
