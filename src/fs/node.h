@@ -138,6 +138,8 @@ struct node_class {
 	/* Its slots lookup and list may wait for the store, and stat of what is no directory, until node->cancel is set:
 	 * workers call them (asked.h), of one dump, which node->entry is of, a few at a time; first in haste. */
 	bool waits;
+	/* It is the directory of a backup, or lies in it: node->entry.artifact_ino is the backup's number. What is in it goes with the backup (descents.h). */
+	bool is_within_backup;
 	/* The kernel may open it for writing, and for truncating: others answer EPERM. */
 	bool writable;
 	/* Its attributes are computed only when somebody asks for them: a listing leaves them out. */

@@ -98,7 +98,7 @@ def test_what_a_state_shows(new_keepfs, store, foreign, tmp_path):
     before = keepfs.text("status", "last-error")
     with pytest.raises(OSError) as caught:
         os.unlink(wanted)
-    assert caught.value.errno == errno.EPERM and "rmdir" in keepfs.text("status", "last-error") != before
+    assert caught.value.errno == errno.EPERM and "rm -r" in keepfs.text("status", "last-error") != before
 
 
 @pytest.mark.parametrize("foreign", ["ceph"], indirect=True)
