@@ -34,8 +34,9 @@ struct descent_handle *descents_enter(struct descents *d, uint64_t artifact, pid
 void descents_leave(struct descents *d, struct descent_handle *h);
 
 /** What becomes of what is removed within: descents_find() returns one of these, or the negative errno with which the backup is refused. */
-#define DESCENT_TAKEN   0 /* answer it as done */
-#define DESCENT_NONE    1 /* the caller has not gone down from the top: it is refused, as that of a part of a backup */
+#define DESCENT_TAKEN 0 /* answer it as done */
+#define DESCENT_NONE                                                                                         \
+	1 /* the caller has not gone down from the top: it is refused, as that of a part of a backup */
 #define DESCENT_UNKNOWN 2 /* he has; may the backup go? descents_judge() */
 int descents_find(struct descents *d, uint64_t artifact, pid_t pid);
 /**

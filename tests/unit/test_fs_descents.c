@@ -106,7 +106,8 @@ static void test_handles_that_nobody_gives_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(test_who_has_opened_nothing_removes_nothing, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(test_who_has_opened_nothing_removes_nothing, set_up,
+	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(test_a_tree_is_asked_about_once, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(test_the_next_one_is_asked_about_again, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(test_others_have_opened_nothing, set_up, tear_down),
