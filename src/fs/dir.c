@@ -94,14 +94,16 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct descent_handle *h = NULL;
+	uint64_t backup = 0;
 	struct node node;
 	pid_t pid = 0;
 
-	if (node_load(fs, ino, &node) == 0 && node.class->is_within_backup)
+	if (node_load(fs, ino, &node) == 0)
+		backup = node_backup(&node);
+	if (backup)
 		pid = process_of(req);
 	if (pid > 0)
-		h = descents_enter(fs->descents, node.entry.artifact_ino, pid,
-		                   ino == node.entry.artifact_ino);
+		h = descents_enter(fs->descents, backup, pid, ino == backup);
 	fi->fh = (uintptr_t)h;
 	/* An open that the caller gave up is not followed by a release. */
 	if (fuse_reply_open(req, fi) == -ENOENT)

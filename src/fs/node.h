@@ -233,6 +233,8 @@ extern const struct node_class class_command;                                   
 
 /** node_load() - the node of @ino; -ENOENT when it is gone. */
 int node_load(struct fs *fs, uint64_t ino, struct node *ret);
+/** node_backup() - the number of the backup that is this directory, or in which it lies; 0: there is none. What is shown of a copy is none. */
+uint64_t node_backup(const struct node *directory);
 /** node_child() - @name in directory @parent; -ENOENT, -ENOTDIR. */
 int node_child(struct fs *fs, const struct node *parent, const char *name, struct node *ret);
 /** node_parent() - the inode number of a directory's "..". */

@@ -42,7 +42,7 @@ int fs_begin_prune(struct fs *fs, const struct conf *conf, struct prune *ret, st
 	return prune_begin(ret, fs->ctx.repository, conf, &time, err);
 }
 
-static int refuse_reader(struct error *err)
+static int refuse_removal_here(struct error *err)
 {
 	return error_set(
 	        err, ERROR_DENIED, EROFS,
@@ -55,7 +55,7 @@ static int fs_remove_artifact(struct fs *fs, uint64_t ino, const char *by, const
 {
 	const struct conf *conf = fs_conf_ref(fs);
 	struct prune p;
-	int r = conf->role == CONF_READER ? refuse_reader(err) : fs_begin_prune(fs, conf, &p, err);
+	int r = conf->role == CONF_READER ? refuse_removal_here(err) : fs_begin_prune(fs, conf, &p, err);
 
 	if (r == 0)
 		r = prune_remove(&p, ino, by, audit, err);
@@ -187,7 +187,7 @@ static int check_removal_of(struct fs *fs, uint64_t ino, const char *by, struct 
 {
 	const struct conf *conf = fs_conf_ref(fs);
 	struct prune p;
-	int r = conf->role == CONF_READER ? refuse_reader(err) : fs_begin_prune(fs, conf, &p, err);
+	int r = conf->role == CONF_READER ? refuse_removal_here(err) : fs_begin_prune(fs, conf, &p, err);
 
 	if (r == 0)
 		r = prune_check_removal(&p, ino, by, err);
@@ -209,7 +209,7 @@ static void ask_whether_it_goes(void *arg)
 {
 	struct asking *asking = arg;
 	struct fs *fs = asking->fs;
-	uint64_t ino = asking->directory.entry.artifact_ino;
+	uint64_t ino = node_backup(&asking->directory);
 	struct error err = {0};
 	char by[128];
 	int r, told;
@@ -256,7 +256,7 @@ static void begin_asking(fuse_req_t req, const struct node *directory, pid_t pid
 static bool remove_within(fuse_req_t req, const struct node *directory, const char *name)
 {
 	struct fs *fs = fs_of(req);
-	uint64_t ino = directory->entry.artifact_ino;
+	uint64_t ino = node_backup(directory);
 	pid_t pid = process_of(req);
 	int told = descents_find(fs->descents, ino, pid);
 	char *path = told == DESCENT_UNKNOWN ? catalog_path(fs->ctx.repository->catalog, ino) : NULL;
@@ -280,7 +280,7 @@ static void remove_node(fuse_req_t req, fuse_ino_t parent_ino, const char *name,
 	rights_of(req, &rights);
 	if (r == 0 && !rights_let(fs, &rights, &directory, RIGHT_WRITE))
 		r = -EACCES;
-	if (r == 0 && directory.class->is_within_backup && remove_within(req, &directory, name))
+	if (r == 0 && node_backup(&directory) && remove_within(req, &directory, name))
 		return;
 	/* Nothing of it can be removed, and to ask what it holds would wait for the store. */
 	if (r == 0 && directory.class->waits)
