@@ -240,6 +240,10 @@ int artifact_discard(struct repository *repo, const char *path, struct error *er
  */
 int artifact_remove(struct repository *repo, uint64_t ino, const struct catalog_removal *how,
                     struct error *err);
+/** artifact_check_removal() - would artifact_remove() do it now, as far as that is known before the store is asked to delete anything? 0, or what that would return. Changes
+ * nothing; blocks on the store. @how is never NULL. */
+int artifact_check_removal(struct repository *repo, uint64_t ino, const struct catalog_removal *how,
+                           struct error *err);
 /**
  * artifact_keep() - while run @run_id reads it, it stays: until as many calls of artifact_let_go() artifact_remove() is -EBUSY, and says which
  * run it is and what that does

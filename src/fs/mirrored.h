@@ -39,7 +39,7 @@ struct mirrored { /* what is open of an artifact; never changes */
 #define MIRRORED_SUMS      UINT64_C(1)
 #define MIRRORED_OBJECTS   UINT64_C(2)        /* of the listing, as it is stored; one more: its index */
 #define MIRRORED_TREES     MIRROR_DIRECTORIES /* of the directory of the first tree; one more: of the next */
-#define MIRRORED_TREES_MAX 32
+#define MIRRORED_TREES_MAX CONF_BUNDLE_MIRRORS_MAX
 
 /** mirrored_states_new() - what is open of states, a few at a time. */
 struct mirrored_states *mirrored_states_new(void);

@@ -31,7 +31,7 @@ static int append_sum(void *arg, const struct mirror_item *item, struct error *e
 {
 	_cleanup(str) struct str line = {0};
 
-	mirror_sums_append(&line, item);
+	listing_append_sum(&line, item->entry.sha256, item->path);
 	return spool_put(arg, line.data, line.len, err);
 }
 

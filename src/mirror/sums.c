@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* SHA256SUMS of a state: its lines, and the digest of all of them, by which the SHA256SUMS of its job proves it. */
+/* The digest of the SHA256SUMS of a state, by which the SHA256SUMS of its job proves it. */
 #include "mirror_private.h"
 
 #include <keepfs/base/cancel.h>
@@ -11,18 +11,6 @@
 #include <string.h>
 
 #define SUMS_FILE "SHA256SUMS"
-
-void mirror_sums_append(struct str *out, const struct mirror_item *item)
-{
-	/* As sha256sum writes it, and reads it. */
-	str_appendf(out, "%s%s  ", strchr(item->path, '\\') ? "\\" : "", item->entry.sha256);
-	for (const char *at = item->path; *at; at++) {
-		if (*at == '\\')
-			str_append_char(out, '\\');
-		str_append_char(out, *at);
-	}
-	str_append_char(out, '\n');
-}
 
 struct summing {
 	struct sha256 *digest;
@@ -36,7 +24,7 @@ static int add_to_sums(void *arg, const struct mirror_item *item, struct error *
 
 	(void)err;
 	str_clear(&s->line);
-	mirror_sums_append(&s->line, item);
+	listing_append_sum(&s->line, item->entry.sha256, item->path);
 	sha256_update(s->digest, s->line.data, s->line.len);
 	if (strcmp(item->path, SUMS_FILE) == 0)
 		str_copy(s->own, sizeof(s->own), item->entry.sha256);

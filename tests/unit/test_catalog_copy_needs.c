@@ -60,7 +60,8 @@ static char *list_state(struct fixture *f, int64_t run_id, const char *ranges)
 
 static void note_copy(struct fixture *f, const char *path, uint64_t store, enum replica_state state)
 {
-	struct catalog_replica row = {.store = store, .state = state, .started_at_us = AT_US, .since_us = AT_US};
+	struct catalog_replica row = {
+	        .store = store, .state = state, .started_at_us = AT_US, .since_us = AT_US};
 	struct catalog_replica known;
 
 	str_copy(row.path, sizeof(row.path), path);
@@ -243,7 +244,8 @@ static void test_what_comes_back(void **state)
 	copy_pack(f, 1, NEAR, REPLICA_WHOLE);
 	copy_pack(f, 2, NEAR, REPLICA_WHOLE);
 	copy_pack(f, 4, NEAR, REPLICA_REMOVED);
-	assert_int_equal(catalog_mark_damaged(f->catalog, ino_of_artifact(DIRECTORY "/00002.tar"), "x", NULL), 0);
+	assert_int_equal(catalog_mark_damaged(f->catalog, ino_of_artifact(DIRECTORY "/00002.tar"), "x", NULL),
+	                 0);
 	assert_numbers(packs, catalog_packs_to_bring_back(f->catalog, first, NEAR, "", packs, 16), "2,4");
 	assert_numbers(packs, catalog_packs_of_copy(f->catalog, first, NEAR, "", packs, 16), "1,2,4");
 	assert_int_equal(catalog_missing_packs(f->catalog, first, NEAR, &missing), 0);

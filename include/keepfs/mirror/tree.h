@@ -15,7 +15,6 @@
  * Memory: the index, and a few frames. Any thread; what reads may wait for @source, and returns -ECANCELED then. -EBADMSG (ERROR_CORRUPT): the listing is damaged.
  */
 #include <keepfs/base/cancel.h>
-#include <keepfs/base/str.h>
 #include <keepfs/codec/listing.h>
 
 /** MIRROR_NUMBERS - every number is smaller; those of files are smaller than MIRROR_DIRECTORIES. */
@@ -77,5 +76,3 @@ int mirror_tree_list(struct mirror_tree *t, struct cancel *cancel, const char *d
 /** mirror_tree_each() - all files, in the order of their keys. */
 int mirror_tree_each(struct mirror_tree *t, struct cancel *cancel, const struct mirror_each *each,
                      struct error *err);
-/** mirror_sums_append() - the line of a file in the SHA256SUMS of its tree, with its end. */
-void mirror_sums_append(struct str *out, const struct mirror_item *item);
