@@ -460,7 +460,7 @@ static int judge_unreadable(struct mirror *m, struct error *err)
 	return 0;
 }
 
-static int open_source(struct mirror *m, unsigned connections, struct error *err)
+static int open_mirrored_source(struct mirror *m, unsigned connections, struct error *err)
 {
 	_cleanup(free) char *section = mem_printf("[mirror %s]", m->order->job->name);
 	int r = source_open(&m->conf->from, connections, &m->source, err);
@@ -485,7 +485,7 @@ static int open_all(struct mirror *m, int64_t started_at_us, struct error *err)
 	int r = draft_new(&options, &m->draft, err);
 
 	if (r == 0)
-		r = open_source(m, fetch.connections, err);
+		r = open_mirrored_source(m, fetch.connections, err);
 	if (r == 0)
 		r = base_open(&m->base, m->ctx, m->order, err);
 	if (r == 0)
