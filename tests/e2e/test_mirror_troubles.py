@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mirrors of sources that have bad days: what becomes of the objects, and what the user is told of them."""
+import io
 import os
 import pathlib
 import subprocess
+import tarfile
 import urllib.parse
 
 import pytest
@@ -326,3 +328,20 @@ def test_credentials_that_are_refused_in_between(new_keepfs, store, source):
     keepfs = new_keepfs({"mirror docs": source.section(unreadable="skip")}).mount()
     why = failed(keepfs)
     assert "ExpiredToken" in why and "[mirror docs] access_key" in why and states(store) == [], why
+
+
+def test_a_run_that_fails_in_the_middle_of_an_object(new_keepfs, store, source):
+    """what was whole is in a pack that any tar can read, though the last of its members is none"""
+    source.objects = {"a": os.urandom(100 * KIB), "b": os.urandom(12 * MIB)}
+    source.on_get["b"] = lambda answer: None if answer.first == 0 else answer.refuse("403 Forbidden", "ExpiredToken")
+    keepfs = new_keepfs({"mirror docs": source.section()}).mount()
+    why = failed(keepfs)
+    assert "ExpiredToken" in why and states(store) == [], why
+    (pack,) = packs(store)
+    with tarfile.open(fileobj=io.BytesIO(store.get(pack))) as tar:
+        assert [(member.name, member.size) for member in tar] == [("a", 100 * KIB), ("b", 12 * MIB)]
+    source.on_get.clear()
+    source.asked.clear()
+    keepfs.backup("docs")
+    assert contents(store, states(store)[0]) == source.objects
+    assert {key for key, _ in source.asked} == {"b"}
