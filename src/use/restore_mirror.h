@@ -9,8 +9,8 @@
 
 struct restore_mirror {                 /* borrowed */
 	const struct make_context *ctx; /* of the run */
-	const struct make_context *
-	        reading; /* of the backup; its pool is of MIRROR_BACK_POOL_BYTES, and used for nothing else meanwhile */
+	/* Of the backup, where that is read from a copy; its pool is of MIRROR_BACK_POOL_BYTES, and used for nothing else meanwhile. NULL: ctx is, and so is its pool. */
+	const struct make_context *reading;
 	const struct make_order *order;
 	const struct restore_order *wanted;
 	struct backup *backup;
