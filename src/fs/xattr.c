@@ -200,6 +200,9 @@ static int answer_attribute(struct fs *fs, const struct node *node, const struct
 	struct facts facts = {.for_admin = node->for_admin};
 	int r = node->class->facts ? node->class->facts(fs, node, &facts) : -ENODATA;
 
+	/* There is nothing to tell of it. */
+	if (r > 0)
+		r = -ENODATA;
 	if (r == 0 && !attribute_value(&facts, a->name, &value))
 		r = -ENODATA;
 	if (r == 0)
@@ -236,6 +239,11 @@ static int answer_names(struct fs *fs, const struct node *node, const struct ask
 	bool has_facts = node->class->facts;
 	int r = has_facts ? node->class->facts(fs, node, &facts) : 0;
 
+	/* There is nothing to tell of it. */
+	if (r > 0) {
+		has_facts = false;
+		r = 0;
+	}
 	for (size_t i = 0; has_facts && r == 0 && i < ARRAY_SIZE(names); i++)
 		if (!facts.is_one_of_many || is_own(names[i]))
 			append_name(&facts, names[i], &list);
