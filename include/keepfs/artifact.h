@@ -263,7 +263,7 @@ void artifact_unpin_packs(struct repository *repo, const char *job);
  * @now_us: of the clock
  *
  * Not those of a job whose packs are pinned, nor those that a run made behind the newest artifact which needs packs of its job: what is left of a run that broke off is used by the
- * next; but for a week at most. The caller is sure that the catalog knows all manifests of the store. Blocks on the store. *@ret_count: so many were removed. Return: 0; the first
+ * next; but for a week at most. Nor those that are known to be locked. The caller is sure that the catalog knows all manifests of the store. Blocks on the store. *@ret_count: so many were removed. Return: 0; the first
  * failure, which keeps no other pack.
  */
 int artifact_collect_packs(struct repository *repo, int64_t now_us, struct cancel *cancel,

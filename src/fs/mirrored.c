@@ -551,6 +551,7 @@ static int mirrored_file_facts(struct fs *fs, const struct node *node, struct fa
 	ret->manifest.facts = facts_of_object(&item.entry);
 	str_copy(ret->sha256, sizeof(ret->sha256), item.entry.sha256);
 	ret->stored_bytes = item.entry.bytes;
+	ret->is_one_of_many = true;
 	return 0;
 }
 

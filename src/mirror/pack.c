@@ -35,6 +35,7 @@ struct packer {
 	uint64_t at;
 	struct listing_writer *members;
 	struct str listing;       /* of members */
+	struct str line;          /* of the member that was ended last */
 	uint64_t count;           /* packs that were published */
 	struct sha256 *digest;    /* of the member that is written */
 	uint64_t member_at, left; /* of it */
@@ -82,6 +83,7 @@ struct packer *packer_free(struct packer *p)
 		return NULL;
 	forget_pack(p);
 	str_finish(&p->listing);
+	str_finish(&p->line);
 	free(p->target.label);
 	free(p->target.directory);
 	free(p->target.stem);
@@ -250,9 +252,16 @@ int packer_end(struct packer *p, struct listing_entry *e, struct error *err)
 	e->pack = mem_printf("%s/%s", p->time, p->target.stem);
 	e->at = p->member_at;
 	r = put_zeros(p, tar_member_padding(p->member_bytes), err);
+	str_clear(&p->line);
+	listing_entry_encode(e, &p->line);
 	if (r == 0)
-		r = listing_writer_add(p->members, e, err);
+		r = listing_writer_add_line(p->members, e, &p->line, err);
 	return r == 0 && e->bytes >= PACK_ALONE_BYTES ? publish_pack(p, err) : r;
+}
+
+const struct str *packer_line(const struct packer *p)
+{
+	return &p->line;
 }
 
 int packer_spoil(struct packer *p, struct error *err)

@@ -91,7 +91,7 @@ def test_it_goes_as_one(site, way):
     assert "cannot" not in done.stdout and backups(site) == [second, third] and not os.path.exists(first)
     (entry,) = audit(site)
     assert entry["object"].endswith(os.path.basename(first)) and entry["result"] == "ok" and entry["uid"] == os.getuid()
-    assert not any(f"backups/site/{os.path.basename(first)}" in key for key in site.store.keys())
+    wait_until(lambda: not any(f"backups/site/{os.path.basename(first)}" in key for key in site.store.keys()), "its objects are gone")
     assert content(second) == before
     assert last_error(site) == []
 

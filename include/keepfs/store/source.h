@@ -26,6 +26,8 @@ struct source *source_free(struct source *s); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(source, struct source *, source_free)
 /** source_name() - "s3://documents/prefix": borrowed. */
 const char *source_name(const struct source *s);
+/** source_is_local() - a directory: no request is on its way to anybody. */
+bool source_is_local(const struct source *s);
 /** source_requests() - how many were made so far, each try counted; 0 of a directory. */
 uint64_t source_requests(const struct source *s);
 

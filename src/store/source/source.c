@@ -36,6 +36,11 @@ const char *source_name(const struct source *s)
 	return s->name;
 }
 
+bool source_is_local(const struct source *s)
+{
+	return !s->retry;
+}
+
 uint64_t source_requests(const struct source *s)
 {
 	return atomic_load(&s->requests);
