@@ -52,7 +52,23 @@ static bool is_unchanged(const struct listing_entry *e, const struct source_obje
 	return e->bytes == o->bytes && str_equal(e->etag, o->etag);
 }
 
-/* 1: @ret is what is known of an object that did not change. */
+enum known {
+	KNOWN_NOT,
+	KNOWN_BYTES, /* but it was written anew since, with the same bytes: its metadata may be others */
+	KNOWN_WHOLE,
+};
+
+static enum known how_known(struct mirror *m, const struct listing_entry *e, const struct source_object *o)
+{
+	if (e->modified_us == o->modified_us) {
+		m->counts.unchanged++;
+		return KNOWN_WHOLE;
+	}
+	m->counts.changed_before++;
+	return KNOWN_BYTES;
+}
+
+/* An enum known, or negative; then @ret is what is known of it. */
 static int find_known(struct mirror *m, const struct source_object *o, struct listing_entry *ret,
                       struct error *err)
 {
@@ -62,10 +78,9 @@ static int find_known(struct mirror *m, const struct source_object *o, struct li
 	if (found < 0)
 		return found;
 	if (found > 0 && is_unchanged(&before, o) && !base_is_thin(&m->base, &before)) {
-		m->counts.unchanged++;
 		*ret = before;
 		before = (struct listing_entry){0};
-		return 1;
+		return (int)how_known(m, ret, o);
 	}
 	if (found > 0 && is_unchanged(&before, o))
 		m->counts.anew++;
@@ -74,7 +89,7 @@ static int find_known(struct mirror *m, const struct source_object *o, struct li
 	else
 		m->counts.new ++;
 	r = rests_find(&m->rests, o, ret, err);
-	return r;
+	return r > 0 ? (int)KNOWN_WHOLE : r;
 }
 
 static void note_unreadable_object(struct mirror *m, const char *key, const char *why)
@@ -92,6 +107,17 @@ static void add_unchanged(struct mirror *m, struct listing_entry *known)
 	*known = (struct listing_entry){0};
 	object->is_known = true;
 	fetch_add(m->fetch, object, 0, 0, true);
+}
+
+static void ask_what_is_told(struct mirror *m, struct listing_entry *known, const struct source_object *o)
+{
+	struct fetched_object *object = mem_alloc(sizeof(*object));
+
+	object->entry = *known;
+	*known = (struct listing_entry){0};
+	object->entry.modified_us = o->modified_us;
+	object->is_told_anew = true;
+	fetch_add(m->fetch, object, 0, o->bytes > 0 ? 1 : 0, true);
 }
 
 /* The next piece of the object that is asked for. */
@@ -132,8 +158,10 @@ static int look_at_source(struct mirror *m, struct error *err)
 	r = find_known(m, &o, &known, err);
 	if (r < 0)
 		return r;
-	if (r > 0)
+	if (r == KNOWN_WHOLE || (r == KNOWN_BYTES && source_is_archived(&o)))
 		add_unchanged(m, &known);
+	else if (r == KNOWN_BYTES)
+		ask_what_is_told(m, &known, &o);
 	else if (source_is_archived(&o))
 		note_unreadable_object(m, o.key, "it is in an archive of its storage class");
 	else
@@ -297,7 +325,8 @@ static int take_got_piece(struct mirror *m, struct piece *p, struct error *err)
 		return on_failed(m, object, p->result, &p->error, err);
 	if (p->offset == 0)
 		take_source_facts(&object->entry, &p->facts);
-	return pack_piece(m, object, p, err);
+	return object->is_told_anew ? list_known_object(m, &object->entry, err)
+	                            : pack_piece(m, object, p, err);
 }
 
 static int walk_source(struct mirror *m, struct error *err)
@@ -390,6 +419,9 @@ static int store_listing(struct mirror *m, struct error *err)
 	_cleanup(str) struct str index = {0};
 	int r = listing_writer_finish(m->listing, &index, err);
 
+	if (r == 0)
+		r = mirror_sums_digest(m->spool, &index, m->order->cancel, draft_manifest(m->draft)->sha256,
+		                       err);
 	if (r == 0)
 		r = draft_open_object(m->draft, key, &object, err);
 	if (r == 0)

@@ -8,6 +8,7 @@
  *   rests.c      packs of runs that broke off
  *   fetch.c      objects on their way, in order
  *   pack.c       the packs that are filled
+ *   sums.c       the digest of its SHA256SUMS
  *   used.c       which packs are needed
  *   tar_member.c headers in packs
  */
@@ -87,6 +88,7 @@ struct fetched_object {             /* shared by its pieces */
 	struct listing_entry entry; /* without what its pack gives it */
 	unsigned pieces;            /* that were not freed */
 	bool is_known;              /* nothing is got: it is complete */
+	bool is_told_anew;          /* its bytes are known; what its headers say of it is asked for */
 	bool is_begun;              /* in a pack */
 	atomic_bool is_given_up;    /* what comes of it is of no use */
 };
@@ -155,6 +157,11 @@ int packer_spoil(struct packer *p, struct error *err);
 /** packer_finish() - publish what was begun. */
 int packer_finish(struct packer *p, struct error *err);
 uint64_t packer_count(const struct packer *p);
+
+/** mirror_sums_digest() - the SHA-256 of what SHA256SUMS of a state is: of the listing in @listing, with that index; it is read once more, frame by frame. Of an object of that name, which is shown in its
+ * place, the object's. */
+int mirror_sums_digest(struct spool *listing, const struct str *index, struct cancel *cancel,
+                       char ret[static SHA256_HEX_BYTES], struct error *err);
 
 void mirror_check(const struct make_context *ctx, const struct conf_job *job,
                   const struct make_findings *findings);

@@ -306,8 +306,8 @@ def test_a_server_that_fails(new_keepfs, store, foreign, refusing):
     keepfs = new_keepfs({"mirror docs": {**refusing.settings, "retry_deadline": "2s"}}).mount()
     keepfs.backup("docs")
     refusing.reset({})
-    once = {"f01", "f02"}
-    refusing.fails = lambda key: ("503 Slow Down", "SlowDown") if key in once and not once.discard(key) else None
+    once = {"f01": ("503 Slow Down", "SlowDown"), "f02": ("400 Bad Request", "XAmzContentSHA256Mismatch")}
+    refusing.fails = lambda key: once.pop(key, None)
     assert counts(brought_back(keepfs, "docs"))["written"] == 20
     assert refusing.objects == kept and sorted(refusing.puts) == sorted([*kept, "f01", "f02"]) and refusing.broken == []
     # Keys that are refused keep no others from being written.
@@ -340,7 +340,32 @@ def test_another_bucket_and_encrypted(new_keepfs, store, foreign, s3_servers, tm
         assert counts(log)["written"] == 3
         assert {key: other.client.request("GET", f"some/where/{key}") for key in foreign.objects} == foreign.objects
         assert counts(brought_back(keepfs, f"docs to=s3://{other.name}/some/where"))["written"] == 0
-        assert any("restore" in line and other.name in line for line in keepfs.text("status", "audit.jsonl").splitlines())
+        assert any('"mirror-back"' in line and other.name in line and "written=3" in line for line in keepfs.text("status", "audit.jsonl").splitlines())
+    finally:
+        for key in other.client.keys(""):
+            other.client.remove(key)
+        other.client.request("DELETE")
+
+
+@pytest.mark.parametrize("store", ["ceph"], indirect=True)
+def test_a_directory_brought_into_a_bucket(new_keepfs, store, foreign, s3_servers):
+    """its ETags tell nothing of a bucket's: those of the bytes are computed"""
+    other = Bucket(s3_servers("ceph"))
+    try:
+        for key in ("a", "b/c", "empty", "large"):
+            foreign.put(key, {"large": os.urandom(17 * MIB), "empty": b""}.get(key, key.encode()))
+        keepfs = new_keepfs({"mirror docs": foreign.section()}).mount()
+        keepfs.backup("docs")
+        words = f"docs to=s3://{other.name}"
+        assert counts(brought_back(keepfs, words))["written"] == 4
+        assert {key: other.client.request("GET", key) for key in other.client.keys("")} == foreign.objects
+        c = counts(brought_back(keepfs, words))
+        assert (c["written"], c["same"]) == (0, 4) and c["requests"] == 1
+        other.client.request("PUT", "b/c", body=b"xyz")
+        error, _ = failed(keepfs, words)
+        assert "1 objects" in error and "b/c" in error and f"confirm=s3://{other.name}" in error
+        assert counts(brought_back(keepfs, f"{words} confirm=s3://{other.name}"))["written"] == 1
+        assert other.client.request("GET", "b/c") == b"b/c"
     finally:
         for key in other.client.keys(""):
             other.client.remove(key)

@@ -229,6 +229,20 @@ static void test_lines_that_are_wrong(void **state)
 	        ",\"at\":1}");
 }
 
+/* A file of the beginning of 1970, which is no rarity among those that programs unpack. */
+static void test_no_time(void **state)
+{
+	struct listing_entry e = entry_of(1);
+	_cleanup(listing_entry) struct listing_entry back = {0};
+	_cleanup(str) struct str line = {0};
+
+	e.modified_us = 0;
+	listing_entry_encode(&e, &line);
+	assert_int_equal(listing_entry_decode(str_text(&line), line.len, &back, NULL), 0);
+	assert_int_equal(back.modified_us, 0);
+	listing_entry_finish(&e);
+}
+
 static void assert_key(const char *line, const char *expected)
 {
 	_cleanup(str) struct str key = {0};
@@ -263,20 +277,6 @@ static void test_keys_of_lines(void **state)
 	assert_key("{\"size\":1}", NULL);
 	/* Whoever else wrote it may have put it elsewhere. */
 	assert_key("{\"size\":1,\"name\":\"a\"" REST ",\"pack\":" GOOD_PACK ",\"at\":1}", "a");
-}
-
-/* A file of the beginning of 1970, which is no rarity among those that programs unpack. */
-static void test_no_time(void **state)
-{
-	struct listing_entry e = entry_of(1);
-	_cleanup(listing_entry) struct listing_entry back = {0};
-	_cleanup(str) struct str line = {0};
-
-	e.modified_us = 0;
-	listing_entry_encode(&e, &line);
-	assert_int_equal(listing_entry_decode(str_text(&line), line.len, &back, NULL), 0);
-	assert_int_equal(back.modified_us, 0);
-	listing_entry_finish(&e);
 }
 
 static void refuse_index(const char *text, size_t len, int expected)
