@@ -89,7 +89,8 @@ static const char *read_listing_entry(const struct json *j, struct listing_entry
 		return "a name is none";
 	if (!get_natural(j, "size", &e->bytes) || !get_natural(j, "at", &e->at))
 		return "a size or a place is none";
-	if (!json_get_time(j, "modified", &e->modified_us))
+	/* null: 0, the beginning of 1970, or what a server does not say. */
+	if (!json_get_time(j, "modified", &e->modified_us) && !json_get_null(j, "modified"))
 		return "a time is none";
 	if (!is_hex_digest(sha256))
 		return "a SHA-256 is none";
@@ -125,6 +126,36 @@ int listing_entry_decode(const char *line, size_t len, struct listing_entry *ret
 
 	return j && json_is_object_value(j) ? decode_entry(j, ret, err)
 	                                    : damaged_listing(err, "a line is no JSON");
+}
+
+/* "name" comes first, so mostly nothing else has to be understood. */
+static bool plain_line_name(const char *line, size_t len, struct str *ret)
+{
+	static const char begin[] = "{\"name\":\"";
+	const char *name = line + sizeof(begin) - 1, *end;
+
+	if (len < sizeof(begin) || memcmp(line, begin, sizeof(begin) - 1) != 0)
+		return false;
+	end = memchr(name, '"', len - (sizeof(begin) - 1));
+	if (!end || memchr(name, '\\', (size_t)(end - name)))
+		return false;
+	str_append_bytes(ret, name, (size_t)(end - name));
+	return true;
+}
+
+int listing_line_key(const char *line, size_t len, struct str *ret, struct error *err)
+{
+	_cleanup(str) struct str name = {0};
+	_cleanup(listing_entry) struct listing_entry whole = {0};
+	int r;
+
+	str_clear(ret);
+	if (plain_line_name(line, len, &name))
+		return shown_name_key(str_text(&name), ret) < 0 ? damaged_listing(err, "a name is none") : 0;
+	r = listing_entry_decode(line, len, &whole, err);
+	if (r == 0)
+		str_append(ret, whole.key);
+	return r;
 }
 
 /* The index. */

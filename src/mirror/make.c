@@ -8,14 +8,16 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/mirror.h>
+#include <keepfs/mirror/tree.h>
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#define TRIES      5 /* for an object that changes while it is got */
-#define NAMES_TOLD 5 /* of objects that cannot be read */
-#define COPY_BYTES ((size_t)1 << 20)
+#define TRIES         5 /* for an object that changes while it is got */
+#define NAMES_TOLD    5 /* of objects that cannot be read */
+#define COPY_BYTES    ((size_t)1 << 20)
+#define FILES_AT_ONCE 16 /* small ones, by one thread: to read one takes less time than to wake a thread */
 
 struct counts {
 	uint64_t new, changed_before, unchanged, changed, vanished, unreadable, anew;
@@ -50,7 +52,23 @@ static bool is_unchanged(const struct listing_entry *e, const struct source_obje
 	return e->bytes == o->bytes && str_equal(e->etag, o->etag);
 }
 
-/* 1: @ret is what is known of an object that did not change. */
+enum known {
+	KNOWN_NOT,
+	KNOWN_BYTES, /* but it was written anew since, with the same bytes: its metadata may be others */
+	KNOWN_WHOLE,
+};
+
+static enum known how_known(struct mirror *m, const struct listing_entry *e, const struct source_object *o)
+{
+	if (e->modified_us == o->modified_us) {
+		m->counts.unchanged++;
+		return KNOWN_WHOLE;
+	}
+	m->counts.changed_before++;
+	return KNOWN_BYTES;
+}
+
+/* An enum known, or negative; then @ret is what is known of it. */
 static int find_known(struct mirror *m, const struct source_object *o, struct listing_entry *ret,
                       struct error *err)
 {
@@ -60,10 +78,9 @@ static int find_known(struct mirror *m, const struct source_object *o, struct li
 	if (found < 0)
 		return found;
 	if (found > 0 && is_unchanged(&before, o) && !base_is_thin(&m->base, &before)) {
-		m->counts.unchanged++;
 		*ret = before;
 		before = (struct listing_entry){0};
-		return 1;
+		return (int)how_known(m, ret, o);
 	}
 	if (found > 0 && is_unchanged(&before, o))
 		m->counts.anew++;
@@ -72,7 +89,7 @@ static int find_known(struct mirror *m, const struct source_object *o, struct li
 	else
 		m->counts.new ++;
 	r = rests_find(&m->rests, o, ret, err);
-	return r;
+	return r > 0 ? (int)KNOWN_WHOLE : r;
 }
 
 static void note_unreadable_object(struct mirror *m, const char *key, const char *why)
@@ -90,6 +107,17 @@ static void add_unchanged(struct mirror *m, struct listing_entry *known)
 	*known = (struct listing_entry){0};
 	object->is_known = true;
 	fetch_add(m->fetch, object, 0, 0, true);
+}
+
+static void ask_what_is_told(struct mirror *m, struct listing_entry *known, const struct source_object *o)
+{
+	struct fetched_object *object = mem_alloc(sizeof(*object));
+
+	object->entry = *known;
+	*known = (struct listing_entry){0};
+	object->entry.modified_us = o->modified_us;
+	object->is_told_anew = true;
+	fetch_add(m->fetch, object, 0, o->bytes > 0 ? 1 : 0, true);
 }
 
 /* The next piece of the object that is asked for. */
@@ -130,8 +158,10 @@ static int look_at_source(struct mirror *m, struct error *err)
 	r = find_known(m, &o, &known, err);
 	if (r < 0)
 		return r;
-	if (r > 0)
+	if (r == KNOWN_WHOLE || (r == KNOWN_BYTES && source_is_archived(&o)))
 		add_unchanged(m, &known);
+	else if (r == KNOWN_BYTES)
+		ask_what_is_told(m, &known, &o);
 	else if (source_is_archived(&o))
 		note_unreadable_object(m, o.key, "it is in an archive of its storage class");
 	else
@@ -154,10 +184,16 @@ static int ask_for_more(struct mirror *m, struct error *err)
 
 /* What came. */
 
-static int list_mirrored(struct mirror *m, const struct listing_entry *e, struct error *err)
+static int list_known_object(struct mirror *m, const struct listing_entry *e, struct error *err)
 {
 	used_add(&m->used, e->pack, e->bytes);
 	return listing_writer_add(m->listing, e, err);
+}
+
+static int list_packed_object(struct mirror *m, const struct listing_entry *e, struct error *err)
+{
+	used_add(&m->used, e->pack, e->bytes);
+	return listing_writer_add_line(m->listing, e, packer_line(m->packer), err);
 }
 
 static void take_source_facts(struct listing_entry *e, struct source_facts *f)
@@ -180,7 +216,7 @@ static int pack_piece(struct mirror *m, struct fetched_object *object, const str
 		r = packer_write(m->packer, p->data, p->len, err);
 	if (r == 0 && p->is_last)
 		r = packer_end(m->packer, &object->entry, err);
-	return r < 0 || !p->is_last ? r : list_mirrored(m, &object->entry, err);
+	return r < 0 || !p->is_last ? r : list_packed_object(m, &object->entry, err);
 }
 
 static bool is_get_refused(int r, const struct error *why)
@@ -281,14 +317,15 @@ static int take_got_piece(struct mirror *m, struct piece *p, struct error *err)
 	struct fetched_object *object = p->object;
 
 	if (object->is_known)
-		return list_mirrored(m, &object->entry, err);
+		return list_known_object(m, &object->entry, err);
 	if (atomic_load(&object->is_given_up))
 		return 0;
 	if (p->result < 0)
 		return on_failed(m, object, p->result, &p->error, err);
 	if (p->offset == 0)
 		take_source_facts(&object->entry, &p->facts);
-	return pack_piece(m, object, p, err);
+	return object->is_told_anew ? list_known_object(m, &object->entry, err)
+	                            : pack_piece(m, object, p, err);
 }
 
 static int walk_source(struct mirror *m, struct error *err)
@@ -347,6 +384,32 @@ static int copy_listing(struct mirror *m, struct stream_object *object, struct e
 	return r;
 }
 
+static int add_mirrored_sum(void *arg, const struct mirror_item *item, struct error *err)
+{
+	return draft_add_sum(((struct mirror *)arg)->draft, item->entry.sha256, item->path, err);
+}
+
+static int read_spooled(void *arg, struct cancel *cancel, uint64_t at, void *buf, size_t len,
+                        struct error *err)
+{
+	(void)cancel;
+	return spool_get(((struct mirror *)arg)->spool, buf, len, at, err);
+}
+
+/* The list of a bundle has all that is in it, by the names that are shown. */
+static int add_sums_to_whole(struct mirror *m, const struct str *index, struct error *err)
+{
+	const struct mirror_tree_source source = {.read = read_spooled, .arg = m};
+	const struct mirror_each each = {.item = add_mirrored_sum, .arg = m};
+	_cleanup(listing_index) struct listing_index x = {0};
+	_cleanup(mirror_tree) struct mirror_tree *tree = NULL;
+	int r = listing_index_decode(str_text(index), index->len, &x, err);
+
+	if (r == 0)
+		r = mirror_tree_new(&x, &source, 0, &tree, err);
+	return r < 0 ? r : mirror_tree_each(tree, m->order->cancel, &each, err);
+}
+
 static int store_listing(struct mirror *m, struct error *err)
 {
 	_cleanup(free) char *key = draft_contents_key(m->draft),
@@ -356,12 +419,17 @@ static int store_listing(struct mirror *m, struct error *err)
 	int r = listing_writer_finish(m->listing, &index, err);
 
 	if (r == 0)
+		r = mirror_sums_digest(m->spool, &index, m->order->cancel, draft_manifest(m->draft)->sha256,
+		                       err);
+	if (r == 0)
 		r = draft_open_object(m->draft, key, &object, err);
 	if (r == 0)
 		r = copy_listing(m, object, err);
 	if (r == 0)
 		r = draft_finish_object(m->draft, MANIFEST_ROLE_LISTING, key, object, err);
 	object = stream_object_free(object);
+	if (r == 0 && draft_is_part(m->draft))
+		r = add_sums_to_whole(m, &index, err);
 	return r < 0 ? r
 	             : draft_put_object(m->draft, MANIFEST_ROLE_LISTING_INDEX, index_key, index.data,
 	                                index.len, err);
@@ -456,17 +524,20 @@ static int open_all(struct mirror *m, int64_t started_at_us, struct error *err)
 	int r = draft_new(&options, &m->draft, err);
 
 	if (r == 0)
+		draft_pin_packs(m->draft, m->order->job->name);
+	if (r == 0)
 		r = source_open(&m->conf->from, fetch.connections, &m->source, err);
 	if (r == 0)
-		r = base_open(&m->base, m->ctx, m->order, err);
+		r = base_open(&m->base, m->draft, m->ctx, m->order, err);
 	if (r == 0)
-		r = rests_load(&m->rests, m->ctx, m->order, m->base.newest.run_id, err);
+		r = rests_load(&m->rests, m->draft, m->ctx, m->order, m->base.newest.run_id, err);
 	fetch.source = m->source;
+	fetch.at_once = r == 0 && source_is_local(m->source) ? FILES_AT_ONCE : 1;
 	if (r == 0)
 		r = fetch_new(&fetch, &m->fetch, err);
 	if (r < 0)
 		return r;
-	m->packer = packer_new(m->ctx, m->order, started_at_us, m->conf->from.url);
+	m->packer = packer_new(m->ctx, m->order, draft_job(m->draft), started_at_us, m->conf->from.url);
 	m->list = source_list_new(m->source, &m->call);
 	begin_listing(m, started_at_us);
 	return 0;
@@ -507,7 +578,6 @@ static int make_mirror(const struct make_context *ctx, const struct make_order *
 	struct error spare = {0};
 	int r;
 
-	artifact_pin_packs(ctx->repository, order->job->name);
 	r = make_state(&m, ret, err ? err : &spare);
 	source_list_free(m.list);
 	fetch_free(m.fetch);
@@ -521,7 +591,6 @@ static int make_mirror(const struct make_context *ctx, const struct make_order *
 	used_finish(&m.used);
 	str_finish(&m.unreadable);
 	draft_free(m.draft);
-	artifact_unpin_packs(ctx->repository, order->job->name);
 	return r;
 }
 
@@ -565,7 +634,7 @@ static void mirror_look_around(const struct make_context *ctx, const struct conf
 }
 
 const struct make_kind mirror_kind = {
-        .name = "mirror",
+        .name = LISTING_KIND,
         .targets_name = "buckets",
         .accepts = mirror_accepts,
         .targets = mirror_targets,

@@ -8,6 +8,7 @@
  *   rests.c      packs of runs that broke off
  *   fetch.c      objects on their way, in order
  *   pack.c       the packs that are filled
+ *   sums.c       the digest of its SHA256SUMS
  *   used.c       which packs are needed
  *   tar_member.c headers in packs
  */
@@ -32,7 +33,7 @@ struct base {
 	const struct make_context *ctx;
 	const struct make_order *order;
 	struct catalog_newest newest; /* ino 0: there is none */
-	bool is_kept;
+	bool is_kept, is_encrypted;   /* is_encrypted: the new state is */
 	struct spool *listing;
 	struct listing_index index;
 	struct listing_source source;
@@ -44,11 +45,11 @@ struct base {
 };
 
 /**
- * base_open() - find it, and bring its listing here
+ * base_open() - find it, and bring its listing here; @draft: of the new state
  * Return: 0, also when there is none, or nobody here can decrypt its listing: a warning tells that all is stored anew.
  */
-int base_open(struct base *b, const struct make_context *ctx, const struct make_order *order,
-              struct error *err);
+int base_open(struct base *b, const struct draft *draft, const struct make_context *ctx,
+              const struct make_order *order, struct error *err);
 void base_close(struct base *b);
 /** base_find() - the object @key of it: 1 with @ret, which held nothing; 0: it has none. Keys come in their order. */
 int base_find(struct base *b, const char *key, struct listing_entry *ret, struct error *err);
@@ -65,10 +66,11 @@ struct rests {
 	size_t count;
 	const struct make_context *ctx;
 	struct cancel *cancel;
+	bool is_encrypted; /* the new state is */
 };
-/** rests_load() - those that were made behind run @after_run: their members are looked at, and forgotten again until their keys come. */
-int rests_load(struct rests *rests, const struct make_context *ctx, const struct make_order *order,
-               int64_t after_run, struct error *err);
+/** rests_load() - those that were made behind run @after_run, and may be used by @draft: their members are looked at, and forgotten again until their keys come. */
+int rests_load(struct rests *rests, const struct draft *draft, const struct make_context *ctx,
+               const struct make_order *order, int64_t after_run, struct error *err);
 void rests_finish(struct rests *rests);
 /** rests_find() - an object that one of them has, with that size and etag: 1 with @ret. Keys come in their order. */
 int rests_find(struct rests *rests, const struct source_object *o, struct listing_entry *ret,
@@ -86,6 +88,7 @@ struct fetched_object {             /* shared by its pieces */
 	struct listing_entry entry; /* without what its pack gives it */
 	unsigned pieces;            /* that were not freed */
 	bool is_known;              /* nothing is got: it is complete */
+	bool is_told_anew;          /* its bytes are known; what its headers say of it is asked for */
 	bool is_begun;              /* in a pack */
 	atomic_bool is_given_up;    /* what comes of it is of no use */
 };
@@ -103,6 +106,7 @@ struct piece {
 	struct fetch *fetch;
 	bool is_done; /* lock */
 	struct piece *next;
+	struct piece *with; /* the next that the same thread gets */
 };
 
 struct fetch;
@@ -110,6 +114,8 @@ struct fetch_options {
 	struct source *source;
 	struct pool *pool;
 	unsigned connections;
+	unsigned
+	        at_once; /* so many small pieces are got by one thread, one behind the other; 1 where each takes a round trip */
 	size_t buffers; /* of the pool, at most */
 	struct cancel *cancel;
 };
@@ -119,7 +125,7 @@ int fetch_new(const struct fetch_options *options, struct fetch **ret, struct er
 struct fetch *fetch_free(struct fetch *f);
 DEFINE_CLEANUP(fetch, struct fetch *, fetch_free)
 /** fetch_has_room() - may another piece be added? */
-bool fetch_has_room(const struct fetch *f);
+bool fetch_has_room(struct fetch *f);
 /** fetch_piece_bytes() - of a piece, at most. */
 size_t fetch_piece_bytes(const struct fetch *f);
 /** fetch_add() - get the next piece of @object, or, of one that is known, pass it on in its turn. */
@@ -133,9 +139,9 @@ DEFINE_CLEANUP(piece, struct piece *, piece_free)
 /* Packs. */
 
 struct packer;
-/** packer_new() - no pack is begun yet. */
+/** packer_new() - no pack is begun yet. @keeper: the job by whose rules packs are encrypted, locked and read back: that of the bundle, of a part (draft_job()). */
 struct packer *packer_new(const struct make_context *ctx, const struct make_order *order,
-                          int64_t started_at_us, const char *source);
+                          const struct conf_job *keeper, int64_t started_at_us, const char *source);
 /** packer_free() - what was not published is taken back. NULL allowed; returns NULL. */
 struct packer *packer_free(struct packer *p);
 DEFINE_CLEANUP(packer, struct packer *, packer_free)
@@ -144,11 +150,18 @@ int packer_begin(struct packer *p, const struct listing_entry *e, struct error *
 int packer_write(struct packer *p, const void *data, size_t len, struct error *err);
 /** packer_end() - all bytes of the member came: sets digest, pack and place of @e. */
 int packer_end(struct packer *p, struct listing_entry *e, struct error *err);
+/** packer_line() - of the member that was ended last, as listings have it: borrowed until the next one ends. */
+const struct str *packer_line(const struct packer *p);
 /** packer_spoil() - the member that was begun is of no use: what came of it is no member of the pack. */
 int packer_spoil(struct packer *p, struct error *err);
 /** packer_finish() - publish what was begun. */
 int packer_finish(struct packer *p, struct error *err);
 uint64_t packer_count(const struct packer *p);
+
+/** mirror_sums_digest() - the SHA-256 of what SHA256SUMS of a state is: of the listing in @listing, with that index; it is read once more, frame by frame. Of an object of that name, which is shown in its
+ * place, the object's. */
+int mirror_sums_digest(struct spool *listing, const struct str *index, struct cancel *cancel,
+                       char ret[static SHA256_HEX_BYTES], struct error *err);
 
 void mirror_check(const struct make_context *ctx, const struct conf_job *job,
                   const struct make_findings *findings);

@@ -37,6 +37,7 @@ static void test_defaults(void **state)
 	assert_int_equal(f->conf.jobs[0].mirror.skip_unreadable, CONF_UNREADABLE_FAIL);
 	accept(f, "[mirror docs]\nurl = dir:/srv/uploads\n");
 	accept(f, "[mirror docs]\nurl = none\n");
+	accept(f, BUCKET "copies = primary, other\n[store other]\nurl = dir:/other\n");
 }
 
 static void test_what_is_refused(void **state)
@@ -52,8 +53,9 @@ static void test_what_is_refused(void **state)
 	refuse(f, BUCKET "unreadable = maybe\n", "unreadable");
 	refuse(f, "[mirror docs]\nurl = dir:/srv/uploads\nprofile = x\n", "is for a bucket only");
 	refuse(f, "[mirror docs]\nurl = none\nendpoint = https://h\n", "is for a bucket only");
+	refuse(f, "[mirror packs]\nurl = dir:/srv/uploads\n", "[mirror packs]: the name is reserved");
+	refuse(f, "[backup packs]\ndatabase = x\n", "[backup packs]: the name is reserved");
 	refuse(f, BUCKET "[files docs]\npath = /srv/x\n", "no two jobs of any kind");
-	refuse(f, BUCKET "copies = primary, other\n[store other]\nurl = dir:/other\n", "without the packs");
 }
 
 int main(void)

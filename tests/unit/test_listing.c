@@ -220,11 +220,63 @@ static void test_lines_that_are_wrong(void **state)
 	refuse_line(LINE("\"a\"", "1", "\"20261199T020000Z/00001\"", "512"));
 	refuse_line("{\"name\":\"a\",\"size\":1" REST ",\"meta\":{\"a\":1},\"pack\":" GOOD_PACK ",\"at\":1}");
 	refuse_line("{\"name\":\"a\",\"size\":1" REST ",\"meta\":[],\"pack\":" GOOD_PACK ",\"at\":1}");
-	refuse_line("{\"name\":\"a\",\"size\":1,\"etag\":\"\",\"modified\":null,\"sha256\":\"" SHA
+	refuse_line("{\"name\":\"a\",\"size\":1,\"etag\":\"\",\"modified\":\"\",\"sha256\":\"" SHA
 	            "\",\"pack\":" GOOD_PACK ",\"at\":1}");
+	refuse_line("{\"name\":\"a\",\"size\":1,\"etag\":\"\",\"sha256\":\"" SHA "\",\"pack\":" GOOD_PACK
+	            ",\"at\":1}");
 	refuse_line(
 	        "{\"name\":\"a\",\"size\":1,\"etag\":\"\",\"modified\":\"2026-11-20T02:00:00Z\",\"sha256\":\"abc\",\"pack\":" GOOD_PACK
 	        ",\"at\":1}");
+}
+
+/* A file of the beginning of 1970, which is no rarity among those that programs unpack. */
+static void test_no_time(void **state)
+{
+	struct listing_entry e = entry_of(1);
+	_cleanup(listing_entry) struct listing_entry back = {0};
+	_cleanup(str) struct str line = {0};
+
+	e.modified_us = 0;
+	listing_entry_encode(&e, &line);
+	assert_int_equal(listing_entry_decode(str_text(&line), line.len, &back, NULL), 0);
+	assert_int_equal(back.modified_us, 0);
+	listing_entry_finish(&e);
+}
+
+static void assert_key(const char *line, const char *expected)
+{
+	_cleanup(str) struct str key = {0};
+	struct error err = {0};
+	int r = listing_line_key(line, strlen(line), &key, &err);
+
+	assert_int_equal(r, expected ? 0 : -EBADMSG);
+	if (expected)
+		assert_string_equal(str_text(&key), expected);
+	else
+		assert_int_equal(err.class, ERROR_CORRUPT);
+}
+
+static void test_keys_of_lines(void **state)
+{
+	static const char *const keys[] = {"a",      "a//b",  "..",   "/x",       "100%", "quo\"te",
+	                                   "back\\", "new\n", "dir/", "\xc3\xbc", "\xff", "{\"name\":\""};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		_cleanup(listing_entry) struct listing_entry e = entry_of((int)i);
+		_cleanup(str) struct str line = {0};
+
+		mem_replace_string(&e.key, keys[i]);
+		listing_entry_encode(&e, &line);
+		assert_key(str_text(&line), keys[i]);
+	}
+	assert_key("", NULL);
+	assert_key("{\"name\":\"", NULL);
+	assert_key("{\"name\":\"a", NULL);
+	assert_key("{\"name\":\"a//b\"", NULL);
+	assert_key("{\"name\":\"\"", NULL);
+	assert_key("{\"size\":1}", NULL);
+	/* Whoever else wrote it may have put it elsewhere. */
+	assert_key("{\"size\":1,\"name\":\"a\"" REST ",\"pack\":" GOOD_PACK ",\"at\":1}", "a");
 }
 
 static void refuse_index(const char *text, size_t len, int expected)
@@ -295,15 +347,28 @@ static void test_damaged_frames(void **state)
 	}
 }
 
+static void test_lines_of_sums(void **state)
+{
+	_cleanup(str) struct str out = {0};
+
+	(void)state;
+	listing_append_sum(&out, "ab12", "a b/c");
+	listing_append_sum(&out, "ab12", "a\\b\\");
+	assert_string_equal(str_text(&out), "ab12  a b/c\n\\ab12  a\\\\b\\\\\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_no_time),
 	        cmocka_unit_test(test_listings_by_their_index),
 	        cmocka_unit_test(test_listings_as_a_whole),
 	        cmocka_unit_test(test_order_and_length_are_insisted_on),
 	        cmocka_unit_test(test_lines_that_are_wrong),
+	        cmocka_unit_test(test_keys_of_lines),
 	        cmocka_unit_test(test_indexes_that_are_wrong),
 	        cmocka_unit_test(test_damaged_frames),
+	        cmocka_unit_test(test_lines_of_sums),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
