@@ -1085,5 +1085,15 @@ const char *const migrations[] = {
         "CREATE INDEX artifact_part_name ON artifact_part (artifact_ino, name);"
         "CREATE TRIGGER artifact_part_dropped AFTER DELETE ON artifact BEGIN"
         " DELETE FROM artifact_part WHERE artifact_ino = OLD.ino; END;",
+        /* What of places of others was looked at: keepfs/catalog/adopted.h. */
+        "CREATE TABLE adopted ("
+        " place TEXT NOT NULL,"
+        " key TEXT NOT NULL," /* there */
+        " bytes INTEGER NOT NULL,"
+        " etag TEXT NOT NULL," /* as it was listed */
+        " path TEXT NOT NULL," /* of the artifact that it became, or of the one that has the same; '': none */
+        " why TEXT NOT NULL,"  /* not; '' */
+        " PRIMARY KEY (place, key)"
+        ") STRICT, WITHOUT ROWID;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);
