@@ -22,8 +22,7 @@ int catalog_get_adopted(struct catalog *c, const char *place, const char *key, s
 {
 	static const char sql[] =
 	        "SELECT place, key, bytes, etag, path, why FROM adopted WHERE place = ?1 AND key = ?2";
-	_cleanup(query) struct query query =
-	        query_begin(c, sql, VALUES(text_value(place), text_value(key)));
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(place), text_value(key)));
 	int r = query_one(&query);
 
 	if (r == 0)

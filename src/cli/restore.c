@@ -53,7 +53,9 @@ static char *from_the_root(const char *path)
 
 static char *directory_word(const char *key, const char *path)
 {
-	_cleanup(free) char *whole = from_the_root(path);
+	/* A place of objects. */
+	bool is_url = str_starts(path, "s3://") || str_starts(path, "dir:");
+	_cleanup(free) char *whole = is_url ? mem_strdup(path) : from_the_root(path);
 
 	return mem_printf("%s=%s", key, whole);
 }
@@ -101,7 +103,7 @@ static bool asks(const struct cli_options *options, const struct words *w)
 {
 	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !options->json && !has_word(w, "confirm=") &&
 	       !has_word(w, "plan=") && !has_word(w, "dry-run=") && !str_equal(w->items[0], "forget") &&
-	       (!has_word(w, "to=") || has_word(w, "overwrite=yes"));
+	       (!has_word(w, "to=") || has_word(w, "overwrite=yes") || has_word(w, "delete=yes"));
 }
 
 static int order_restore(const struct cli_options *options, const struct words *w)
@@ -136,7 +138,10 @@ static int plan_and_ask(const struct cli_options *options, const struct words *w
 
 	if (status != CLI_DONE)
 		return status;
-	printf("To do that, type the name of the %s: ", has_word(w, "to=") ? "directory" : "database");
+	printf("To do that, type the name of the %s: ",
+	       !has_word(w, "to=") ? "database, or what the plan of a mirror names with confirm="
+	       : has_word(w, "to=s3:") || has_word(w, "to=dir:") ? "place, as it is written behind to="
+	                                                         : "directory");
 	fflush(stdout);
 	n = getline(&line, &room, stdin);
 	if (n > 0 && line[n - 1] == '\n')

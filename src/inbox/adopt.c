@@ -47,7 +47,7 @@ struct adopting {
 	struct store *store; /* the place again, to be asked for single files */
 	struct rate *rate;
 	char *directory; /* the last that was asked for a table of contents, with the '/' at its end; NULL: none */
-	bool is_dump;    /* it has one */
+	bool is_dump;   /* it has one */
 	uint64_t asked; /* of the place, beside what the source counts */
 	uint64_t taken, taken_bytes, known, refused_before, same, others, failed;
 	int result;
@@ -261,8 +261,9 @@ static bool is_named_impossibly(const struct candidate *c, struct error *why)
 	_cleanup(free) char *key = manifest_adopted_key(c->a->place, c->key);
 
 	if (!key)
-		error_set(why, ERROR_USAGE, EINVAL,
-		          "it cannot be adopted under this name, which is too long, or has a part that is no name of a file: rename it");
+		error_set(
+		        why, ERROR_USAGE, EINVAL,
+		        "it cannot be adopted under this name, which is too long, or has a part that is no name of a file: rename it");
 	return !key || store_key_check(c->key, why) < 0 || store_key_check(key, why) < 0;
 }
 
@@ -358,8 +359,8 @@ static void give_adopt_buffers(struct candidate *c)
 }
 
 /* From @offset on, as much as there is room for, but @most. */
-static int get_adopt_piece(struct candidate *c, uint64_t offset, uint64_t most, struct iovec *iov, int *ret_count,
-                           uint64_t *ret_bytes, struct error *err)
+static int get_adopt_piece(struct candidate *c, uint64_t offset, uint64_t most, struct iovec *iov,
+                           int *ret_count, uint64_t *ret_bytes, struct error *err)
 {
 	struct adopting *a = c->a;
 	uint64_t left = c->o->bytes - offset, want = left < most ? left : most;
@@ -501,14 +502,14 @@ static int publish_candidate(struct candidate *c, const struct make_order *order
                              const char *etag, struct error *err)
 {
 	struct adopting *a = c->a;
-	const struct draft_options options = {
-	        .ctx = a->ctx,
-	        .order = order,
-	        .kind = inbox_kind_of(&c->look),
-	        .suffix = c->look.suffix,
-	        .is_plain = true,
-	        .started_at_us = inbox_time_of(&c->look, conf_zone_name(a->conf, a->job), c->o->modified_us,
-	                                       make_now_us(a->ctx))};
+	const struct draft_options options = {.ctx = a->ctx,
+	                                      .order = order,
+	                                      .kind = inbox_kind_of(&c->look),
+	                                      .suffix = c->look.suffix,
+	                                      .is_plain = true,
+	                                      .started_at_us =
+	                                              inbox_time_of(&c->look, conf_zone_name(a->conf, a->job),
+	                                                            c->o->modified_us, make_now_us(a->ctx))};
 	_cleanup(draft) struct draft *draft = NULL;
 	_cleanup(free) char *from = mem_printf("%s/%s", source_name(a->source), c->o->key);
 	_cleanup(manifest) struct manifest made = {0};
@@ -610,7 +611,8 @@ static int consider_candidate(struct candidate *c, struct error *err)
 	}
 	if (inbox_name_is_temporary(c->base)) {
 		c->a->others++;
-		make_say(c->a->order, "%s is left alone: by its name somebody is still writing it, or it is hidden",
+		make_say(c->a->order,
+		         "%s is left alone: by its name somebody is still writing it, or it is hidden",
 		         c->line);
 		return 0;
 	}
@@ -625,9 +627,10 @@ static int consider_candidate(struct candidate *c, struct error *err)
 		return refuse_candidate(c, &why);
 	}
 	if (source_is_archived(c->o)) {
-		error_set(&why, ERROR_USAGE, EINVAL,
-		          "it is in the storage class %s, from which it has to be restored before it can be read",
-		          c->o->storage_class);
+		error_set(
+		        &why, ERROR_USAGE, EINVAL,
+		        "it is in the storage class %s, from which it has to be restored before it can be read",
+		        c->o->storage_class);
 		warn_of_candidate(c, why.message);
 		return 0;
 	}

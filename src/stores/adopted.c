@@ -52,8 +52,8 @@ static int settings_of_place(const struct conf *conf, const char *name, struct s
 }
 
 /* A directory that is not there must not look as if what lay in it had been removed one by one. */
-static int open_adopted_place(struct stores *s, const struct conf *conf, const char *name, struct store **ret_store,
-                      struct error *err)
+static int open_adopted_place(struct stores *s, const struct conf *conf, const char *name,
+                              struct store **ret_store, struct error *err)
 {
 	_cleanup(free) char *label = NULL;
 	struct settings settings;
@@ -165,8 +165,7 @@ struct stores_source {
 static void enter_prefix(struct settings *s, const char *prefix)
 {
 	const char *url = s->conf.url;
-	_cleanup(free) char *below =
-	        mem_printf("%s%s%s", url, str_ends(url, "/") ? "" : "/", prefix);
+	_cleanup(free) char *below = mem_printf("%s%s%s", url, str_ends(url, "/") ? "" : "/", prefix);
 
 	if (!*prefix)
 		return;

@@ -21,6 +21,10 @@ struct restore_order {
 	/* Of the files of an archive (restore_files.h). */
 	char *to;     /* the directory, without a '/' at its end; NULL: not given */
 	char **paths; /* keepfs/files/tree_path.h; NULL-terminated; NULL: all */
+	/* Of the objects of a mirror (restore_mirror.h). */
+	const char *place;   /* "s3://bucket/prefix", "dir:/directory": borrowed; NULL: not given */
+	bool remove;         /* what is only there */
+	uint64_t rate_bytes; /* of what is written; 0: no limit */
 	bool overwrite, owners_by_number;
 	bool any_room; /* also where the disk seems too full */
 	const struct command_line *line;
@@ -30,6 +34,8 @@ struct restore_order {
 int restore_order_read(const struct command_line *line, struct restore_order *ret, struct error *err);
 /** restore_order_read_files() - those of them that are about files. -EINVAL; also for those that do not go with to=. */
 int restore_order_read_files(const struct command_line *line, struct restore_order *o, struct error *err);
+/** restore_order_read_mirror() - those that are about mirrors, but for the place. -EINVAL. */
+int restore_order_read_mirror(const struct command_line *line, struct restore_order *o, struct error *err);
 /** restore_order_bool() - "yes" or "no" of @key into *@io, which stays when it is not given; -EINVAL. */
 int restore_order_bool(const struct command_line *line, const char *key, bool *io, struct error *err);
 /** restore_order_forgets() - "forget": nothing is restored. */

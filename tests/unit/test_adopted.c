@@ -45,9 +45,12 @@ static void adopted_init(struct adopted *a, struct fixture *f)
 	a->conf.store.url = mem_printf("dir:%s/objects", f->directory);
 	a->conf.stores = a->named;
 	a->conf.store_count = ARRAY_SIZE(a->named);
-	a->named[0] = (struct conf_named_store){.name = "old", .store.url = mem_printf("dir:%s", a->directory)};
-	a->named[1] = (struct conf_named_store){.name = "gone", .store.url = mem_printf("dir:%s/gone", f->directory)};
-	a->named[2] = (struct conf_named_store){.name = "bucket", .store.url = mem_strdup("s3://acme/dumps/")};
+	a->named[0] =
+	        (struct conf_named_store){.name = "old", .store.url = mem_printf("dir:%s", a->directory)};
+	a->named[1] = (struct conf_named_store){.name = "gone",
+	                                        .store.url = mem_printf("dir:%s/gone", f->directory)};
+	a->named[2] =
+	        (struct conf_named_store){.name = "bucket", .store.url = mem_strdup("s3://acme/dumps/")};
 	assert_int_equal(mkdir(a->directory, 0700), 0);
 	assert_int_equal(mkdir(year, 0700), 0);
 	write_there(a, "12345");
@@ -71,8 +74,10 @@ static void adopted_end(struct adopted *a)
 
 static void test_adopted_keys(void **state)
 {
-	static const char *const not_adopted[] = {"adopted", "adopted/", "adopted/old", "adopted/old/", "adopted//x",
-	                                          "backups/adopted/old/x", "adoptedx/old/x", ""};
+	static const char *const not_adopted[] = {"adopted",        "adopted/",
+	                                          "adopted/old",    "adopted/old/",
+	                                          "adopted//x",     "backups/adopted/old/x",
+	                                          "adoptedx/old/x", ""};
 	static const char *const not_named[] = {"", "/x", "a//b", "a/", "..", "a/../b", ".", "a\nb", "a\x7f"};
 	_cleanup(free) char *key = manifest_adopted_key("old", NAME), *place = NULL, *part = mem_alloc(260);
 
@@ -199,7 +204,8 @@ static void adopt_one(struct adopted *a, int64_t run_id, int64_t at_us, char **r
 
 static void test_what_is_remembered(void **state)
 {
-	struct catalog_adopted row = {.place = "old", .key = "x", .bytes = 7, .etag = "e", .why = "it is cut off"};
+	struct catalog_adopted row = {
+	        .place = "old", .key = "x", .bytes = 7, .etag = "e", .why = "it is cut off"};
 	_cleanup(catalog_adopted) struct catalog_adopted known = {0}, learned = {0};
 	_cleanup(free) char *path = NULL, *key = NULL, *etag = NULL;
 	uint64_t bytes = 0;
@@ -275,7 +281,6 @@ static void test_copies_go_whole(void **state)
 	assert_true(is_there(&a));
 	adopted_end(&a);
 }
-
 
 int main(void)
 {

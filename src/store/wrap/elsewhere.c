@@ -196,8 +196,7 @@ struct store *store_elsewhere_new(struct store *inner, const struct store_elsewh
 {
 	struct elsewhere_store *e = mem_alloc(sizeof(*e));
 
-	*e = (struct elsewhere_store){.base = {&elsewhere_ops, mem_strdup(inner->name)},
-	                              .inner = inner,
-	                              .places = *places};
+	*e = (struct elsewhere_store){
+	        .base = {&elsewhere_ops, mem_strdup(inner->name)}, .inner = inner, .places = *places};
 	return &e->base;
 }
