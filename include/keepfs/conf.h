@@ -227,6 +227,7 @@ struct conf_named_store {
 	 * as the job's. */
 	struct conf_policy keeping;
 	uint64_t rate_bytes; /* per second, written into it; 0: no limit */
+	bool remove_adopted; /* what lies there and was adopted goes with its backup; else it stays where it is */
 	char *window;        /* when copies are made, as blackout_parse() takes it; "": at any time */
 };
 
