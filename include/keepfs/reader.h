@@ -8,6 +8,7 @@
  * handed out. Blocks are shared by all readers of an artifact and kept, while it is open, until their buffers
  * are wanted. A request never blocks its caller; it is answered once, by a callback.
  */
+#include <keepfs/base/cancel.h>
 #include <keepfs/base/error.h>
 #include <keepfs/base/histogram.h>
 #include <keepfs/base/pool.h>
@@ -146,5 +147,15 @@ void reader_read(struct reader_file *f, struct reader_request *req);
 void reader_cancel(struct reader_file *f, uint64_t tag);
 /** reader_cancel_owner() - the same for all requests of @owner: it has closed its descriptor, or died. */
 void reader_cancel_owner(struct reader_file *f, uint64_t owner);
+/** struct reader_now - who reads a file and waits for it; all borrowed. */
+struct reader_now {
+	struct reader_file *file;
+	struct cancel *cancel; /* NULL: it cannot be cancelled */
+	atomic_ullong *tags;   /* the last one that was used of all requests of this file */
+	const char *what;      /* for messages: "the listing of a mirror" */
+};
+/** reader_read_now() - exactly @len bytes from @at on: on a thread that may wait, and is none of the reader's. As done() of a request; -EBADMSG
+ * (ERROR_CORRUPT): the file ends before. */
+int reader_read_now(const struct reader_now *now, uint64_t at, void *buf, size_t len, struct error *err);
 /** reader_cancel_all() - refuse and end all requests (-EIO): shutdown. Files stay to be closed. */
 void reader_cancel_all(struct reader *r);

@@ -64,7 +64,9 @@ static char *from_the_root(const char *path)
 
 static char *directory_word(const char *key, const char *path)
 {
-	_cleanup(free) char *whole = from_the_root(path);
+	/* A place of objects. */
+	bool is_url = str_starts(path, "s3://") || str_starts(path, "dir:");
+	_cleanup(free) char *whole = is_url ? mem_strdup(path) : from_the_root(path);
 
 	return mem_printf("%s=%s", key, whole);
 }
@@ -112,7 +114,7 @@ static bool asks(const struct cli_options *options, const struct words *w)
 {
 	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !options->json && !has_word(w, "confirm=") &&
 	       !has_word(w, "plan=") && !has_word(w, "dry-run=") && !str_equal(w->items[0], "forget") &&
-	       (!has_word(w, "to=") || has_word(w, "overwrite=yes"));
+	       (!has_word(w, "to=") || has_word(w, "overwrite=yes") || has_word(w, "delete=yes"));
 }
 
 static int order_restore(const struct cli_options *options, const struct words *w)
@@ -141,7 +143,7 @@ static int with_words(const struct cli_options *options, const struct words *w, 
 }
 
 /* heap: what was typed; NULL: nothing was */
-static char *ask_for(const char *question)
+static char *type_answer(const char *question)
 {
 	char *line = NULL;
 	size_t room = 0;
@@ -165,9 +167,19 @@ static char *ask_for_secrets(const struct words *w)
 
 	if (!is_of_deployment || !has_secrets || has_word(w, "secrets="))
 		return NULL;
-	typed = ask_for(
+	typed = type_answer(
 	        "Its secret parts are restored only when you say so a second time. Restore them, too? Type yes or no: ");
 	return mem_strdup(str_equal(typed, "yes") ? "secrets=yes" : "secrets=no");
+}
+
+static const char *what_to_type(const struct words *w)
+{
+	if (is_of_deployment)
+		return "deployment";
+	if (!has_word(w, "to="))
+		return "database, or what the plan of a mirror names with confirm=";
+	return has_word(w, "to=s3:") || has_word(w, "to=dir:") ? "place, as it is written behind to="
+	                                                       : "directory";
 }
 
 static int plan_and_ask(const struct cli_options *options, const struct words *w)
@@ -178,10 +190,8 @@ static int plan_and_ask(const struct cli_options *options, const struct words *w
 
 	if (status != CLI_DONE)
 		return status;
-	question = mem_printf("To do that, type the name of the %s: ", is_of_deployment     ? "deployment"
-	                                                               : has_word(w, "to=") ? "directory"
-	                                                                                    : "database");
-	line = ask_for(question);
+	question = mem_printf("To do that, type the name of the %s: ", what_to_type(w));
+	line = type_answer(question);
 	if (!line) {
 		fprintf(stderr, "keepfs: nothing was typed, and nothing was done\n");
 		return CLI_FAILED;

@@ -89,7 +89,8 @@ static const char *read_listing_entry(const struct json *j, struct listing_entry
 		return "a name is none";
 	if (!get_natural(j, "size", &e->bytes) || !get_natural(j, "at", &e->at))
 		return "a size or a place is none";
-	if (!json_get_time(j, "modified", &e->modified_us))
+	/* null: 0, the beginning of 1970, or what a server does not say. */
+	if (!json_get_time(j, "modified", &e->modified_us) && !json_get_null(j, "modified"))
 		return "a time is none";
 	if (!is_hex_digest(sha256))
 		return "a SHA-256 is none";

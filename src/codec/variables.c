@@ -57,7 +57,7 @@ static void trim_line(const char **io_at, size_t *io_len)
 		--*io_len;
 }
 
-static void skip_word(const char **io_at, size_t *io_len, const char *word)
+static void skip_leading_word(const char **io_at, size_t *io_len, const char *word)
 {
 	size_t n = strlen(word);
 
@@ -77,7 +77,7 @@ static bool take_variable_line(struct variables *v, const char *at, size_t len)
 	trim_line(&at, &len);
 	if (len == 0 || *at == '#')
 		return true;
-	skip_word(&at, &len, "export ");
+	skip_leading_word(&at, &len, "export ");
 	equals = memchr(at, '=', len);
 	if (!equals)
 		return false;

@@ -154,7 +154,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .env = "BACKUP_",
                  .example = "[backup full]",
                  .keys = CONF_KEYS_JOB | CONF_KEYS_MAKER | CONF_KEYS_HOOKS | CONF_KEYS_POLICY |
-                         CONF_KEYS_DUMP | CONF_KEYS_DRILL,
+                         CONF_KEYS_DUMP,
                  .list = &jobs,
                  .kind = CONF_JOB_DUMP,
                  .check = conf_dump_check,
@@ -187,8 +187,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .env = "BUNDLE_",
                  .example = "[bundle site]",
                  .is_extra = true,
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_HOOKS | CONF_KEYS_POLICY | CONF_KEYS_BUNDLE |
-                         CONF_KEYS_DRILL,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_HOOKS | CONF_KEYS_POLICY | CONF_KEYS_BUNDLE,
                  .list = &jobs,
                  .kind = CONF_JOB_BUNDLE,
                  .check = conf_bundle_check,
@@ -229,8 +228,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_INBOX] =
                 {.name = "inbox",
                  .header = "[inbox NAME]",
-                 .env =
-                         "INBOX_",
+                 .env = "INBOX_",
                  .example = "[inbox legacy]",
                  .is_extra = true,
                  .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY,

@@ -184,7 +184,7 @@ static bool wants_contents(const struct comparing *c, const struct untar_entry *
 	       S_ISREG(s->st.st_mode) && s->st.st_size <= (off_t)FILES_TEXT_BYTES;
 }
 
-static void read_text(const struct same_place *s, struct str *ret)
+static void read_text_there(const struct same_place *s, struct str *ret)
 {
 	_cleanup(free) char *buf = mem_alloc(FILES_TEXT_BYTES);
 	_cleanup(fd) int fd = fd_reopen(s->fd, 0);
@@ -197,7 +197,7 @@ static void read_text(const struct same_place *s, struct str *ret)
 
 static void keep_contents(struct comparing *c, const struct content_check *k, const struct same_place *s)
 {
-	read_text(s, &c->there);
+	read_text_there(s, &c->there);
 	str_append_bytes(&c->in_archive, str_text(&k->text), k->text.len);
 }
 

@@ -246,6 +246,10 @@ static const char restore_help[] =
         "                                 is replaced with overwrite=yes confirm=/srv/media only, and what the archive does not\n"
         "                                 have stays. plan=yes (or dry-run=yes) shows what is new, and what differs. Further: paths=a/b,*.jpg\n"
         "                                 (only these), owners=numbers, room=any, run by root or the user of keepfs alone\n"
+        "         echo documents/latest > restore\n"
+        "                                 bring the objects of a mirror back to where they were, or to=s3://bucket/prefix, to=dir:/place:\n"
+        "                                 what is missing; what differs with confirm=URL only, and what is only there is removed\n"
+        "                                 with delete=yes only. plan=yes shows it. Further: rate, pre_hook, post_hook\n"
         "         echo forget into=NAME > restore  what a failed one left (to=DIR), and health tells of, is settled\n"
         "                                 answer: <run> pending restore:<job>; watch it in jobs/<run>/\n"
         "         errors: EINVAL wrong command, or not confirmed; the reason: cat restore\n";

@@ -8,6 +8,7 @@
 #include "restore_bundle.h"
 #include "restore_dump.h"
 #include "restore_files.h"
+#include "restore_mirror.h"
 #include "restore_target.h"
 #include "words.h"
 #include "restore_tenant.h"
@@ -20,6 +21,7 @@
 #include <keepfs/catalog/proofs.h>
 #include <keepfs/catalog/restores.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/mirror/back.h>
 #include <keepfs/pg.h>
 #include <keepfs/use.h>
 
@@ -57,6 +59,25 @@ static int add_named_copy(struct catalog *c, const char *word, struct make_targe
 	return r;
 }
 
+/* "documents/latest/a/b": what is in a state of a mirror, which no catalog lists. */
+static bool add_named_below(struct catalog *c, const char *word, struct make_targets *ret)
+{
+	_cleanup(free) char *path = words_path(word), *below = NULL, *state = NULL;
+	struct catalog_entry entry;
+	struct make_target *t;
+
+	if (words_find_backup(c, path, &entry) != -ENOENT ||
+	    restore_mirror_find(c, path, &entry, &below) < 0 || !restore_mirror_is_one(c, &entry))
+		return false;
+	add_restored(c, &entry, ret);
+	t = &ret->items[ret->count - 1];
+	state = take_ptr(&t->name);
+	t->name = mem_printf("%s/%s", state, below);
+	free(t->label);
+	t->label = mem_strdup(t->name);
+	return true;
+}
+
 static int add_named_backup(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
 {
 	struct catalog_entry entry;
@@ -64,6 +85,8 @@ static int add_named_backup(struct catalog *c, const char *word, struct make_tar
 
 	if (copied_is_word(word))
 		return add_named_copy(c, word, ret, err);
+	if (add_named_below(c, word, ret))
+		return 0;
 	r = words_find_to_restore(c, word, &entry, err);
 
 	if (r == 0)
@@ -155,8 +178,9 @@ static int find_what_to_restore(struct catalog *c, const struct restore_order *o
 
 /* Where to. */
 
-/* @copy is set when it is one, and @b is read from it then. */
-static int find_and_open(struct backup *b, const char *path, struct copied *copy, struct error *err)
+/* @copy is set when it is one, and @b is read from it then; *@ret_below: heap: what is meant of a state of a mirror. */
+static int find_and_open(struct backup *b, const char *path, struct copied *copy, char **ret_below,
+                         struct error *err)
 {
 	struct catalog_entry entry;
 	int r;
@@ -169,6 +193,8 @@ static int find_and_open(struct backup *b, const char *path, struct copied *copy
 		return backup_open(b, ino_of_artifact(copy->path), err);
 	}
 	r = words_find_backup(b->ctx->repository->catalog, path, &entry);
+	if (r == -ENOENT)
+		r = restore_mirror_find(b->ctx->repository->catalog, path, &entry, ret_below);
 	if (r < 0)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "%s is not there any more", path);
 	return backup_open(b, entry.ino, err);
@@ -184,6 +210,32 @@ static bool is_for_files(const struct backup *b, const struct restore_order *ord
 	return order->to || str_equal(b->m.kind, "files");
 }
 
+/* They are of no other backup. */
+static int check_words_of_mirror(const struct backup *b, const struct restore_order *order, const char *below,
+                                 struct error *err)
+{
+	if (restore_mirror_is(b) || (!order->place && !order->remove && !order->rate_bytes && !below))
+		return 0;
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%s is no state of a mirror: delete=, rate=, to=s3://…, to=dir:/… and names below it are of these alone",
+	        b->path);
+}
+
+static int accept_mirror(struct backup *b, const struct restore_order *order, struct make_target *target,
+                         const char *below, struct error *err)
+{
+	const struct restore_mirror m = {.ctx = b->ctx, .wanted = order, .backup = b, .below = below};
+	_cleanup(free) char *claim = NULL;
+	int r = restore_mirror_look(&m, &claim, err);
+
+	if (r == 0 && !order->plan)
+		target->claim = take_ptr(&claim);
+	if (r == 0)
+		target->expected_bytes = b->m.size_bytes;
+	return r;
+}
+
 /* Before a run is queued: what is wrong with the words, and whether what exists was confirmed. */
 static int accept_with_pool(const struct make_context *ctx, const struct restore_order *order,
                             struct make_target *target, struct cancel *cancel, struct error *err)
@@ -194,13 +246,18 @@ static int accept_with_pool(const struct make_context *ctx, const struct restore
 	_cleanup(restore_target) struct restore_target t = {
 	        .ctx = ctx, .order = &nobody, .wanted = order, .backup = &b};
 	const struct restore_files files = {.ctx = ctx, .order = &nobody, .wanted = order, .backup = &b};
+	_cleanup(free) char *below = NULL;
 	bool is_files;
-	int r = find_and_open(&b, target->name, &copy, err);
+	int r = find_and_open(&b, target->name, &copy, &below, err);
 
+	if (r == 0 && restore_bundle_is(&b))
+		return restore_bundle_accept(&t, target, err);
+	if (r == 0)
+		r = check_words_of_mirror(&b, order, below, err);
 	if (r < 0)
 		return r;
-	if (restore_bundle_is(&b))
-		return restore_bundle_accept(&t, target, err);
+	if (restore_mirror_is(&b))
+		return accept_mirror(&b, order, target, below, err);
 	is_files = is_for_files(&b, order);
 	r = is_files ? restore_files_look(&files, err) : restore_dump_choose(&t, err);
 	if (r < 0)
@@ -255,6 +312,24 @@ static int restore_one_archive(const struct restore_target *t, struct error *err
 	return restore_files_run(&files, err);
 }
 
+static int restore_one_mirror(const struct restore_target *t, const char *below, struct error *err)
+{
+	struct make_context own = *t->ctx;
+	const struct restore_mirror m = {
+	        .ctx = &own, .order = t->order, .wanted = t->wanted, .backup = t->backup, .below = below};
+	int r;
+
+	/* Other objects than those that are damaged come back all the same. */
+	if (t->backup->damage)
+		make_warn(t->order, "%s is marked as damaged: %s", t->backup->path, t->backup->damage);
+	own.pool = pool_new(MIRROR_BACK_POOL_BYTES);
+	if (!own.pool)
+		return error_system(err, ENOMEM, "there is no memory for bringing objects back");
+	r = restore_mirror_run(&m, err);
+	pool_free(own.pool);
+	return r;
+}
+
 static int forget(const struct make_context *ctx, const struct make_order *order,
                   const struct restore_order *wanted, struct error *err)
 {
@@ -277,6 +352,7 @@ static int restore_make(const struct make_context *ctx, const struct make_order 
 	_cleanup(backup) struct backup b = {.ctx = &own, .cancel = order->cancel};
 	_cleanup(restore_target) struct restore_target t = {
 	        .ctx = &own, .order = order, .wanted = &wanted, .backup = &b};
+	_cleanup(free) char *below = NULL;
 	int r = restore_order_read(order->line, &wanted, err);
 
 	if (r < 0 || restore_order_forgets(order->line))
@@ -284,12 +360,14 @@ static int restore_make(const struct make_context *ctx, const struct make_order 
 	own.pool = pool_new(PROVING_POOL_BYTES);
 	if (!own.pool)
 		return error_system(err, ENOMEM, "there is no memory for reading the backup");
-	r = find_and_open(&b, order->target->name, &copy, err);
+	r = find_and_open(&b, order->target->name, &copy, &below, err);
 	t.copy = copy_or_null(&copy);
 	if (t.copy)
 		make_say(order, "%s is read from its copy in %s alone", copy.path, copy.store);
 	if (r == 0 && restore_bundle_is(&b))
 		r = restore_bundle_run(&t, err);
+	else if (r == 0 && restore_mirror_is(&b))
+		r = restore_one_mirror(&t, below, err);
 	else if (r == 0)
 		r = is_for_files(&b, &wanted) ? restore_one_archive(&t, err) : restore_dump_run(&t, err);
 	copy.ctx.pool = own.pool = pool_free(own.pool);

@@ -73,7 +73,7 @@ static int check_deployment_confirmed(const struct restore_whole *w, struct erro
 	        w->t->backup->path, w->name, str_text(&w->places), w->name);
 }
 
-static int look_at_all(struct restore_whole *w, struct error *err)
+static int look_at_all_parts(struct restore_whole *w, struct error *err)
 {
 	int r = w->t->wanted->parts ? 0 : restore_check_not_damaged(w->t->backup, err);
 
@@ -95,7 +95,7 @@ int restore_bundle_accept(const struct restore_target *t, struct make_target *io
 	int r;
 
 	begin_whole(t, &w);
-	r = look_at_all(&w, err);
+	r = look_at_all_parts(&w, err);
 	if (r == 0 && !t->wanted->plan)
 		io_target->claim = mem_printf("%s\nthe deployment %s", str_text(&w.claims), w.name);
 	finish_whole(&w);
@@ -123,8 +123,7 @@ static int prove_all(struct restore_whole *w, struct error *err)
 
 static struct catalog_restore_which which_deployment(const struct restore_whole *w)
 {
-	return (struct catalog_restore_which){
-	        .run_id = w->t->order->run_id, .target = w->name, .server = ""};
+	return (struct catalog_restore_which){.run_id = w->t->order->run_id, .target = w->name, .server = ""};
 }
 
 static int note_deployment(const struct restore_whole *w, const char *made, struct error *err)
@@ -176,7 +175,8 @@ static void audit_deployment(const struct restore_whole *w, int r, const struct 
 	                              .pid = -1,
 	                              .command = "keepfs",
 	                              .action = "restore-deployment"};
-	_cleanup(free) char *detail = mem_printf("%s: %s", w->name, r == 0 ? str_text(&w->done) : why->message);
+	_cleanup(free) char *detail =
+	        mem_printf("%s: %s", w->name, r == 0 ? str_text(&w->done) : why->message);
 	struct error err = {0};
 
 	str_copy(entry.result, sizeof(entry.result), r == 0 ? "ok" : "failed");
@@ -213,8 +213,8 @@ static int start_deployment(const struct restore_whole *w, const char *state, co
 
 static int stop_and_restore(struct restore_whole *w, struct error *err)
 {
-	int r = run_deployment_hook(w, "restore_stop_hook",
-	                            w->job ? w->job->bundle.restore_stop_hook : NULL, "running", NULL, err);
+	int r = run_deployment_hook(w, "restore_stop_hook", w->job ? w->job->bundle.restore_stop_hook : NULL,
+	                            "running", NULL, err);
 
 	return r < 0 ? r : each_in_order(w, restore_part_restore, err);
 }
@@ -296,7 +296,7 @@ static int prove_and_plan(struct restore_whole *w, struct error *err)
 static int run_whole(struct restore_whole *w, struct error *err)
 {
 	struct error why = {0};
-	int r = look_at_all(w, err);
+	int r = look_at_all_parts(w, err);
 
 	if (r < 0)
 		return r;

@@ -38,7 +38,6 @@ struct restore_whole {
 	struct str done;            /* parts that were restored */
 	uint64_t restored, left_out;
 	bool has_changed; /* something of the deployment is not as it was */
-	bool is_drill;
 };
 
 /** struct restore_part - one of the bundle, while something is done with it. */
@@ -48,8 +47,9 @@ struct restore_part {
 	char *stem; /* "database", "tenants/acme": how words name it */
 	enum restore_part_kind kind;
 	struct backup backup;
-	struct restore_order wanted; /* that of the whole, as it is for this one; what it points to is borrowed, but for: */
-	char *to;                    /* of an archive */
+	struct restore_order
+	        wanted; /* that of the whole, as it is for this one; what it points to is borrowed, but for: */
+	char *to;       /* of an archive */
 };
 
 /** restore_part_each() - call @each with each part of @kind that was chosen, open, in the order of the bundle; what it returns ends it, if it is not 0. */

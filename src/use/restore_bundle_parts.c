@@ -3,15 +3,17 @@
 #include "restore_bundle.h"
 
 #include "restore_dump.h"
+#include "restore_mirror.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/mirror/back.h>
 
 #include <errno.h>
 #include <string.h>
 
-static struct catalog *catalog_of(const struct restore_whole *w)
+static struct catalog *catalog_of_whole(const struct restore_whole *w)
 {
 	return w->t->backup->ctx->repository->catalog;
 }
@@ -36,16 +38,30 @@ static enum restore_part_kind kind_of_part(const struct restore_whole *w, const 
 		return RESTORE_PART_MIRROR;
 	if (!str_equal(at->kind, "files"))
 		return RESTORE_PART_OTHER;
-	return catalog_entry_by_ino(catalog_of(w), at->ino, &file) == 0 && !file.secret
+	return catalog_entry_by_ino(catalog_of_whole(w), at->ino, &file) == 0 && !file.secret
 	               ? RESTORE_PART_ARCHIVE
 	               : RESTORE_PART_SECRET;
 }
 
-static void close_part(struct restore_part *p)
+static void close_part_of_whole(struct restore_part *p)
 {
 	backup_finish(&p->backup);
 	free(p->stem);
 	free(p->to);
+}
+
+/* What differs is replaced: that is what the name of the deployment was given for. */
+static int aim_mirror(struct restore_part *p, const char *place, struct error *err)
+{
+	struct conf_store to;
+	int r = mirror_back_place(p->whole->conf, p->backup.m.job, place, &to, err);
+
+	if (r < 0)
+		return r;
+	p->wanted.place = place;
+	p->to = mem_strdup(to.url);
+	p->wanted.confirm = p->to;
+	return 0;
 }
 
 /* A database comes back under its own name, and an archive where it was, unless something else was said. */
@@ -63,6 +79,8 @@ static int aim_part(struct restore_part *p, struct error *err)
 		p->wanted.into = place ? place : manifest_fact(&p->backup.m, "database");
 		p->wanted.confirm = p->wanted.into;
 	}
+	if (p->kind == RESTORE_PART_MIRROR)
+		return aim_mirror(p, place, err);
 	if (p->kind == RESTORE_PART_ARCHIVE || p->kind == RESTORE_PART_SECRET) {
 		if (!place)
 			place = str_or_empty(manifest_fact(&p->backup.m, "path"));
@@ -73,7 +91,7 @@ static int aim_part(struct restore_part *p, struct error *err)
 	return r;
 }
 
-static int open_part(struct restore_part *p, struct error *err)
+static int open_part_of_whole(struct restore_part *p, struct error *err)
 {
 	const struct restore_target *t = p->whole->t;
 	int r;
@@ -83,7 +101,7 @@ static int open_part(struct restore_part *p, struct error *err)
 	return r < 0 ? r : aim_part(p, err);
 }
 
-static bool is_chosen(const struct restore_whole *w, const struct restore_part *p)
+static bool is_chosen_part(const struct restore_whole *w, const struct restore_part *p)
 {
 	const struct restore_order *wanted = w->t->wanted;
 
@@ -98,19 +116,20 @@ int restore_part_each(struct restore_whole *w, enum restore_part_kind kind,
 	int64_t after = -1;
 	int r, found;
 
-	for (r = 0; r == 0 && (found = catalog_next_part(catalog_of(w), w->t->backup->ino, after, &at)) == 0;
+	for (r = 0;
+	     r == 0 && (found = catalog_next_part(catalog_of_whole(w), w->t->backup->ino, after, &at)) == 0;
 	     after = at.number) {
 		struct restore_part p = {.whole = w, .at = at, .kind = kind_of_part(w, &at)};
 
 		p.stem = stem_of_part(&at);
-		if (p.kind == kind && is_chosen(w, &p)) {
-			r = open_part(&p, err);
+		if (p.kind == kind && is_chosen_part(w, &p)) {
+			r = open_part_of_whole(&p, err);
 			if (r == 0)
 				r = each(&p, err);
 			if (r < 0 && !cancel_is_set(w->t->order->cancel))
 				error_prefix(err, "the part %s", at.name);
 		}
-		close_part(&p);
+		close_part_of_whole(&p);
 	}
 	if (r == 0 && found != -ENOENT)
 		return error_system(err, -found, "the catalog cannot be read");
@@ -125,7 +144,8 @@ static bool has_part_named(const struct restore_whole *w, const char *name, bool
 	struct catalog_part at;
 	bool found = false;
 
-	for (int64_t after = -1; !found && catalog_next_part(catalog_of(w), w->t->backup->ino, after, &at) == 0;
+	for (int64_t after = -1;
+	     !found && catalog_next_part(catalog_of_whole(w), w->t->backup->ino, after, &at) == 0;
 	     after = at.number) {
 		_cleanup(free) char *stem = stem_of_part(&at);
 
@@ -141,7 +161,7 @@ static int refuse_part_name(const struct restore_whole *w, const char *key, cons
 	struct catalog_part at;
 
 	for (int64_t after = -1;
-	     list.len < 400 && catalog_next_part(catalog_of(w), w->t->backup->ino, after, &at) == 0;
+	     list.len < 400 && catalog_next_part(catalog_of_whole(w), w->t->backup->ino, after, &at) == 0;
 	     after = at.number) {
 		_cleanup(free) char *stem = stem_of_part(&at);
 
@@ -151,7 +171,8 @@ static int refuse_part_name(const struct restore_whole *w, const char *key, cons
 	                 w->t->backup->path, str_text(&list));
 }
 
-static int check_names(const struct restore_whole *w, const char *key, char *const *names, struct error *err)
+static int check_part_names(const struct restore_whole *w, const char *key, char *const *names,
+                            struct error *err)
 {
 	for (; names && *names; names++)
 		if (!has_part_named(w, *names, false))
@@ -183,9 +204,9 @@ int restore_part_check_words(const struct restore_whole *w, struct error *err)
 		        err, ERROR_USAGE, EINVAL,
 		        "%s= is for one backup, and %s is a bundle: target=PART:PLACE says where one of its parts goes to, and each part can be restored by itself",
 		        wanted->word_of_one, w->t->backup->path);
-	r = check_names(w, "parts", wanted->parts, err);
+	r = check_part_names(w, "parts", wanted->parts, err);
 	if (r == 0)
-		r = check_names(w, "overwrite", wanted->overwrites, err);
+		r = check_part_names(w, "overwrite", wanted->overwrites, err);
 	return r < 0 ? r : check_targets(w, err);
 }
 
@@ -202,26 +223,26 @@ static struct restore_target target_of_part(const struct restore_part *p)
 	                               .copy = t->copy};
 }
 
-static void add_place(struct restore_whole *w, const char *what, const char *name)
+static void note_place_of_part(struct restore_whole *w, const char *what, const char *name)
 {
 	str_appendf(&w->places, "%s%s %s", w->places.len > 0 ? ", " : "", what, name);
 }
 
-static void add_claim(struct restore_whole *w, char *claim)
+static void note_claim_of_part(struct restore_whole *w, char *claim)
 {
 	str_appendf(&w->claims, "%s%s", w->claims.len > 0 ? "\n" : "", claim);
 	free(claim);
 }
 
-static int look_at_database(struct restore_part *p, struct error *err)
+static int look_at_part_database(struct restore_part *p, struct error *err)
 {
 	_cleanup(restore_target) struct restore_target t = target_of_part(p);
 	int r = restore_dump_choose(&t, err);
 
 	if (r < 0)
 		return r;
-	add_place(p->whole, "the database", t.database);
-	add_claim(p->whole, restore_dump_claim(&t));
+	note_place_of_part(p->whole, "the database", t.database);
+	note_claim_of_part(p->whole, restore_dump_claim(&t));
 	return 0;
 }
 
@@ -264,15 +285,15 @@ static struct restore_files files_of_part(const struct restore_part *p)
 	                              .copy = t->copy};
 }
 
-static int look_at_archive(struct restore_part *p, struct error *err)
+static int look_at_part_archive(struct restore_part *p, struct error *err)
 {
 	const struct restore_files f = files_of_part(p);
 	int r = restore_files_look(&f, err);
 
 	if (r < 0)
 		return r;
-	add_place(p->whole, "the directory", p->to);
-	add_claim(p->whole, restore_files_claim(p->to));
+	note_place_of_part(p->whole, "the directory", p->to);
+	note_claim_of_part(p->whole, restore_files_claim(p->to));
 	return 0;
 }
 
@@ -295,9 +316,66 @@ static int restore_part_archive(struct restore_part *p, struct error *err)
 	return r;
 }
 
+/* Mirrors. */
+
+static int look_at_part_mirror(struct restore_part *p, struct error *err)
+{
+	const struct restore_target *t = p->whole->t;
+	const struct restore_mirror m = {
+	        .ctx = t->ctx, .order = t->order, .wanted = &p->wanted, .backup = &p->backup};
+	char *claim;
+	int r = restore_mirror_look(&m, &claim, err);
+
+	if (r < 0)
+		return r;
+	note_place_of_part(p->whole, "the objects of", p->to);
+	note_claim_of_part(p->whole, claim);
+	return 0;
+}
+
+static int bring_back_part(struct restore_part *p, bool plan, struct error *err)
+{
+	const struct restore_target *t = p->whole->t;
+	struct make_context own = *t->ctx;
+	const struct restore_mirror m = {
+	        .ctx = &own, .order = t->order, .wanted = &p->wanted, .backup = &p->backup};
+	int r;
+
+	p->wanted.plan = plan;
+	own.pool = pool_new(MIRROR_BACK_POOL_BYTES);
+	if (!own.pool)
+		return error_system(err, ENOMEM, "there is no memory for bringing objects back");
+	r = restore_mirror_run(&m, err);
+	pool_free(own.pool);
+	return r;
+}
+
+static int plan_mirror(struct restore_part *p, struct error *err)
+{
+	return bring_back_part(p, true, err);
+}
+
+/* Of one that failed nobody knows which objects it has reached. */
+static int restore_part_mirror(struct restore_part *p, struct error *err)
+{
+	p->whole->has_changed = true;
+	return bring_back_part(p, false, err);
+}
+
 /* Any. */
 
-static int refuse_kind(const struct restore_part *p, struct error *err)
+static const struct {
+	int (*look)(struct restore_part *p, struct error *err);
+	int (*plan)(struct restore_part *p, struct error *err);
+	int (*restore)(struct restore_part *p, struct error *err);
+} part_kinds[RESTORE_PART_OTHER] = {
+        [RESTORE_PART_DATABASE] = {look_at_part_database, plan_database, restore_part_database},
+        [RESTORE_PART_MIRROR] = {look_at_part_mirror, plan_mirror, restore_part_mirror},
+        [RESTORE_PART_ARCHIVE] = {look_at_part_archive, plan_archive, restore_part_archive},
+        [RESTORE_PART_SECRET] = {look_at_part_archive, plan_archive, restore_part_archive},
+};
+
+static int refuse_part_kind(const struct restore_part *p, struct error *err)
 {
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
@@ -311,20 +389,12 @@ int restore_part_look(struct restore_part *p, struct error *err)
 
 	if (r < 0)
 		return r;
-	switch (p->kind) {
-	case RESTORE_PART_DATABASE:
-		return look_at_database(p, err);
-	case RESTORE_PART_ARCHIVE:
-	case RESTORE_PART_SECRET:
-		return look_at_archive(p, err);
-	default:
-		return refuse_kind(p, err);
-	}
+	return p->kind == RESTORE_PART_OTHER ? refuse_part_kind(p, err) : part_kinds[p->kind].look(p, err);
 }
 
 int restore_part_plan(struct restore_part *p, struct error *err)
 {
-	return p->kind == RESTORE_PART_DATABASE ? plan_database(p, err) : plan_archive(p, err);
+	return part_kinds[p->kind].plan(p, err);
 }
 
 int restore_part_restore(struct restore_part *p, struct error *err)
@@ -333,7 +403,7 @@ int restore_part_restore(struct restore_part *p, struct error *err)
 	int r;
 
 	make_say(w->t->order, "part %s is restored", p->at.name);
-	r = p->kind == RESTORE_PART_DATABASE ? restore_part_database(p, err) : restore_part_archive(p, err);
+	r = part_kinds[p->kind].restore(p, err);
 	if (r < 0)
 		return r;
 	w->restored++;

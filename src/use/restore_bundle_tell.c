@@ -68,8 +68,7 @@ static void tell_part(const struct restore_whole *w, const struct catalog_part *
 	if (catalog_part(c, part->ino, &again, &m) < 0)
 		return;
 	make_say(w->t->order, "%s %s: %s of %s, taken %s, %s%s", secret ? "secret part" : "part", part->name,
-	         part->kind, m.target,
-	         clock_format_iso(m.finished_at_us - m.finished_at_us % US_PER_S, at),
+	         part->kind, m.target, clock_format_iso(m.finished_at_us - m.finished_at_us % US_PER_S, at),
 	         str_format_bytes(size, sizeof(size), m.size_bytes),
 	         secret && !w->t->wanted->secrets ? ": NOT restored, which only secrets=yes does" : "");
 }

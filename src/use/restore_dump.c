@@ -30,7 +30,7 @@ int restore_check_not_damaged(const struct backup *b, struct error *err)
 	        good ? good : "", b->path);
 }
 
-static int choose_database(struct restore_target *t, struct error *err)
+static int choose_restored_database(struct restore_target *t, struct error *err)
 {
 	int r = restore_check_not_damaged(t->backup, err);
 	const char *of_backup = manifest_fact(&t->backup->m, "database");
@@ -58,7 +58,7 @@ static int choose_database(struct restore_target *t, struct error *err)
 
 int restore_dump_choose(struct restore_target *t, struct error *err)
 {
-	int r = choose_database(t, err);
+	int r = choose_restored_database(t, err);
 
 	return r < 0 ? r : restore_target_foresee(t, err);
 }

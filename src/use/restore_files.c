@@ -79,9 +79,8 @@ static bool lies_within(const char *to, const char *directory, bool is_mount)
 }
 
 /* A write into what keepfs serves itself would wait for keepfs. */
-static int check_own_places(const struct restore_files *f, struct error *err)
+int restore_files_check_place(const struct conf *conf, const char *directory, struct error *err)
 {
-	const struct conf *conf = f->ctx->conf;
 	const char *url = str_or_empty(conf->store.url);
 	const struct {
 		const char *directory, *what;
@@ -90,9 +89,9 @@ static int check_own_places(const struct restore_files *f, struct error *err)
 	           {str_starts(url, "dir:") ? url + strlen("dir:") : NULL, "where keepfs stores backups"}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
-		if (own[i].directory && lies_within(f->wanted->to, own[i].directory, i == 0))
+		if (own[i].directory && lies_within(directory, own[i].directory, i == 0))
 			return error_set(err, ERROR_USAGE, EINVAL,
-			                 "to=%s lies in %s, %s: choose another directory", f->wanted->to,
+			                 "to=%s lies in %s, %s: choose another directory", directory,
 			                 own[i].directory, own[i].what);
 	return 0;
 }
@@ -168,7 +167,7 @@ int restore_files_look(const struct restore_files *f, struct error *err)
 	int r = check_kind(f, err);
 
 	if (r == 0)
-		r = check_own_places(f, err);
+		r = restore_files_check_place(f->ctx->conf, f->wanted->to, err);
 	if (r == 0)
 		r = check_directory_confirmed(f, err);
 	return r < 0 ? r : check_target_directory(f, err);

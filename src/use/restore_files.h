@@ -27,6 +27,8 @@ struct restore_files { /* restore_files_finish() */
 
 /** restore_files_place() - heap: where @directory really is, however it is spelled, also when it is still to be made. Asks its file system. */
 char *restore_files_place(const char *directory);
+/** restore_files_check_place() - -EINVAL: @directory lies in a place of keepfs's own: its mount, its state_dir, its store. Asks the file system. */
+int restore_files_check_place(const struct conf *conf, const char *directory, struct error *err);
 /** restore_files_look() - what can be said before the archive is read: -EINVAL: the words do not fit; or why nothing can be written there. */
 int restore_files_look(const struct restore_files *f, struct error *err);
 /** restore_files_compare() - read the archive, check it, and tell what would be done. What is there already is no failure. */

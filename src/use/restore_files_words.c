@@ -142,10 +142,17 @@ static int check_of_one_kind(const struct command_line *line, struct restore_ord
 	        "into",    "server",   "swap",     "create",        "clean", "content",
 	        "schemas", "tables",   "no_owner", "no_privileges", "roles", "extensions",
 	        "jobs",    "on_error", "level",    "analyze",       "check", NULL};
-	const char *other = one_given(line, o->to ? of_databases : of_files);
+	const char *other = one_given(line, o->to || o->place ? of_databases : of_files);
 
+	if (!other && o->place)
+		other = one_given(line, of_files);
 	if (!other)
 		return 0;
+	if (o->place)
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%s= does not go with to=%.100s, where the objects of a mirror are brought back to: leave one of them away",
+		        other, o->place);
 	if (o->to)
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
@@ -156,11 +163,24 @@ static int check_of_one_kind(const struct command_line *line, struct restore_ord
 	return 0;
 }
 
+int restore_order_read_mirror(const struct command_line *line, struct restore_order *o, struct error *err)
+{
+	const char *rate = words_pair(line, "rate");
+	int r = restore_order_bool(line, "delete", &o->remove, err);
+
+	if (r == 0 && rate && conf_parse_rate(rate, &o->rate_bytes) < 0)
+		r = error_set(err, ERROR_USAGE, EINVAL,
+		              "rate=%.20s: how many bytes are written per second, such as 10M", rate);
+	return r;
+}
+
 int restore_order_read_files(const struct command_line *line, struct restore_order *o, struct error *err)
 {
 	const char *to = words_pair(line, "to");
-	int r = to ? restore_order_directory("to", to, &o->to, err) : 0;
+	bool is_place = to && (str_starts(to, "s3://") || str_starts(to, "dir:/"));
+	int r = to && !is_place ? restore_order_directory("to", to, &o->to, err) : 0;
 
+	o->place = is_place ? to : NULL;
 	if (r == 0)
 		r = take_choices(line, o, err);
 	if (r == 0)

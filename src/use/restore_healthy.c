@@ -9,8 +9,8 @@
 
 #include <errno.h>
 
-#define AGAIN_MS     1000
-#define SHORTEST_MS  1000 /* that one try gets */
+#define AGAIN_MS    1000
+#define SHORTEST_MS 1000 /* that one try gets */
 
 static int try_check(const struct restore_whole *w, const struct conf_check *check, int64_t timeout_ms,
                      struct error *err)

@@ -167,6 +167,10 @@ static int check_together(const struct restore_order *o, struct error *err)
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
 		        "to= is for one backup: the files of several would be mixed in one directory");
+	if (o->place && (o->line->word_count > 1 || o->of_run))
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "to= is for one state of a mirror: the objects of several would be mixed in one place");
 	if (o->into && (o->line->word_count > 1 || o->of_run))
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "into= is for one backup: several would be restored into the same database");
@@ -184,13 +188,12 @@ static int check_together(const struct restore_order *o, struct error *err)
 int restore_order_read(const struct command_line *line, struct restore_order *ret, struct error *err)
 {
 	static const char *const allowed[] = {
-	        "into",      "server",     "swap",   "create",   "clean",
-	        "content",   "schemas",    "tables", "no_owner", "no_privileges",
-	        "roles",     "extensions", "jobs",   "on_error", "confirm",
-	        "level",     "analyze",    "plan",   "run",      "pre_hook",
-	        "post_hook", "check",      "note",   "to",       "paths",
-	        "overwrite", "owners",     "room",   "dry-run",  "parts",
-	        "target",    "secrets",    "remove", NULL};
+	        "into",    "server",    "swap",      "create",        "clean",   "content",
+	        "schemas", "tables",    "no_owner",  "no_privileges", "roles",   "extensions",
+	        "jobs",    "on_error",  "confirm",   "level",         "analyze", "plan",
+	        "run",     "pre_hook",  "post_hook", "check",         "note",    "to",
+	        "paths",   "overwrite", "owners",    "room",          "dry-run", "parts",
+	        "target",  "secrets",   "delete",    "rate",          NULL};
 	int r = words_check_pairs(line, allowed, err);
 
 	*ret = (struct restore_order){.line = line, .create = true, .roles = true, .analyze = true};
@@ -209,6 +212,8 @@ int restore_order_read(const struct command_line *line, struct restore_order *re
 		r = restore_order_read_files(line, ret, err);
 	if (r == 0)
 		r = restore_order_read_whole(line, ret, err);
+	if (r == 0)
+		r = restore_order_read_mirror(line, ret, err);
 	if (r == 0)
 		r = check_server(ret, err);
 	if (r == 0)

@@ -21,13 +21,16 @@ struct restore_order {
 	/* Of the files of an archive (restore_files.h). */
 	char *to;     /* the directory, without a '/' at its end; NULL: not given */
 	char **paths; /* keepfs/files/tree_path.h; NULL-terminated; NULL: all */
+	/* Of the objects of a mirror (restore_mirror.h). */
+	const char *place;   /* "s3://bucket/prefix", "dir:/directory": borrowed; NULL: not given */
+	bool remove;         /* what is only there */
+	uint64_t rate_bytes; /* of what is written; 0: no limit */
 	bool overwrite, owners_by_number;
 	bool any_room; /* also where the disk seems too full */
 	/* Of a whole deployment (restore_bundle.h). */
 	char **parts;      /* as they are called, without suffixes; NULL-terminated; NULL: all */
 	char **overwrites; /* those whose files are replaced; NULL-terminated; NULL: none, or with overwrite all */
 	bool secrets, secrets_given;
-	bool removes; /* what a mirror has, and its state has not, is removed */
 	bool of_whole; /* of an archive: files that differ stay (but with overwrite), and variables that differ are told */
 	const char *word_of_others; /* borrowed: one that is given, and not of dumps; NULL */
 	const char *word_of_one;    /* ... and not of deployments; NULL */
@@ -52,6 +55,8 @@ bool restore_order_overwrites(const struct restore_order *o, const char *part);
 int restore_order_directory(const char *key, const char *value, char **ret, struct error *err);
 /** restore_order_names() - "a, b": heap, NULL-terminated; NULL: there is none. */
 char **restore_order_names(const char *value);
+/** restore_order_read_mirror() - those that are about mirrors, but for the place. -EINVAL. */
+int restore_order_read_mirror(const struct command_line *line, struct restore_order *o, struct error *err);
 /** restore_order_bool() - "yes" or "no" of @key into *@io, which stays when it is not given; -EINVAL. */
 int restore_order_bool(const struct command_line *line, const char *key, bool *io, struct error *err);
 /** restore_order_forgets() - "forget": nothing is restored. */

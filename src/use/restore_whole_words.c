@@ -27,7 +27,7 @@ static void take_overwrite(const struct command_line *line, struct restore_order
 		o->overwrites = restore_order_names(value);
 }
 
-static int check_places(const struct command_line *line, struct error *err)
+static int check_target_words(const struct command_line *line, struct error *err)
 {
 	for (size_t i = 0; i < line->pair_count; i++) {
 		const char *value = line->pairs[i].value, *colon = strchr(value, ':');
@@ -50,16 +50,14 @@ static bool is_of_whole_alone(const struct restore_order *o, const struct comman
 
 int restore_order_read_whole(const struct command_line *line, struct restore_order *o, struct error *err)
 {
-	static const char *const of_whole[] = {"parts", "target", "secrets", "remove", NULL};
-	static const char *const of_one[] = {"into",   "to",       "create",  "clean",    "content",
-	                                     "schemas", "tables",   "paths",   "on_error", "check",
+	static const char *const of_whole[] = {"parts", "target", "secrets", NULL};
+	static const char *const of_one[] = {"into",     "to",        "create", "clean",    "content",
+	                                     "schemas",  "tables",    "paths",  "on_error", "check",
 	                                     "pre_hook", "post_hook", NULL};
 	int r = restore_order_bool(line, "secrets", &o->secrets, err);
 
 	if (r == 0)
-		r = restore_order_bool(line, "remove", &o->removes, err);
-	if (r == 0)
-		r = check_places(line, err);
+		r = check_target_words(line, err);
 	if (r < 0)
 		return r;
 	take_overwrite(line, o);

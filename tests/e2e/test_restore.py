@@ -89,7 +89,7 @@ def test_the_plan_changes_nothing(backed_up, pg, target):
     assert names_like(pg, target) == [target] and left(backed_up) == []
 
 
-def on_a_terminal(keepfs, typed, *arguments, prompt=b"type the name of the database: "):
+def on_a_terminal(keepfs, typed, *arguments, prompt=b"type the name of the database, "):
     """what a person sees who types that when asked"""
     main, other = os.openpty()
     process = subprocess.Popen([daemon.PROGRAM, "restore", "-c", str(keepfs.conf), *arguments], env=keepfs.env, stdin=other, stdout=other, stderr=other)

@@ -220,11 +220,27 @@ static void test_lines_that_are_wrong(void **state)
 	refuse_line(LINE("\"a\"", "1", "\"20261199T020000Z/00001\"", "512"));
 	refuse_line("{\"name\":\"a\",\"size\":1" REST ",\"meta\":{\"a\":1},\"pack\":" GOOD_PACK ",\"at\":1}");
 	refuse_line("{\"name\":\"a\",\"size\":1" REST ",\"meta\":[],\"pack\":" GOOD_PACK ",\"at\":1}");
-	refuse_line("{\"name\":\"a\",\"size\":1,\"etag\":\"\",\"modified\":null,\"sha256\":\"" SHA
+	refuse_line("{\"name\":\"a\",\"size\":1,\"etag\":\"\",\"modified\":\"\",\"sha256\":\"" SHA
 	            "\",\"pack\":" GOOD_PACK ",\"at\":1}");
+	refuse_line("{\"name\":\"a\",\"size\":1,\"etag\":\"\",\"sha256\":\"" SHA "\",\"pack\":" GOOD_PACK
+	            ",\"at\":1}");
 	refuse_line(
 	        "{\"name\":\"a\",\"size\":1,\"etag\":\"\",\"modified\":\"2026-11-20T02:00:00Z\",\"sha256\":\"abc\",\"pack\":" GOOD_PACK
 	        ",\"at\":1}");
+}
+
+/* A file of the beginning of 1970, which is no rarity among those that programs unpack. */
+static void test_no_time(void **state)
+{
+	struct listing_entry e = entry_of(1);
+	_cleanup(listing_entry) struct listing_entry back = {0};
+	_cleanup(str) struct str line = {0};
+
+	e.modified_us = 0;
+	listing_entry_encode(&e, &line);
+	assert_int_equal(listing_entry_decode(str_text(&line), line.len, &back, NULL), 0);
+	assert_int_equal(back.modified_us, 0);
+	listing_entry_finish(&e);
 }
 
 static void refuse_index(const char *text, size_t len, int expected)
@@ -298,6 +314,7 @@ static void test_damaged_frames(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_no_time),
 	        cmocka_unit_test(test_listings_by_their_index),
 	        cmocka_unit_test(test_listings_as_a_whole),
 	        cmocka_unit_test(test_order_and_length_are_insisted_on),

@@ -49,8 +49,8 @@ static void names_are_told(void **state)
 {
 	assert_told("A=1\nB=2\n", "A=1\nB=3\n", "=A !B ");
 	assert_told("A=1\nB=2\nC=", "C=\nD=x\nA=1", "=A -B =C +D ");
-	assert_told("# a comment\n\n  export A=\"x y\"  \r\nlog.level=debug\n", "export A=\"x y\"\nlog.level=info",
-	            "=A !log.level ");
+	assert_told("# a comment\n\n  export A=\"x y\"  \r\nlog.level=debug\n",
+	            "export A=\"x y\"\nlog.level=info", "=A !log.level ");
 	assert_told("A=1\nA=2\n", "A=2\n", "=A ");
 	assert_told("", "A=1\n", "+A ");
 	assert_told("A=secret=\n", "A=secret\n", "!A ");

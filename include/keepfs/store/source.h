@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
- * A source: a bucket, or a directory, that belongs to somebody else, and is read. It is no store (keepfs/store.h), whose contract is about keys of our
+ * A source: a bucket, or a directory, that belongs to somebody else, and is read, or gets back what it had. It is no store (keepfs/store.h), whose contract is about keys of our
  * own making: here a key is any bytes ("a//b", "..", "/x", "dir/"), and beside its bytes an object has a type, metadata, a time and a version.
  *
  * The S3 driver shares signing, transfers and the reading of answers with the store's; calls that fail are made again by the store's own wrapper.
@@ -54,6 +54,8 @@ struct source_left {
 struct source_list;
 /** source_list_new() - from the beginning. @call is borrowed, NULL allowed. */
 struct source_list *source_list_new(struct source *s, const struct store_call *call);
+/** source_list_below() - the same of the keys that begin with @prefix, which is copied. */
+struct source_list *source_list_below(struct source *s, const struct store_call *call, const char *prefix);
 struct source_list *source_list_free(struct source_list *l); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(source_list, struct source_list *, source_list_free)
 /** source_list_next() - 1: @ret, which held nothing, is the next object; 0: there are no more. Memory: a page of 1,000, or some thousand names for each
@@ -88,3 +90,51 @@ int source_get(struct source *s, const struct store_call *call, const char *key,
 /** source_head() - as it is now; -ENOENT: it is gone. */
 int source_head(struct source *s, const struct store_call *call, const char *key, struct source_object *ret,
                 struct error *err);
+
+/* Writing: a source that is the target of what is brought back (keepfs/mirror/back.h). */
+
+/** struct source_new - an object that is to be there; all borrowed until source_put_free(). */
+struct source_new {
+	const char *key;
+	uint64_t bytes;
+	const char *type;        /* NULL: nobody says */
+	const struct json *meta; /* as source_facts.meta; NULL: none */
+	int64_t modified_us;     /* a file gets that time; a bucket gives its own */
+	/* That it had, when it was got. A bucket makes the same of the same bytes, if they come in parts of the same sizes: so they are cut as they were,
+	 * where that can be told. NULL */
+	const char *etag;
+	size_t most_piece_bytes; /* a piece has no more: of 8 MiB at least */
+};
+/** source_check_key() - may an object of that key be there? -EINVAL (ERROR_USAGE), with why not: of a directory, "a//b", "..", "/x", "dir/". Asks nobody. */
+int source_check_key(const struct source *s, const char *key, struct error *err);
+/** source_piece_bytes() - so many bytes each source_put_write() is to have, but the last; 0: it is too large for pieces of that size. */
+size_t source_piece_bytes(const struct source *s, const struct source_new *what);
+
+/** SOURCE_MD5_BYTES - of a digest of a piece. */
+#define SOURCE_MD5_BYTES 16
+/** source_may_tell() - can source_made_etag() of @what be @etag? false: nothing can be told of it. */
+bool source_may_tell(const struct source *s, const struct source_new *what, const char *etag);
+/** source_made_etag() - heap: the ETag that a bucket most probably gives @what, of the MD5s of its pieces; of a file NULL. */
+char *source_made_etag(const struct source *s, const struct source_new *what,
+                       const uint8_t (*md5s)[SOURCE_MD5_BYTES], size_t count);
+
+struct source_put;
+/**
+ * source_put_begin() - nobody sees anything of it before source_put_end()
+ *
+ * A bucket is told its type and metadata; each request has the SHA-256 of its bytes in its signature, so what is damaged on its way is refused by the server, and sent again. A
+ * file is written below a name of its own beside it (which no listing tells); no symbolic link is followed below the directory, missing directories are made.
+ * Return: 0; -EINVAL: as source_check_key(), or metadata that are none; -EEXIST (ERROR_CONFLICT): a link, a directory, or a file in the place of a directory, is in the way.
+ */
+int source_put_begin(struct source *s, const struct store_call *call, const struct source_new *what,
+                     struct source_put **ret, struct error *err);
+/** source_put_write() - the next piece; @data is borrowed until the next call. */
+int source_put_write(struct source_put *p, const struct store_call *call, const void *data, size_t len,
+                     struct error *err);
+/** source_put_end() - it is there, whole and durable, in the place of what was there. -EEXIST: as source_put_begin(). */
+int source_put_end(struct source_put *p, const struct store_call *call, struct error *err);
+/** source_put_free() - what was not ended is taken back: may block on the server for some seconds. NULL allowed; returns NULL. */
+struct source_put *source_put_free(struct source_put *p);
+DEFINE_CLEANUP(source_put, struct source_put *, source_put_free)
+/** source_remove() - success when there is none. A bucket that keeps versions keeps this one, below a delete marker. No link is followed, and none removed; no directory is. */
+int source_remove(struct source *s, const struct store_call *call, const char *key, struct error *err);

@@ -15,7 +15,7 @@
 #include <keepfs/base/mem.h>
 #include <string.h>
 
-#define SIGNED_MAX (S3_HEADER_MAX + 5)
+#define OWN_HEADERS 5 /* with Authorization */
 
 void s3_add_query(struct s3_request *request, const char *name, const char *value)
 {
@@ -69,7 +69,7 @@ static void hash_body(const struct s3_request *request, char ret_hex[static SHA2
 struct signing { /* a request on its way: what is signed and what is sent are made of the same pieces */
 	char hash[SHA256_HEX_BYTES];
 	char time[CLOCK_NAME_BYTES];
-	struct sigv4_pair headers[SIGNED_MAX];
+	struct sigv4_pair *headers;
 	size_t header_count;
 	char *path;
 	struct str url;
@@ -79,6 +79,7 @@ struct signing { /* a request on its way: what is signed and what is sent are ma
 static void cleanup_signing(struct signing *g)
 {
 	free(g->path);
+	free(g->headers);
 	str_finish(&g->url);
 	str_finish(&g->authorization);
 }
@@ -115,6 +116,8 @@ static void sign(struct s3 *s, const struct s3_request *request, const struct aw
 	clock_format_name(now_us, g->time);
 	g->path = request->key ? mem_printf("%s%s%s", s->place.root, s->place.prefix, request->key)
 	                       : mem_strdup(s->place.root);
+	g->headers =
+	        mem_array(request->header_count + request->more_count + OWN_HEADERS, sizeof(*g->headers));
 	g->headers[g->header_count++] = (struct sigv4_pair){"host", s->place.host};
 	g->headers[g->header_count++] = (struct sigv4_pair){"x-amz-content-sha256", g->hash};
 	g->headers[g->header_count++] = (struct sigv4_pair){"x-amz-date", g->time};
@@ -123,6 +126,8 @@ static void sign(struct s3 *s, const struct s3_request *request, const struct aw
 		        (struct sigv4_pair){"x-amz-security-token", aws->session_token};
 	for (size_t i = 0; i < request->header_count; i++)
 		g->headers[g->header_count++] = request->headers[i];
+	for (size_t i = 0; i < request->more_count; i++)
+		g->headers[g->header_count++] = request->more[i];
 
 	req.path = g->path;
 	req.headers = g->headers;
@@ -152,7 +157,7 @@ static int exchange(struct s3 *s, const struct store_call *call, int64_t deadlin
                     const struct s3_request *request, const struct signing *g, struct net_response *answer,
                     struct error *err)
 {
-	struct net_header headers[SIGNED_MAX];
+	_cleanup(free) struct net_header *headers = mem_array(g->header_count + 1, sizeof(*headers));
 	struct net_request req = {
 	        .method = request->method,
 	        .url = str_text(&g->url),

@@ -61,6 +61,8 @@ struct s3_request {
 	size_t query_count;
 	struct sigv4_pair headers[S3_HEADER_MAX];
 	size_t header_count;
+	const struct sigv4_pair *more; /* further headers, any number */
+	size_t more_count;
 	const struct iovec *body;
 	int body_count;
 	const struct iovec *into;
@@ -163,6 +165,10 @@ int s3_list(struct store *store, const struct store_call *call, const char *pref
             struct error *err);
 int s3_upload_begin(struct store *store, const struct store_call *call, const char *key,
                     struct store_upload **ret, struct error *err);
+/** s3_upload_begin_with() - the same with these headers, and no others. */
+int s3_upload_begin_with(struct store *store, const struct store_call *call, const char *key,
+                         const struct sigv4_pair *headers, size_t count, struct store_upload **ret,
+                         struct error *err);
 void s3_upload_announce(struct store_upload *upload, unsigned number, uint64_t bytes);
 int s3_upload_part(struct store_upload *upload, const struct store_call *call, unsigned number,
                    const struct iovec *iov, int count, struct store_part *ret, struct error *err);

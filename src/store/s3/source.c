@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A bucket as a source: any keys, and what the headers of an answer say of an object. */
 #include "s3.h"
-
-#include "../source/source_private.h"
+#include "source.h"
 #include "../wrap/tries.h"
 
 #include <keepfs/base/iov.h>
@@ -15,19 +14,9 @@
 #define PAGE_KEYS         "1000"
 #define SPARE_CONNECTIONS 2
 
-struct s3_source {
-	struct source base;
-	struct net *net;
-	struct s3 *s3; /* owned by base.retry */
-};
-
-static struct s3_source *s3_source_of(struct source *s)
-{
-	return (struct s3_source *)s; /* `base` is the first member */
-}
-
 struct source_page {
 	const struct s3 *s3;
+	const char *below; /* of the list */
 	struct source_object *objects;
 	size_t count, room, at;
 	char *token; /* what continues the list; NULL: it is at its end, or was not begun */
@@ -79,7 +68,8 @@ static int ask_for_page(struct s3_source *s, const struct store_call *call, stru
 {
 	_cleanup(net_response) struct net_response answer = {0};
 	struct s3xml_list list = {.described = on_source_object, .arg = p};
-	_cleanup(free) char *last = mem_strdup(p->last);
+	_cleanup(free) char *last = mem_strdup(p->last),
+	                    *prefix = mem_printf("%s%s", s->s3->place.prefix, p->below);
 	struct s3_request request = {.method = "GET"};
 	int r;
 
@@ -88,7 +78,7 @@ static int ask_for_page(struct s3_source *s, const struct store_call *call, stru
 	s3_add_query(&request, "list-type", "2");
 	s3_add_query(&request, "encoding-type", "url");
 	s3_add_query(&request, "max-keys", PAGE_KEYS);
-	s3_add_query(&request, "prefix", s->s3->place.prefix);
+	s3_add_query(&request, "prefix", prefix);
 	if (p->token)
 		s3_add_query(&request, "continuation-token", p->token);
 	r = s3_perform(s->s3, call, &request, &answer, err);
@@ -132,6 +122,7 @@ static int next_source_object(struct source_list *l, struct source_object *ret, 
 	if (!p) {
 		p = l->state = mem_alloc(sizeof(*p));
 		p->s3 = s3_source_of(l->source)->s3;
+		p->below = l->prefix;
 	}
 	while (r == 0 && p->at == p->count && (p->token || !p->begun))
 		r = next_page(l, p, err);
@@ -156,7 +147,7 @@ static void end_pages(struct source_list *l)
 }
 
 /* Headers that come back with an object when it is put with them again. */
-static bool is_kept_header(const char *name, size_t len)
+bool s3_is_kept_header(const char *name, size_t len)
 {
 	static const char *const kept[] = {"cache-control",    "content-disposition",
 	                                   "content-encoding", "content-language",
@@ -177,7 +168,7 @@ static void take_source_header(struct source_facts *f, const char *line, size_t 
 	size_t name_len = colon ? (size_t)(colon - line) : 0;
 	_cleanup(free) char *name = mem_printf("%.*s", (int)name_len, line), *value = NULL;
 
-	if (!colon || !is_kept_header(line, name_len))
+	if (!colon || !s3_is_kept_header(line, name_len))
 		return;
 	colon++;
 	while (colon < line + len && (*colon == ' ' || *colon == '\t'))
@@ -329,6 +320,15 @@ static const struct source_ops s3_source_ops = {
         .end = end_pages,
         .get = get_object,
         .head = head_object,
+        .check_key = s3_source_check_key,
+        .piece_bytes = s3_source_piece_bytes,
+        .may_tell = s3_source_may_tell,
+        .made_etag = s3_source_made_etag,
+        .put_begin = s3_source_put_begin,
+        .put_write = s3_source_put_write,
+        .put_end = s3_source_put_end,
+        .put_free = s3_source_put_free,
+        .remove = s3_source_remove,
         .free = free_s3_source,
 };
 

@@ -25,22 +25,19 @@ struct s3_upload {
 	char *id;
 };
 
-int s3_upload_begin(struct store *store, const struct store_call *call, const char *key,
-                    struct store_upload **ret, struct error *err)
+static int begin_upload(struct s3 *s, const struct store_call *call, struct s3_request *request,
+                        struct store_upload **ret, struct error *err)
 {
-	struct s3 *s = (struct s3 *)store;
 	_cleanup(net_response) struct net_response answer = {0};
-	struct s3_request request = {.method = "POST", .key = key};
-	struct error spare = {0};
+	struct store *store = &s->store;
+	const char *key = request->key;
 	struct s3_upload *up;
 	char *id;
 	int r;
 
-	err = err ? err : &spare;
-	s3_add_query(&request, "uploads", "");
-	s3_add_header(&request, "content-type", "application/octet-stream");
-	s3_add_encryption(s, &request);
-	r = s3_perform(s, call, &request, &answer, err);
+	s3_add_query(request, "uploads", "");
+	s3_add_encryption(s, request);
+	r = s3_perform(s, call, request, &answer, err);
 	if (r)
 		return r;
 	id = s3xml_parse_upload_id(str_text(&answer.text), answer.text.len, err);
@@ -54,6 +51,25 @@ int s3_upload_begin(struct store *store, const struct store_call *call, const ch
 	up->id = id;
 	*ret = &up->head;
 	return 0;
+}
+
+int s3_upload_begin(struct store *store, const struct store_call *call, const char *key,
+                    struct store_upload **ret, struct error *err)
+{
+	struct s3_request request = {.method = "POST", .key = key};
+	struct error spare = {0};
+
+	s3_add_header(&request, "content-type", "application/octet-stream");
+	return begin_upload((struct s3 *)store, call, &request, ret, err ? err : &spare);
+}
+
+int s3_upload_begin_with(struct store *store, const struct store_call *call, const char *key,
+                         const struct sigv4_pair *headers, size_t count, struct store_upload **ret,
+                         struct error *err)
+{
+	struct s3_request request = {.method = "POST", .key = key, .more = headers, .more_count = count};
+
+	return begin_upload((struct s3 *)store, call, &request, ret, err);
 }
 
 /* The server keeps parts apart until they are completed: their order costs nothing. */

@@ -23,11 +23,6 @@
 
 #define BATCH ((size_t)8192)
 
-struct dir_source {
-	struct source base;
-	char *root;
-};
-
 static struct dir_source *dir_source_of(struct source *s)
 {
 	return (struct dir_source *)s; /* `base` is the first member */
@@ -112,7 +107,8 @@ static int read_level(struct source_list *list, struct level *l, DIR *dir, struc
 
 		if (r < 0)
 			return r;
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+		    str_starts(entry->d_name, DIR_TEMP_PREFIX))
 			continue;
 		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue; /* it is gone by now */
@@ -198,6 +194,12 @@ static int look_at_source_file(struct source_list *list, const char *key, struct
 	return 1;
 }
 
+/* Can what is called @key, with a '/' at its end of a directory, be wanted, or have what is? */
+static bool may_be_below(const struct source_list *list, const char *key)
+{
+	return str_starts(key, list->prefix) || (str_ends(key, "/") && str_starts(list->prefix, key));
+}
+
 static int step(struct source_list *list, struct dir_walk *w, struct source_object *ret, struct error *err)
 {
 	struct level *l = &w->levels[w->depth - 1];
@@ -214,6 +216,10 @@ static int step(struct source_list *list, struct dir_walk *w, struct source_obje
 	}
 	mem_replace_string(&l->last, l->names[l->at]);
 	key = mem_printf("%s%s", l->below, l->names[l->at++]);
+	if (!may_be_below(list, key)) {
+		free(key);
+		return 0;
+	}
 	if (str_ends(key, "/")) {
 		push_source_level(w, key);
 		return fill_level(list, &w->levels[w->depth - 1], err);
@@ -347,6 +353,13 @@ static const struct source_ops dir_source_ops = {
         .end = end_walk,
         .get = get_file,
         .head = head_file,
+        .check_key = dir_source_check_key,
+        .piece_bytes = dir_source_piece_bytes,
+        .put_begin = dir_source_put_begin,
+        .put_write = dir_source_put_write,
+        .put_end = dir_source_put_end,
+        .put_free = dir_source_put_free,
+        .remove = dir_source_remove,
         .free = free_dir_source,
 };
 

@@ -62,13 +62,19 @@ void source_facts_finish(struct source_facts *f)
 	*f = (struct source_facts){0};
 }
 
-struct source_list *source_list_new(struct source *s, const struct store_call *call)
+struct source_list *source_list_below(struct source *s, const struct store_call *call, const char *prefix)
 {
 	struct source_list *l = mem_alloc(sizeof(*l));
 
 	l->source = s;
 	l->call = call;
+	l->prefix = mem_strdup(prefix);
 	return l;
+}
+
+struct source_list *source_list_new(struct source *s, const struct store_call *call)
+{
+	return source_list_below(s, call, "");
 }
 
 struct source_list *source_list_free(struct source_list *l)
@@ -76,6 +82,7 @@ struct source_list *source_list_free(struct source_list *l)
 	if (!l)
 		return NULL;
 	l->source->ops->end(l);
+	free(l->prefix);
 	free(l);
 	return NULL;
 }
@@ -112,4 +119,73 @@ int source_head(struct source *s, const struct store_call *call, const char *key
 		return s->ops->head(s, call, key, ret, err);
 	tries_begin(&t, s->retry, call);
 	return tries_end(&t, TRY(&t, s->ops->head(s, &t.call, key, ret, &t.error)), err);
+}
+
+int source_check_key(const struct source *s, const char *key, struct error *err)
+{
+	return s->ops->check_key(s, key, err);
+}
+
+size_t source_piece_bytes(const struct source *s, const struct source_new *what)
+{
+	return s->ops->piece_bytes(s, what);
+}
+
+bool source_may_tell(const struct source *s, const struct source_new *what, const char *etag)
+{
+	return s->ops->may_tell && s->ops->may_tell(s, what, etag);
+}
+
+char *source_made_etag(const struct source *s, const struct source_new *what,
+                       const uint8_t (*md5s)[SOURCE_MD5_BYTES], size_t count)
+{
+	return s->ops->made_etag ? s->ops->made_etag(s, what, md5s, count) : NULL;
+}
+
+int source_put_begin(struct source *s, const struct store_call *call, const struct source_new *what,
+                     struct source_put **ret, struct error *err)
+{
+	int r = source_check_key(s, what->key, err);
+
+	return r < 0 ? r : s->ops->put_begin(s, call, what, ret, err);
+}
+
+int source_put_write(struct source_put *p, const struct store_call *call, const void *data, size_t len,
+                     struct error *err)
+{
+	int r;
+
+	if (p->written + len > p->what.bytes)
+		return error_set(err, ERROR_INTERNAL, EINVAL, "%s: more bytes than were announced",
+		                 p->what.key);
+	r = p->source->ops->put_write(p, call, data, len, err);
+	if (r == 0)
+		p->written += len;
+	return r;
+}
+
+int source_put_end(struct source_put *p, const struct store_call *call, struct error *err)
+{
+	int r;
+
+	if (p->written != p->what.bytes)
+		return error_set(err, ERROR_INTERNAL, EINVAL, "%s: fewer bytes than were announced",
+		                 p->what.key);
+	r = p->source->ops->put_end(p, call, err);
+	p->is_ended = r == 0;
+	return r;
+}
+
+struct source_put *source_put_free(struct source_put *p)
+{
+	if (p)
+		p->source->ops->put_free(p);
+	return NULL;
+}
+
+int source_remove(struct source *s, const struct store_call *call, const char *key, struct error *err)
+{
+	int r = source_check_key(s, key, err);
+
+	return r < 0 ? r : s->ops->remove(s, call, key, err);
 }

@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: Apache-2.0
+"""States of mirrors brought back: into what they are of, into another bucket or directory; only what differs, and nothing removed unless asked."""
+import hashlib
+import os
+
+import pytest
+
+import faulty_s3
+import test_encrypt
+from daemon import wait_until
+from test_mirror import HOSTILE, KIB, MIB, Bucket, Directory, foreign, packs, states  # noqa: F401
+
+KEYS = [*(key for key in HOSTILE if len(key) < 900), "k" * 1000, "x/" * 150 + "deep", "a/b/c"]
+# What can be no file, or not beside the others.
+IMPOSSIBLE = {"a//b", "/x", "dir/", "..", "a/../b", ".", "k" * 1000, "a", "a/b"}
+ODD = {"content_type": "text/x-odd; charset=utf-8", "x_amz_meta_owner": "somebody", "cache_control": "no-store, max-age=0",
+       "content_disposition": "attachment; filename=\"a b\"", "content_encoding": "identity", "content_language": "de"}
+
+
+def run_of(keepfs, words):
+    """ordered, ended: status, log"""
+    run = int(keepfs.ask("restore", words).split()[0])
+    status = keepfs.wait_run(run)
+    return status, keepfs.text("jobs", str(run), "log")
+
+
+def brought_back(keepfs, words):
+    status, log = run_of(keepfs, words)
+    assert status["state"] == "completed", (status, log)
+    return log
+
+
+def failed(keepfs, words):
+    status, log = run_of(keepfs, words)
+    assert status["state"] == "failed", (status, log)
+    return status["error"], log
+
+
+def counts(log):
+    """written=3 … of the line that ends a run"""
+    (line,) = [line for line in log.splitlines() if " written=" in line and " failed=" in line]
+    return {key: int(value) for key, value in (word.split("=") for word in line.split() if "=" in word and word.split("=")[1].isdigit())}
+
+
+def objects_of(bucket):
+    return {key: bucket.client.request("GET", key) for key in bucket.objects}
+
+
+def headers_of(bucket, key):
+    bucket.client.request("HEAD", key)
+    return {name: value for name, value in bucket.client.headers.items()
+            if name in ("content-type", "etag", "content-length", *(n.replace("_", "-") for n in ODD))}
+
+
+def files_below(root):
+    found = {}
+    for directory, _, names in os.walk(root):
+        for name in names:
+            path = os.path.join(directory, name)
+            with open(path, "rb") as f:
+                found[os.path.relpath(path, root)] = f.read()
+    return found
+
+
+def whole_files(root):
+    """names in it, without those that are being written"""
+    return [name for name in os.listdir(root) if not name.startswith(".keepfs-back-")]
+
+
+def destroy(made):
+    for key in list(made.objects):
+        if isinstance(made, Directory):
+            (made.root / key).unlink(missing_ok=True)
+        else:
+            made.client.remove(key)
+
+
+@pytest.mark.parametrize("store,foreign", [("dir", "ceph")], indirect=True)
+def test_everything_destroyed_comes_back(new_keepfs, store, foreign):
+    for key in KEYS:
+        foreign.put(key, key.encode() + os.urandom(10), **ODD)
+    foreign.put("plain", b"without any of that")
+    foreign.put("empty", b"")
+    for i in range(200):
+        foreign.put(f"many/{i:03}", os.urandom(10 * KIB))
+    foreign.put("large", os.urandom(17 * MIB + 3), content_type="video/x-large")
+    parts = s3client_multipart(foreign, "parts", [os.urandom(5 * MIB), os.urandom(5 * MIB), os.urandom(7)])
+    assert parts.endswith("-3")
+    before = {key: headers_of(foreign, key) for key in foreign.objects}
+    keepfs = new_keepfs({"mirror docs": foreign.section()}).mount()
+    keepfs.backup("docs")
+    destroy(foreign)
+    assert foreign.client.keys("") == []
+    log = brought_back(keepfs, "docs plan=yes")
+    assert f"missing: {len(foreign.objects)} objects" in log and "nothing was done" in log and foreign.client.keys("") == []
+    log = brought_back(keepfs, "docs/latest")
+    assert counts(log)["written"] == len(foreign.objects) and counts(log)["failed"] == 0
+    assert objects_of(foreign) == foreign.objects
+    # With the same ETags, those of uploads in parts among them; so the next state has nothing new.
+    assert {key: headers_of(foreign, key) for key in foreign.objects} == before
+    assert counts(brought_back(keepfs, "docs"))["written"] == 0
+    keepfs.backup("docs")
+    assert keepfs.text("status", "health").splitlines()[0].split()[0] == "OK"
+    assert len(packs(store)) == len({key for key in packs(store) if states(store)[0].split("/")[-1] in key})
+
+
+def s3client_multipart(bucket, key, parts):
+    """the ETag"""
+    text = bucket.client.request("POST", key, query={"uploads": ""}).decode()
+    upload = text.split("<UploadId>")[1].split("<")[0]
+    etags = []
+    for number, part in enumerate(parts, 1):
+        bucket.client.request("PUT", key, query={"partNumber": number, "uploadId": upload}, body=part)
+        etags.append(bucket.client.headers["etag"])
+    listed = "".join(f"<Part><PartNumber>{n}</PartNumber><ETag>{etag}</ETag></Part>" for n, etag in enumerate(etags, 1))
+    bucket.client.request("POST", key, query={"uploadId": upload}, body=f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode())
+    bucket.objects[key] = b"".join(parts)
+    bucket.client.request("HEAD", key)
+    return bucket.client.headers["etag"].strip('"')
+
+
+@pytest.mark.parametrize("store,foreign", [("dir", "ceph")], indirect=True)
+def test_only_what_differs_is_written(new_keepfs, store, foreign):
+    for i in range(30):
+        foreign.put(f"f{i:02}", os.urandom(1000))
+    keepfs = new_keepfs({"mirror docs": foreign.section()}).mount()
+    keepfs.backup("docs")
+    url = f"s3://{foreign.name}"
+    foreign.client.remove("f03")
+    foreign.client.request("PUT", "f04", body=b"shorter")
+    foreign.client.request("PUT", "f05", body=os.urandom(1000))
+    foreign.client.request("PUT", "new", body=b"of somebody")
+    log = brought_back(keepfs, "docs plan=yes")
+    assert "missing: 1 objects (1000 B): f03" in log and "different: 2 objects" in log and "only there: 1 objects" in log, log
+    assert "it would be refused" in log
+    error, log = failed(keepfs, "docs")
+    assert f"confirm={url}" in error and "f04" in error and "f03" not in foreign.client.keys("")
+    assert "nothing was done" in keepfs.refused("restore", "docs confirm=s3://other")
+    log = brought_back(keepfs, f"docs confirm={url}")
+    c = counts(log)
+    assert (c["written"], c["same"], c["deleted"], c["left"]) == (3, 27, 0, 1)
+    assert c["requests"] <= 3 + 2  # a put each, and a list before and while
+    assert objects_of(foreign) == foreign.objects and "new" in foreign.client.keys("")
+    # Nothing is removed unless that is asked for, and confirmed.
+    error, _ = failed(keepfs, "docs delete=yes")
+    assert "1 removed: new" in error and "new" in foreign.client.keys("")
+    c = counts(brought_back(keepfs, f"docs delete=yes confirm={url}"))
+    assert (c["written"], c["deleted"], c["left"]) == (0, 1, 0)
+    assert foreign.client.keys("") == sorted(foreign.objects)
+
+
+@pytest.mark.parametrize("store,foreign", [("dir", "ceph")], indirect=True)
+def test_a_directory_as_the_target_of_any_keys(new_keepfs, store, foreign, tmp_path):
+    for key in KEYS:
+        foreign.put(key, key.encode())
+    keepfs = new_keepfs({"mirror docs": foreign.section()}).mount()
+    keepfs.backup("docs")
+    place = tmp_path / "place"
+    error, log = failed(keepfs, f"docs to=dir:{place}")
+    assert "because of their names" in error
+    possible = set(KEYS) - IMPOSSIBLE
+    assert files_below(place) == {key: key.encode() for key in possible}
+    assert set(os.listdir(tmp_path)) >= {"place"} and not os.path.exists(tmp_path / "b")
+    for name in ("..", "dir/", "a//b", "/x"):
+        assert f"cannot be there: {name}: " in log
+    # Its time is that of the object, and so the next run finds it the same.
+    _, log = failed(keepfs, f"docs to=dir:{place}")
+    assert counts(log)["written"] == 0 and counts(log)["same"] == len(possible)
+
+
+def test_a_directory_comes_back(new_keepfs, store, foreign):
+    for i in range(100):
+        foreign.put(f"docs/{i % 7}/{i:03}.txt", os.urandom(100 + i))
+    foreign.put("empty", b"")
+    foreign.put("large", os.urandom(17 * MIB + 3))
+    times = {key: os.stat(foreign.root / key).st_mtime_ns // 1000 for key in foreign.objects}
+    keepfs = new_keepfs({"mirror docs": foreign.section()}).mount()
+    keepfs.backup("docs")
+    os.rename(foreign.root, foreign.root.with_name("gone"))
+    assert counts(brought_back(keepfs, "docs"))["written"] == 102
+    assert files_below(foreign.root) == foreign.objects
+    assert {key: os.stat(foreign.root / key).st_mtime_ns // 1000 for key in foreign.objects} == times
+    # The same size and another time: the bytes are compared.
+    os.utime(foreign.root / "docs/1/001.txt", (1, 1))
+    (foreign.root / "docs/2/002.txt").write_bytes(b"x" * 102)
+    error, log = failed(keepfs, "docs")
+    assert "docs/2/002.txt" in error and f"confirm=dir:{foreign.root}" in error and "001" not in error
+    c = counts(brought_back(keepfs, f"docs confirm=dir:{foreign.root}"))
+    assert (c["written"], c["same"]) == (1, 101)
+    assert files_below(foreign.root) == foreign.objects
+
+
+def test_a_part_of_a_state(new_keepfs, store, foreign):
+    for key in ("a/1", "a/2", "ab", "b/1"):
+        foreign.put(key, key.encode())
+    keepfs = new_keepfs({"mirror docs": foreign.section()}).mount()
+    keepfs.backup("docs")
+    destroy(foreign)
+    (foreign.root / "a" / "other").write_bytes(b"o")
+    (foreign.root / "b" / "other").write_bytes(b"o")
+    c = counts(brought_back(keepfs, f"docs/latest/a delete=yes confirm=dir:{foreign.root}"))
+    assert (c["written"], c["deleted"]) == (2, 1)
+    assert files_below(foreign.root) == {"a/1": b"a/1", "a/2": b"a/2", "b/other": b"o"}
+    assert counts(brought_back(keepfs, "docs/latest/b/1"))["written"] == 1
+    error, _ = failed(keepfs, "docs/latest/nothing")
+    assert "nothing of that name" in error
+    for words, why in (("docs into=shop", "into"), ("docs to=/tmp", "to=s3://bucket/prefix"), ("docs to=s3://", "no place"),
+                       (f"docs to=dir:{keepfs.state}", "choose another directory"), ("docs rate=fast", "rate=fast")):
+        assert why in keepfs.refused("restore", words)
+
+
+def test_links_in_a_directory_are_not_followed(new_keepfs, store, foreign, tmp_path):
+    for key in ("a/1", "b/c/1", "link", "fine"):
+        foreign.put(key, key.encode())
+    keepfs = new_keepfs({"mirror docs": foreign.section()}).mount()
+    keepfs.backup("docs")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_bytes(b"mine")
+    place = tmp_path / "place"
+    (place / "b").mkdir(parents=True)
+    os.symlink(outside, place / "a")
+    os.symlink("../../outside", place / "b" / "c")
+    os.symlink(outside / "file", place / "link")
+    error, log = failed(keepfs, f"docs to=dir:{place}")
+    assert "3 objects could not be brought back" in error and "link" in error, error
+    assert files_below(outside) == {"file": b"mine"} and os.path.islink(place / "a") and os.path.islink(place / "link")
+    assert (place / "fine").read_bytes() == b"fine" and os.listdir(place / "b") == ["c"]
+
+
+def test_a_damaged_pack_takes_only_its_own(new_keepfs, store, foreign):
+    foreign.put("one", os.urandom(100 * KIB))
+    foreign.put("large", os.urandom(17 * MIB))
+    keepfs = new_keepfs({"mirror docs": foreign.section()}).mount()
+    keepfs.backup("docs")
+    small = min(packs(store), key=lambda key: len(store.get(key)))
+    data = bytearray(store.get(small))
+    data[2000] ^= 1
+    store.put(small, bytes(data))
+    (foreign.root / "extra").write_bytes(b"e")
+    destroy(foreign)
+    error, log = failed(keepfs, f"docs delete=yes confirm=dir:{foreign.root}")
+    assert "1 objects could not be brought back" in error and "one" in error and "nothing was removed" in log
+    assert files_below(foreign.root) == {"large": foreign.objects["large"], "extra": b"e"}
+    assert small in keepfs.text("status", "health")
+
+
+def test_killed_in_the_middle_and_again(new_keepfs, store, foreign):
+    for i in range(40):
+        foreign.put(f"f{i:02}", os.urandom(300 * KIB))
+    foreign.put("large", os.urandom(20 * MIB))
+    keepfs = new_keepfs({"mirror docs": foreign.section()}).mount()
+    keepfs.backup("docs")
+    destroy(foreign)
+    keepfs.ask("restore", "docs rate=4M")
+    wait_until(lambda: len(whole_files(foreign.root)) > 5, "some files")
+    keepfs.kill()
+    there = whole_files(foreign.root)
+    assert 0 < len(there) < 41 and all((foreign.root / key).read_bytes() == foreign.objects[key] for key in there)
+    keepfs.mount()
+    assert counts(brought_back(keepfs, "docs"))["same"] == len(there)
+    assert files_below(foreign.root) == foreign.objects
+    # One that is cancelled says how far it came.
+    destroy(foreign)
+    run = int(keepfs.ask("restore", "docs rate=4M").split()[0])
+    wait_until(lambda: len(whole_files(foreign.root)) > 5, "some files")
+    keepfs.path("jobs", str(run), "cancel").write_text("1\n")
+    assert keepfs.wait_run(run)["state"] == "cancelled"
+    assert not [key for key in files_below(foreign.root) if ".keepfs" in key]
+
+
+class Refusing(faulty_s3.FaultyS3):
+    """a server whose puts of some keys fail; what was asked of it is remembered"""
+
+    def _list(self, query):
+        return super()._list(query).replace(b"<Contents>", b"<Contents><LastModified>2026-11-20T02:00:00.000Z</LastModified>")
+
+    def __init__(self):
+        super().__init__()
+        self.puts, self.fails, self.broken = [], lambda key: None, []
+
+    def _answer(self, connection, method, key, query, headers, body):
+        if method == "PUT":
+            self.puts.append(key)
+            code = self.fails(key)
+            if code:
+                data = faulty_s3.error_xml(code[1])
+                connection.sendall(f"HTTP/1.1 {code[0]}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+                return True
+            if hashlib.sha256(body).hexdigest() != headers["x-amz-content-sha256"]:
+                self.broken.append(key)
+        return super()._answer(connection, method, key, query, headers, body)
+
+
+@pytest.fixture
+def refusing():
+    server = Refusing()
+    yield server
+    server.close()
+
+
+def test_a_server_that_fails(new_keepfs, store, foreign, refusing):
+    for i in range(20):
+        refusing.put(f"f{i:02}", os.urandom(1000))
+    kept = dict(refusing.objects)
+    keepfs = new_keepfs({"mirror docs": {**refusing.settings, "retry_deadline": "2s"}}).mount()
+    keepfs.backup("docs")
+    refusing.reset({})
+    once = {"f01", "f02"}
+    refusing.fails = lambda key: ("503 Slow Down", "SlowDown") if key in once and not once.discard(key) else None
+    assert counts(brought_back(keepfs, "docs"))["written"] == 20
+    assert refusing.objects == kept and sorted(refusing.puts) == sorted([*kept, "f01", "f02"]) and refusing.broken == []
+    # Keys that are refused keep no others from being written.
+    refusing.reset({})
+    refusing.fails = lambda key: ("403 Forbidden", "AccessDenied") if key == "f07" else None
+    error, log = failed(keepfs, "docs")
+    assert "1 objects could not be brought back, and 19 were written: f07" in error
+    assert len(refusing.objects) == 19 and "failed: f07: " in log
+    # But when it does not answer, it is not asked for every one of them.
+    refusing.reset({})
+    refusing.puts.clear()
+    refusing.fails = lambda key: ("500 Internal Server Error", "InternalError")
+    error, log = failed(keepfs, "docs")
+    assert refusing.objects == {}
+    refusing.fails = lambda key: None
+    assert counts(brought_back(keepfs, "docs"))["written"] == 20
+    assert refusing.objects == kept
+
+
+@pytest.mark.parametrize("store,foreign", [("dir", "ceph")], indirect=True)
+def test_another_bucket_and_encrypted(new_keepfs, store, foreign, s3_servers, tmp_path):
+    identity = test_encrypt.Identity(tmp_path / "identity")
+    other = Bucket(s3_servers("ceph"))
+    try:
+        for key in ("a", "b/c", "large"):
+            foreign.put(key, os.urandom(17 * MIB if key == "large" else 1000), content_type="text/x-odd")
+        keepfs = new_keepfs({"mirror docs": foreign.section()}, encrypt_to=identity.recipient, identity_file=identity.path).mount()
+        keepfs.backup("docs")
+        log = brought_back(keepfs, f"docs to=s3://{other.name}/some/where")
+        assert counts(log)["written"] == 3
+        assert {key: other.client.request("GET", f"some/where/{key}") for key in foreign.objects} == foreign.objects
+        assert counts(brought_back(keepfs, f"docs to=s3://{other.name}/some/where"))["written"] == 0
+        assert any("restore" in line and other.name in line for line in keepfs.text("status", "audit.jsonl").splitlines())
+    finally:
+        for key in other.client.keys(""):
+            other.client.remove(key)
+        other.client.request("DELETE")
