@@ -136,6 +136,8 @@ struct conf_files {     /* what only a job that archives a directory has: [files
 	bool secret;          /* for nobody but the owner of the mount, whatever file_mode says */
 };
 
+/** CONF_BUNDLE_MIRRORS_MAX - of the parts of one bundle so many can be mirrors. */
+#define CONF_BUNDLE_MIRRORS_MAX 32
 struct conf_bundle {  /* what only a job that makes one backup of several jobs has: [bundle NAME] */
 	char **parts; /* names of these jobs, in the order in which they are made; NULL-terminated */
 	char *name;   /* how the deployment is called; "": as the job (conf_bundle_name()) */

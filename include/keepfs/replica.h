@@ -73,6 +73,7 @@ struct replica_order {
 	struct cancel *cancel;
 	atomic_uint_least64_t *done_bytes; /* NULL, or counts what is in the target */
 	bool reads_only; /* of a reader: nothing is made there, and what is there is whole */
+	bool *unsure; /* out of replica_compare(): there are manifests that cannot be read, and so might need any pack. NULL, or true: replica_clean() removes no packs */
 };
 
 #define REPLICA_BESIDE_KINDS 6
@@ -97,12 +98,14 @@ int replica_follow_chain(const struct replica_order *order, bool *target_failed,
 /** replica_store() - the number of the store of a section, which has one from now on. */
 int replica_store(struct catalog *catalog, const struct conf_named_store *named, uint64_t *ret_id,
                   struct error *err);
-/** replica_make() - make, or look at and complete, the replica of @path, and note in the catalog what came of it. One that somebody else is at is waited
+/** replica_make() - make, or look at and complete, the replica of @path, and before it those of the packs that it needs, and note in the catalog what came of it. One that somebody else is at is waited
  * for. @target_failed: NULL, or whether it was the further store that failed. As replica_copy(). */
 int replica_make(const struct replica_order *order, const char *path, bool *target_failed, struct error *err);
 /** replica_verify() - read what the further store has of @path, and note what is found: one that is not right is REPLICA_LOST, and is made again. Return: 0; -EBADMSG: it is not right;
  * another negative errno. */
 int replica_verify(const struct replica_order *order, const char *path, struct error *err);
+/** replica_verify_packs() - the same of the packs that the copy of @path needs; those that are missing there are told. Return: 0; the first failure. */
+int replica_verify_packs(const struct replica_order *order, const char *path, struct error *err);
 /** replica_fetch() - the manifest of the copy of @path in @store, which is the further store of the number @id, as artifact_fetch(). Of a copy that keepfs has made it is the one that was put there, or
  * it is ARTIFACT_UNUSABLE. */
 int replica_fetch(const struct repository *repository, struct store *store, uint64_t id,
@@ -112,7 +115,7 @@ int replica_fetch(const struct repository *repository, struct store *store, uint
 void replica_found_wrong(const struct repository *repository, const char *path, uint64_t store,
                          const char *why);
 /**
- * replica_bring_back() - copy @path from the further store into the one of the catalog, and list it
+ * replica_bring_back() - copy @path from the further store into the one of the catalog, and list it; before it the packs that it needs and that are not there
  * @repair: it is listed, and what its own store has of it is wrong or missing: objects that are not right are replaced
  *
  * Return: 0; -ENOENT: the further store does not have it whole; -EEXIST: it is listed or in the trash already (without @repair); REPLICA_CONFLICT; another
@@ -132,7 +135,7 @@ int replica_lock_all(const struct replica_order *order, uint64_t *ret_failed, st
 /** replica_follow_holds() - have the further store say of each copy who holds its backup, as the store of the catalog does. Two requests for each that was ever held. @target_failed: whether it was
  * the further store that failed. */
 int replica_follow_holds(const struct replica_order *order, bool *target_failed, struct error *err);
-/** replica_clean() - remove from the further store what its rules do not keep any more, of what the store of the catalog does not have, and nobody holds by what is said there; what is locked there stays until its time is over, and is noted (keepfs/catalog/replica_locks.h). @ret: how many. */
+/** replica_clean() - remove from the further store what its rules do not keep any more, of what the store of the catalog does not have, and nobody holds by what is said there; what is locked there stays until its time is over, and is noted (keepfs/catalog/replica_locks.h). Then the packs that no copy there needs any more (keepfs/catalog/copy_needs.h), unless it is not sure what is needed (struct replica_order.unsure). @ret: how many of both. */
 int replica_clean(const struct replica_order *order, uint64_t *ret, struct error *err);
 /** replica_drop_abandoned() - remove from the further store what was begun there, or whose removal was, and whose artifact is not listed any more; what is whole there stays until the rules let it
  * go. One that somebody is just at is left for the next time, with those behind it. */

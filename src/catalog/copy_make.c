@@ -32,7 +32,8 @@ static const char *const left_out[] = {
         "notice_told",    "notice_beat", "notice_look",   "trash",           "removal",
         "notice_restore", "inside_dump", "inside_size",   "history_table",   "history_count",
         "chain",          "chain_link",  "chain_key",     "chain_unsigned",  "copy_tree",
-        "copy_about",     "known_fence", "manifest_seen", "artifact_part",
+        "copy_about",     "known_fence", "manifest_seen", "artifact_part",   "need",
+        "copy_need",
 };
 
 static bool is_left_out(const char *table)

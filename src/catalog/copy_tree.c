@@ -16,6 +16,8 @@
 #include <keepfs/base/str.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/codec/json.h>
+#include <keepfs/codec/listing.h>
+#include <keepfs/codec/name.h>
 
 #define BITS_COPY (UINT64_C(5) << 58)
 #define HASH_MASK ((UINT64_C(1) << 58) - 2) /* the lowest bit is for what is made up in a directory */
@@ -57,12 +59,25 @@ static const char *sha256_of_row(const struct planting *p, const struct copy_row
 	return !row->is_above && strcmp(row->shown, p->m->path) == 0 ? p->m->sha256 : "";
 }
 
+static bool is_artifact_row(const struct planting *p, const struct copy_row *row)
+{
+	return !row->of && !row->is_above && strcmp(row->shown, p->m->path) == 0;
+}
+
+static int listing_of_row(const struct planting *p, const struct copy_row *row)
+{
+	for (size_t i = 0; is_artifact_row(p, row) && i < p->m->object_count; i++)
+		if (str_equal(p->m->objects[i].role, MANIFEST_ROLE_LISTING))
+			return p->m->file_count > 0 ? 2 : 1;
+	return 0;
+}
+
 static int insert_copy_row(struct planting *p, const struct copy_row *row)
 {
 	static const char sql[] =
 	        "INSERT OR IGNORE INTO copy_tree (ino, parent_ino, store, path, shown, name, file, size_bytes, sealed_bytes,"
-	        " secret, mtime_us, sha256, stored_sha256, stored_bytes)"
-	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+	        " secret, mtime_us, sha256, stored_sha256, stored_bytes, listing)"
+	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 	const struct manifest_object *o =
 	        row->of && row->of->object != MANIFEST_NO_OBJECT ? &p->m->objects[row->of->object] : NULL;
 	_cleanup(free) char *parent = parent_of_path(row->shown);
@@ -77,7 +92,8 @@ static int insert_copy_row(struct planting *p, const struct copy_row *row)
 	                     object_sealed_bytes(o), int_value(row->of && row->of->secret),
 	                     int_value(p->m->finished_at_us), text_value(sha256_of_row(p, row)),
 	                     text_value(o ? o->stored_sha256 : ""),
-	                     int_value((int64_t)(o ? o->stored_bytes : p->m->size_bytes))));
+	                     int_value((int64_t)(o ? o->stored_bytes : p->m->size_bytes)),
+	                     int_value(listing_of_row(p, row))));
 }
 
 /* All that are above @path, from behind its first @from bytes on. */
@@ -135,16 +151,20 @@ static int drop_copy_rows(struct connection *c, uint64_t store, const char *path
 static int plant(struct connection *c, uint64_t store, const struct manifest *m)
 {
 	struct planting p = {.c = c, .store = store, .m = m};
+	/* As in the first store: what packs have is shown in the states that need them. */
+	bool is_shown = !tree_is_pack(m->path);
 	int r = drop_copy_rows(c, store, m->path);
 
-	if (r == 0)
+	if (r == 0 && is_shown)
 		r = insert_copy_row(&p, &(struct copy_row){.shown = "", .file = "", .is_above = true});
-	if (r == 0)
+	if (r == 0 && is_shown)
 		r = insert_directories(&p, m->path, 0, true);
 	if (r == 0 && m->is_directory)
 		r = insert_copy_row(&p, &(struct copy_row){.shown = m->path, .file = ""});
 	for (size_t i = 0; r == 0 && i < m->file_count; i++)
 		r = insert_copy_file(&p, &m->files[i]);
+	if (r == 0)
+		r = copy_needs_set(c, store, m);
 	return r < 0 ? r : note_about(c, store, m);
 }
 
@@ -174,7 +194,7 @@ int catalog_sweep_copy_tree(struct catalog *c, struct error *err)
 /* Reading it. */
 
 #define COPY_ENTRY                                                                                           \
-	"SELECT ino, parent_ino, sequence, name, mtime_us, size_bytes, sealed_bytes, secret, file FROM copy_tree"
+	"SELECT ino, parent_ino, sequence, name, mtime_us, size_bytes, sealed_bytes, secret, file, listing FROM copy_tree"
 
 static void read_copy_entry(sqlite3_stmt *row, struct catalog_entry *ret)
 {
@@ -187,6 +207,8 @@ static void read_copy_entry(sqlite3_stmt *row, struct catalog_entry *ret)
 	        .is_sealed = sqlite3_column_type(row, 6) != SQLITE_NULL,
 	        .sealed_bytes = column_u64(row, 6),
 	        .secret = sqlite3_column_int(row, 7),
+	        .has_listing = sqlite3_column_int(row, 9) > 0,
+	        .files = sqlite3_column_int(row, 9) > 1,
 	};
 	column_text(row, 3, ret->name, sizeof(ret->name));
 	ret->is_directory = column_borrowed(row, 8)[0] == '\0';

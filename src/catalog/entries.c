@@ -21,9 +21,10 @@
 	"directory WHERE "
 #define ARTIFACTS_OF(table)                                                                                  \
 	"SELECT ino, directory_ino, sequence, name, finished_at_us, size_bytes, is_directory, files,"        \
-	" subdirectories, secret, sealed_bytes, is_directory AND EXISTS (SELECT 1 FROM artifact_object o"    \
-	" WHERE o.artifact_ino = artifact.ino AND o.role = '" MANIFEST_ROLE_LISTING "') FROM " table         \
-	" WHERE tomb = 0 AND "
+	" subdirectories, secret, sealed_bytes, is_directory AND (EXISTS (SELECT 1 FROM artifact_object o"   \
+	" WHERE o.artifact_ino = artifact.ino AND o.role = '" MANIFEST_ROLE_LISTING "')"                     \
+	" OR EXISTS (SELECT 1 FROM artifact_part p WHERE p.artifact_ino = artifact.ino"                      \
+	" AND p.kind = '" LISTING_KIND "')) FROM " table " WHERE tomb = 0 AND "
 #define ARTIFACTS ARTIFACTS_OF("artifact")
 /* However many partial ones are behind it. */
 #define WHOLE "artifact INDEXED BY artifact_whole"
@@ -125,6 +126,17 @@ int catalog_find_content(struct catalog *c, const char *path, const char *sha256
 	return r;
 }
 
+/* A part whose files are in a listing has no row among the files. */
+static int find_listed_part(struct catalog *c, uint64_t ino, struct catalog_entry *ret)
+{
+	static const char sql[] =
+	        "SELECT p.ino, p.artifact_ino, 0, p.name, p.finished_at_us, p.size_bytes, p.artifact_ino,"
+	        " p.is_directory, 0, 0, NULL FROM artifact_part p CROSS JOIN artifact a ON a.ino = p.artifact_ino"
+	        " WHERE a.tomb = 0 AND p.ino = ?1";
+
+	return find_entry(c, CATALOG_FILE, sql, VALUES(ino_value(ino)), ret);
+}
+
 int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *ret)
 {
 	static const char directory_sql[] = DIRECTORIES "ino = ?1";
@@ -137,7 +149,7 @@ int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *
 	r = find_entry(c, CATALOG_ARTIFACT, artifact_sql, VALUES(ino_value(ino)), ret);
 	if (r == -ENOENT)
 		r = find_entry(c, CATALOG_FILE, file_sql, VALUES(ino_value(ino)), ret);
-	return r;
+	return r == -ENOENT ? find_listed_part(c, ino, ret) : r;
 }
 
 /* An artifact that is named by time is found by its place. */
@@ -371,7 +383,10 @@ char *catalog_path(struct catalog *c, uint64_t ino)
 	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = 0"
 	        " UNION ALL SELECT d.path || '/' || iif(a.is_directory, a.name || '/', '') || f.name"
 	        " FROM artifact_file f CROSS JOIN artifact a ON a.ino = f.artifact_ino"
-	        " CROSS JOIN directory d ON d.ino = a.directory_ino WHERE f.ino = ?1 AND a.tomb = 0";
+	        " CROSS JOIN directory d ON d.ino = a.directory_ino WHERE f.ino = ?1 AND a.tomb = 0"
+	        " UNION ALL SELECT d.path || '/' || a.name || '/' || p.name"
+	        " FROM artifact_part p CROSS JOIN artifact a ON a.ino = p.artifact_ino"
+	        " CROSS JOIN directory d ON d.ino = a.directory_ino WHERE p.ino = ?1 AND a.tomb = 0";
 	_cleanup(query) struct query query =
 	        query_begin(c, ino_is_artifact(ino) ? artifact_sql : directory_sql, VALUES(ino_value(ino)));
 

@@ -17,7 +17,9 @@
 	" AND a.finished_at_us = i.finished_at_us WHERE a.tomb = 0 AND a.ino = ?1"                           \
 	" UNION ALL SELECT i.number FROM inside_dump i JOIN artifact_part p ON p.ino = i.artifact_ino"       \
 	" AND p.finished_at_us = i.finished_at_us JOIN artifact a ON a.ino = p.artifact_ino"                 \
-	" WHERE a.tomb = 0 AND p.ino = ?1"
+	" WHERE a.tomb = 0 AND p.ino = ?1"                                                                   \
+	" UNION ALL SELECT i.number FROM inside_dump i JOIN copy_tree t ON t.ino = i.artifact_ino"           \
+	" AND t.mtime_us = i.finished_at_us WHERE t.listing > 0 AND t.ino = ?1"
 
 static int find_dump_number(struct catalog *c, uint64_t artifact_ino, uint32_t *ret)
 {
@@ -49,7 +51,8 @@ static int give_number(struct connection *c, uint64_t artifact_ino, uint32_t *re
 	        "INSERT INTO inside_dump (artifact_ino, finished_at_us)"
 	        " SELECT ino, finished_at_us FROM artifact WHERE ino = ?1 AND tomb = 0"
 	        " UNION ALL SELECT p.ino, p.finished_at_us FROM artifact_part p"
-	        " JOIN artifact a ON a.ino = p.artifact_ino WHERE p.ino = ?1 AND a.tomb = 0";
+	        " JOIN artifact a ON a.ino = p.artifact_ino WHERE p.ino = ?1 AND a.tomb = 0"
+	        " UNION ALL SELECT ino, mtime_us FROM copy_tree WHERE ino = ?1 AND listing > 0";
 	int64_t number = 0;
 	int r = db_number(c, &number, number_sql, VALUES(ino_value(artifact_ino)));
 
@@ -90,7 +93,9 @@ int catalog_inside_artifact(struct catalog *c, uint32_t number, uint64_t *ret_in
 	        " AND a.finished_at_us = i.finished_at_us WHERE a.tomb = 0 AND i.number = ?1"
 	        " UNION ALL SELECT p.ino FROM inside_dump i JOIN artifact_part p ON p.ino = i.artifact_ino"
 	        " AND p.finished_at_us = i.finished_at_us JOIN artifact a ON a.ino = p.artifact_ino"
-	        " WHERE a.tomb = 0 AND i.number = ?1";
+	        " WHERE a.tomb = 0 AND i.number = ?1"
+	        " UNION ALL SELECT t.ino FROM inside_dump i JOIN copy_tree t ON t.ino = i.artifact_ino"
+	        " AND t.mtime_us = i.finished_at_us WHERE t.listing > 0 AND i.number = ?1";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(int_value(number)));
 	int r = query_one(&query);
 
@@ -138,7 +143,8 @@ int inside_forget(struct connection *c, uint64_t artifact_ino)
 int inside_forget_gone(struct connection *c)
 {
 	static const char sql[] = "DELETE FROM inside_dump WHERE artifact_ino NOT IN"
-	                          " (SELECT ino FROM artifact UNION ALL SELECT ino FROM artifact_part)";
+	                          " (SELECT ino FROM artifact UNION ALL SELECT ino FROM artifact_part"
+	                          "  UNION ALL SELECT ino FROM copy_tree WHERE listing > 0)";
 
 	return db_run(c, sql, NULL, 0);
 }

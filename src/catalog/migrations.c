@@ -1085,5 +1085,21 @@ const char *const migrations[] = {
         "CREATE INDEX artifact_part_name ON artifact_part (artifact_ino, name);"
         "CREATE TRIGGER artifact_part_dropped AFTER DELETE ON artifact BEGIN"
         " DELETE FROM artifact_part WHERE artifact_ino = OLD.ino; END;",
+        /* Which packs the copies of a further store need: keepfs/catalog/copy_needs.h. What an earlier keepfs has copied without its packs is copied with them. */
+        "CREATE TABLE copy_need ("
+        " store INTEGER NOT NULL,"
+        " directory TEXT NOT NULL," /* of packs */
+        " first INTEGER NOT NULL,"
+        " last INTEGER NOT NULL,"
+        " path TEXT NOT NULL," /* of the artifact whose copy needs them */
+        " PRIMARY KEY (store, directory, first, last, path)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE INDEX copy_need_of ON copy_need (store, path);"
+        "CREATE TRIGGER copy_need_dropped AFTER DELETE ON replica BEGIN"
+        " DELETE FROM copy_need WHERE store = OLD.store AND path = OLD.path; END;"
+        "UPDATE replica SET state = 0, next_try_us = 0 WHERE state = 2 AND ino IN (SELECT ino FROM need);"
+        "DELETE FROM copy_tree WHERE (store, path) IN (SELECT store, path FROM copy_about WHERE kind = 'bundle');"
+        "ALTER TABLE copy_tree ADD COLUMN listing INTEGER NOT NULL DEFAULT 0;" /* 1: a listing says what is in it; 2: beside its files */
+        "UPDATE replica_store SET compared_at_us = 0;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -178,7 +178,9 @@ int catalog_artifact_of(struct catalog *c, uint64_t ino, uint64_t *ret)
 	static const char sql[] =
 	        "SELECT ino FROM artifact WHERE ino = ?1 AND tomb = 0 UNION ALL"
 	        " SELECT a.ino FROM artifact_file f JOIN artifact a ON a.ino = f.artifact_ino"
-	        " WHERE f.ino = ?1 AND a.tomb = 0";
+	        " WHERE f.ino = ?1 AND a.tomb = 0 UNION ALL"
+	        " SELECT a.ino FROM artifact_part p JOIN artifact a ON a.ino = p.artifact_ino"
+	        " WHERE p.ino = ?1 AND a.tomb = 0";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
 	int r = query_one(&query);
 

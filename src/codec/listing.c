@@ -14,6 +14,18 @@
 _Static_assert(LISTING_FRAME_BYTES >= SEGMENT_RAW_BYTES && SEGMENT_RAW_BYTES > LISTING_LINE_BYTES,
                "a frame is one segment");
 
+/* Shown names have no line ends. */
+void listing_append_sum(struct str *out, const char *sha256, const char *name)
+{
+	str_appendf(out, "%s%s  ", strchr(name, '\\') ? "\\" : "", sha256);
+	for (const char *at = name; *at; at++) {
+		if (*at == '\\')
+			str_append_char(out, '\\');
+		str_append_char(out, *at);
+	}
+	str_append_char(out, '\n');
+}
+
 void listing_head_finish(struct listing_head *h)
 {
 	free(h->job);

@@ -50,12 +50,17 @@ static bool has_object(const struct manifest_part *p, size_t object)
 	return object >= p->first_object && object - p->first_object < p->object_count;
 }
 
-bool manifest_is_of_part(const struct manifest *m, size_t object)
+const struct manifest_part *manifest_part_of_object(const struct manifest *m, size_t object)
 {
 	for (size_t i = 0; i < m->part_count; i++)
 		if (has_object(&m->parts[i], object))
-			return true;
-	return false;
+			return &m->parts[i];
+	return NULL;
+}
+
+bool manifest_is_of_part(const struct manifest *m, size_t object)
+{
+	return manifest_part_of_object(m, object) != NULL;
 }
 
 /* Encoding. */
@@ -281,6 +286,22 @@ static void keep_objects(struct manifest *m, const struct manifest_part *p)
 	m->object_count = p->object_count;
 }
 
+/* Each mirror has packs of its own, in directories that are called after it. */
+static void keep_needs(struct manifest *m, const char *job)
+{
+	_cleanup(free) char *directories = mem_printf(TREE_PACKS "/%s/", job);
+	struct json *all = m->needs;
+
+	m->needs = NULL;
+	for (const char *key = all ? json_first_key(all) : NULL; key; key = json_next_key(all, key)) {
+		if (!str_starts(key, directories))
+			continue;
+		m->needs = m->needs ? m->needs : json_object_new();
+		json_set(m->needs, key, json_clone(json_get(all, key)));
+	}
+	json_free(all);
+}
+
 void manifest_become_part(struct manifest *m, size_t number)
 {
 	struct manifest_part p = m->parts[number];
@@ -299,6 +320,7 @@ void manifest_become_part(struct manifest *m, size_t number)
 	mem_replace_string(&m->target, p.target);
 	free(m->class);
 	m->class = take_ptr(&p.class);
+	keep_needs(m, m->job);
 	m->is_directory = p.is_directory;
 	m->started_at_us = p.started_at_us;
 	m->finished_at_us = p.finished_at_us;

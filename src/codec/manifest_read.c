@@ -155,10 +155,18 @@ static void check_own_file(struct decoding *d, const struct manifest *m)
 		refuse(d, "files", "are more than a backup that is no directory can have");
 }
 
-/* What a listing has is no file of the manifest. */
+static bool has_any_listing(const struct manifest *m)
+{
+	for (size_t i = 0; i < m->object_count; i++)
+		if (str_equal(m->objects[i].role, MANIFEST_ROLE_LISTING))
+			return true;
+	return false;
+}
+
+/* What a listing has, be it that of a part, is no file of the manifest. */
 static void check_directory(struct decoding *d, const struct manifest *m)
 {
-	if (manifest_object_of_role(m, MANIFEST_ROLE_LISTING)) {
+	if (has_any_listing(m)) {
 		if (sum_files(m) > m->size_bytes)
 			refuse(d, "size", "of a directory is less than that of its files");
 		return;

@@ -56,14 +56,6 @@ void conf_mirror_check(const void *base, const struct conf_clashes *clashes)
 
 	conf_policy_check(&job->policy, clashes);
 	conf_encryption_check(&job->encrypt, clashes);
-	/* A copy of a state without the packs that it needs would be none. */
-	for (size_t i = 0; job->copies && job->copies[i]; i++)
-		if (!str_equal(job->copies[i], CONF_PRIMARY)) {
-			conf_clash(clashes, "copies", "url",
-			           "would copy listings without the packs that they need, of",
-			           "copies = primary: mirrors are not copied into further stores");
-			break;
-		}
 	if (str_starts(str_or_empty(of->url), "s3://"))
 		check_mirrored_bucket(of, clashes);
 	else

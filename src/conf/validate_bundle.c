@@ -58,6 +58,24 @@ static void check_parts_of_bundle(struct conf_loader *l, size_t item)
 	}
 }
 
+static void check_number_of_mirrors(struct conf_loader *l, size_t item)
+{
+	const struct conf_job *job = &l->conf.jobs[item];
+	const struct conf_origin *at = parts_origin(l, item);
+	unsigned mirrors = 0;
+
+	for (size_t i = 0; !at->wrong && job->bundle.parts[i]; i++) {
+		const struct conf_job *part = conf_find_job(&l->conf, job->bundle.parts[i]);
+
+		mirrors += part && part->kind == CONF_JOB_MIRROR;
+	}
+	if (mirrors > CONF_BUNDLE_MIRRORS_MAX)
+		conf_problem(
+		        l, at->line,
+		        "%s: [bundle %s] parts: there are %u mirrors, and at most %d can be shown in one bundle: make several bundles",
+		        at->text, job->name, mirrors, CONF_BUNDLE_MIRRORS_MAX);
+}
+
 /* A key of one part lies in every bundle, and bundles outlive it. */
 static void check_part_secrets(struct conf_loader *l, size_t item)
 {
@@ -83,6 +101,7 @@ void conf_validate_bundles(struct conf_loader *l)
 		if (l->conf.jobs[i].kind != CONF_JOB_BUNDLE || !l->conf.jobs[i].bundle.parts)
 			continue;
 		check_parts_of_bundle(l, i);
+		check_number_of_mirrors(l, i);
 		check_part_secrets(l, i);
 	}
 }

@@ -10,6 +10,7 @@
 #include "handle.h"
 #include "later.h"
 #include "lookers.h"
+#include "mirrored.h"
 #include "sealed.h"
 
 #include <keepfs/artifact/sealed.h>
@@ -100,6 +101,9 @@ static void read_done(struct reader_request *request, int r, const struct iovec 
 			copies_failed(rr->fs, rr->ino, r, damage, err);
 		else
 			note_read_failure(rr->fs, rr->ino, path, r, damage, err);
+		/* When it was made again it is another object. It is not closed here, since the reader waits for its callback. */
+		if (rr->path)
+			kept_packs_doubt(rr->fs->kept_packs, rr->ino);
 	}
 	if (pending_claim(&rr->pending)) {
 		if (r < 0)
@@ -259,6 +263,26 @@ static int find_stored_file(struct fs *fs, const struct node *node, const char *
 	if (ret->is_decrypted)
 		(void)catalog_manifest(catalog, node->ino, &ret->manifest);
 	return repository_reading_store_of_ino(fs->ctx.repository, node->ino, &ret->store, err);
+}
+
+/* Of a pack in copies/: its manifest is asked of its store. */
+static int find_copied_pack(struct fs *fs, uint64_t ino, const char *path, struct cancel *cancel,
+                            struct stored_file *ret, struct error *err)
+{
+	struct manifest *m = &ret->manifest;
+	struct manifest_object *object;
+	int r = mirrored_pack_copy(fs, ino, cancel, m, &ret->store, err);
+
+	if (r < 0)
+		return r;
+	object = &m->objects[m->files[0].object];
+	if (!sealed_is_known(object))
+		return sealed_refuse_unknown(object, path, err);
+	memcpy(ret->sha256, m->files[0].sha256, sizeof(ret->sha256));
+	ret->object = *object;
+	*object = (struct manifest_object){0};
+	ret->is_decrypted = ret->object.cipher != NULL;
+	return 0;
 }
 
 static struct sealed_object sealed_of(struct fs *fs, const struct stored_file *s, const char *path,
@@ -427,6 +451,7 @@ int artifact_file_open(fuse_req_t req, const struct node *node, const struct fus
 struct kept_pack {
 	uint64_t ino; /* 0: there is none */
 	struct reader_file *file;
+	bool is_doubted; /* what was read of it failed */
 };
 
 struct kept_packs {
@@ -454,14 +479,14 @@ struct kept_packs *kept_packs_free(struct kept_packs *k)
 	return NULL;
 }
 
-void kept_packs_forget(struct kept_packs *k, uint64_t ino)
+static void forget_kept_packs(struct kept_packs *k, uint64_t ino, bool only_doubted)
 {
 	struct reader_file *found[KEPT_PACKS];
 	size_t count = 0;
 
 	pthread_mutex_lock(&k->lock);
 	for (size_t i = 0; i < KEPT_PACKS; i++) {
-		if (k->packs[i].ino != ino)
+		if (k->packs[i].ino != ino || (only_doubted && !k->packs[i].is_doubted))
 			continue;
 		found[count++] = k->packs[i].file;
 		k->packs[i] = (struct kept_pack){0};
@@ -469,6 +494,20 @@ void kept_packs_forget(struct kept_packs *k, uint64_t ino)
 	pthread_mutex_unlock(&k->lock);
 	while (count > 0)
 		reader_close(found[--count], NULL);
+}
+
+void kept_packs_forget(struct kept_packs *k, uint64_t ino)
+{
+	forget_kept_packs(k, ino, false);
+}
+
+void kept_packs_doubt(struct kept_packs *k, uint64_t ino)
+{
+	pthread_mutex_lock(&k->lock);
+	for (size_t i = 0; i < KEPT_PACKS; i++)
+		if (k->packs[i].ino == ino)
+			k->packs[i].is_doubted = true;
+	pthread_mutex_unlock(&k->lock);
 }
 
 /* Is it there? Then it is the last one to go. */
@@ -514,7 +553,8 @@ static int find_pack(struct fs *fs, const struct catalog_entry *pack, const char
 	int r;
 
 	node.entry.is_sealed = false;
-	r = find_stored_file(fs, &node, pack_path, s, err);
+	r = copies_have(pack->ino) ? find_copied_pack(fs, pack->ino, pack_path, cancel, s, err)
+	                           : find_stored_file(fs, &node, pack_path, s, err);
 	if (r < 0)
 		return r;
 	sealed = sealed_of(fs, s, pack_path, cancel);
@@ -551,7 +591,10 @@ int artifact_pack_open(struct fs *fs, const struct node *node, const struct cata
 {
 	_cleanup(stored_file) struct stored_file s = {0};
 	struct reader_what what;
-	int r = find_pack(fs, pack, pack_path, node->cancel, &s, &what, err);
+	int r;
+
+	forget_kept_packs(fs->kept_packs, pack->ino, true);
+	r = find_pack(fs, pack, pack_path, node->cancel, &s, &what, err);
 
 	if (r == 0)
 		r = open_handle(fs, node, &what, part, reader, ret_handle, err);

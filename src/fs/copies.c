@@ -8,6 +8,7 @@
 #include "later.h"
 #include "lookers.h"
 #include "made_file.h"
+#include "mirrored.h"
 #include "sealed.h"
 #include "text.h"
 #include "xattr.h"
@@ -66,11 +67,18 @@ static int copy_sums_load(struct fs *fs, uint64_t directory_ino, struct node *re
 	return catalog_copy_entry(copies_catalog(fs), directory_ino, &ret->entry);
 }
 
+static const struct node_class *class_of_copy(const struct catalog_entry *entry)
+{
+	if (!entry->is_directory)
+		return &class_copies_file;
+	if (entry->has_listing)
+		return is_state_of_mirror(entry) ? &class_copied_state : &class_copied_beside;
+	return &class_copies_directory;
+}
+
 static void node_of_copy(struct fs *fs, const struct catalog_entry *entry, struct node *ret)
 {
-	*ret = (struct node){.ino = entry->ino,
-	                     .class = entry->is_directory ? &class_copies_directory : &class_copies_file,
-	                     .entry = *entry};
+	*ret = (struct node){.ino = entry->ino, .class = class_of_copy(entry), .entry = *entry};
 	sealed_show(fs, false, &ret->entry);
 }
 
@@ -127,8 +135,8 @@ static int copies_stat(struct fs *fs, const struct node *node, struct stat *st, 
 }
 
 /* Which store, of what is in copies/: by the path that is shown. */
-static char *why_copy_is_kept(struct fs *fs, const struct node *directory, const struct node *node,
-                              const char *name, char **ret_path)
+char *copies_why_kept(struct fs *fs, const struct node *directory, const struct node *node, const char *name,
+                      char **ret_path)
 {
 	const char *at, *store;
 
@@ -146,7 +154,7 @@ const struct node_class class_copies = {
         .list = copies_list,
         .stat = copies_stat,
         .path = fixed_directory_path,
-        .why_kept = why_copy_is_kept,
+        .why_kept = copies_why_kept,
 };
 
 /* Below it. */
@@ -168,7 +176,7 @@ static int find_copy(struct fs *fs, uint64_t parent_ino, const char *plain, cons
 	return 0;
 }
 
-static int copy_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
+int copies_lookup_in(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
 	int r = find_copy(fs, directory->entry.ino, name, name, ret);
 
@@ -184,14 +192,14 @@ static int copy_lookup(struct fs *fs, const struct node *directory, const char *
 	return r;
 }
 
-static int copy_list_page(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+int copies_list_in(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
 	_cleanup(free) struct catalog_entry *page = mem_array(PAGE_ENTRIES, sizeof(*page));
 	int64_t sequence = after >= OFFSET_NUMBERED ? after - OFFSET_NUMBERED : -1;
 	struct node sums;
 	ssize_t count;
 
-	if (after < OFFSET_FIXED && copy_lookup(fs, directory, SUMS_NAME, &sums) == 0 &&
+	if (after < OFFSET_FIXED && copies_lookup_in(fs, directory, SUMS_NAME, &sums) == 0 &&
 	    sums.class == &class_copies_sums && !listing_add(l, SUMS_NAME, &sums, OFFSET_FIXED))
 		return 0;
 	while ((count = catalog_copy_children(copies_catalog(fs), directory->entry.ino, sequence, page,
@@ -208,7 +216,7 @@ static int copy_list_page(struct fs *fs, const struct node *directory, off_t aft
 	return (int)count;
 }
 
-static uint64_t copy_parent(const struct node *directory)
+uint64_t copies_parent(const struct node *directory)
 {
 	return directory->entry.parent_ino ? directory->entry.parent_ino : INO_COPIES;
 }
@@ -230,7 +238,7 @@ char *copies_path_of(struct fs *fs, uint64_t ino)
 	                  entry.name + len);
 }
 
-static char *copy_path(struct fs *fs, const struct node *node)
+char *copies_node_path(struct fs *fs, const struct node *node)
 {
 	return copies_path_of(fs, node->ino);
 }
@@ -250,7 +258,7 @@ static bool is_damaged_copy(const struct catalog_replica *row)
 	       (row->state == REPLICA_COPYING && row->error[0]);
 }
 
-static int copy_facts(struct fs *fs, const struct node *node, struct facts *ret)
+int copies_facts(struct fs *fs, const struct node *node, struct facts *ret)
 {
 	struct catalog_copy_facts known = {0};
 	int r = catalog_copy_facts(copies_catalog(fs), node->ino, &known);
@@ -272,13 +280,13 @@ static int copy_facts(struct fs *fs, const struct node *node, struct facts *ret)
 
 const struct node_class class_copies_directory = {
         .type = S_IFDIR,
-        .facts = copy_facts,
-        .lookup = copy_lookup,
-        .list = copy_list_page,
-        .parent = copy_parent,
+        .facts = copies_facts,
+        .lookup = copies_lookup_in,
+        .list = copies_list_in,
+        .parent = copies_parent,
         .stat = copies_stat,
-        .path = copy_path,
-        .why_kept = why_copy_is_kept,
+        .path = copies_node_path,
+        .why_kept = copies_why_kept,
 };
 
 /* Opening: the manifest is asked of the store, and what is encrypted needs the beginning of its object. */
@@ -462,14 +470,14 @@ const struct node_class class_copies_sums = {
         .stat_is_costly = true,
         .stat = copy_sums_stat,
         .open = text_file_open,
-        .why_kept = why_copy_is_kept,
+        .why_kept = copies_why_kept,
 };
 
 const struct node_class class_copies_file = {
         .type = S_IFREG,
-        .facts = copy_facts,
+        .facts = copies_facts,
         .stat = copy_file_stat,
-        .path = copy_path,
+        .path = copies_node_path,
         .open = copy_open,
-        .why_kept = why_copy_is_kept,
+        .why_kept = copies_why_kept,
 };

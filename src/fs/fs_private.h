@@ -212,6 +212,8 @@ struct kept_packs *kept_packs_new(void);
 struct kept_packs *kept_packs_free(struct kept_packs *k); /* NULL allowed; returns NULL */
 /** kept_packs_forget() - that one was removed, or has got another object. */
 void kept_packs_forget(struct kept_packs *k, uint64_t ino);
+/** kept_packs_doubt() - what was read of it failed: whoever opens it next opens it anew. Any thread; closes nothing. */
+void kept_packs_doubt(struct kept_packs *k, uint64_t ino);
 /** artifact_facts() - slot: of an artifact, or a file of one. */
 int artifact_facts(struct fs *fs, const struct node *node, struct facts *ret); /* artifact.c */
 /** on_artifact_removed() - artifact_events.removed: have kernel and cache forget it. */

@@ -3,6 +3,7 @@
 #include "mirrored.h"
 
 #include "catalog_dir.h"
+#include "copies.h"
 #include "dir.h"
 #include "inside.h"
 #include "xattr.h"
@@ -62,10 +63,13 @@ int mirrored_failed(struct fs *fs, const struct node *node, int r, const struct 
 	/* There is no such thing, and nothing is wrong. */
 	if (r == -ECANCELED || r == -EAGAIN || (r == -ENOENT && !err->message[0]))
 		return r;
-	path = catalog_path(fs->ctx.repository->catalog, node->entry.ino);
+	mirrored_forget(fs, node->entry.ino);
+	path = mirrored_path_of(fs, node->entry.ino);
 	if (!path)
 		return -ENOENT;
-	if (is_mirrored_damage(err))
+	if (copies_have(node->entry.ino))
+		copies_failed(fs, node->entry.ino, r, is_mirrored_damage(err), err);
+	else if (is_mirrored_damage(err))
 		note_read_failure(fs, node->entry.ino, path, r, true, err);
 	else
 		report_trouble(fs->ctx.troubles, path, -r, err->message);
@@ -75,8 +79,11 @@ int mirrored_failed(struct fs *fs, const struct node *node, int r, const struct 
 char *mirrored_why_kept(struct fs *fs, const struct node *directory, const struct node *node,
                         const char *name, char **ret_path)
 {
-	char *path = catalog_path(fs->ctx.repository->catalog, directory->entry.ino);
+	char *path;
 
+	if (copies_have(directory->entry.ino))
+		return copies_why_kept(fs, directory, node, name, ret_path);
+	path = catalog_path(fs->ctx.repository->catalog, directory->entry.ino);
 	*ret_path = path ? path : mem_strdup(name);
 	return path ? mem_printf(
 	                      "what is in it is one backup and goes together; remove the directory itself: rmdir %s",
@@ -110,7 +117,7 @@ int mirrored_load(struct fs *fs, uint64_t ino, struct node *ret)
 	int r = catalog_inside_artifact(catalog, (uint32_t)(ino >> NUMBER_SHIFT), &artifact_ino);
 
 	if (r == 0)
-		r = catalog_entry_by_ino(catalog, artifact_ino, &node.entry);
+		r = mirrored_entry(fs, artifact_ino, &node.entry);
 	if (r == 0 && part >= MIRROR_DIRECTORIES)
 		node.class = &class_mirrored_directory;
 	else if (r == 0 && part < MIRROR_PLACES_BEFORE >> 7)
@@ -163,7 +170,7 @@ static void leave_place(struct place *p)
 
 static bool is_state_itself(const struct node *node)
 {
-	return node->class == &class_mirrored_state;
+	return node->class == &class_mirrored_state || node->class == &class_copied_state;
 }
 
 static int go_to_place(struct fs *fs, const struct node *node, struct place *ret, struct error *err)
@@ -203,7 +210,7 @@ static int find_in_place(struct place *p, const struct node *directory, const ch
 	return r < 0 ? r : 0;
 }
 
-static int mirrored_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
+int mirrored_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
 	struct place p = {0};
 	struct error err = {0};
@@ -248,9 +255,12 @@ static void node_of_tree(const struct mirrored *m, const struct mirrored_tree *t
 /* The directory of the artifact, in which the tree is, or which is the tree. */
 static void node_of_top(const struct node *like, struct node *ret)
 {
+	bool is_copy = copies_have(like->entry.ino), is_state = is_state_of_mirror(&like->entry);
+
 	*ret = (struct node){.ino = like->entry.ino,
-	                     .class = is_state_of_mirror(&like->entry) ? &class_mirrored_state
-	                                                               : &class_mirrored_beside,
+	                     .class = is_copy    ? is_state ? &class_copied_state : &class_copied_beside
+	                              : is_state ? &class_mirrored_state
+	                                         : &class_mirrored_beside,
 	                     .entry = like->entry};
 }
 
@@ -312,7 +322,7 @@ static int list_place(const struct place *p, const struct node *directory, off_t
 	return r < 0 ? r : 0;
 }
 
-static int mirrored_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+int mirrored_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
 	struct place p = {0};
 	struct error err = {0};
@@ -325,7 +335,7 @@ static int mirrored_list(struct fs *fs, const struct node *directory, off_t afte
 }
 
 /* Nobody has counted the directories in it: 1 says so to programs that would. */
-static int mirrored_directory_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+int mirrored_directory_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
 {
 	st->st_mode |= fs->ctx.conf->dir_mode & ~(mode_t)0222;
 	st->st_nlink = 1;
@@ -368,11 +378,12 @@ const struct node_class class_mirrored_state = {
 
 /* An artifact that is a directory of files, some of which are in listings: each in a directory of its own. */
 
-static int beside_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
+int mirrored_beside_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
 	_cleanup(mirrored) struct mirrored *m = NULL;
 	struct error err = {0};
-	int r = catalog_lookup(fs, directory, name, ret);
+	int r = copies_have(directory->entry.ino) ? copies_lookup_in(fs, directory, name, ret)
+	                                          : catalog_lookup(fs, directory, name, ret);
 
 	if (r != -ENOENT)
 		return r;
@@ -401,7 +412,7 @@ static bool list_trees(const struct mirrored *m, const struct node *directory, o
 	return true;
 }
 
-static int beside_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+int mirrored_beside_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
 	_cleanup(mirrored) struct mirrored *m = NULL;
 	struct error err = {0};
@@ -411,7 +422,8 @@ static int beside_list(struct fs *fs, const struct node *directory, off_t after,
 		return mirrored_failed(fs, directory, r, &err);
 	if (!list_trees(m, directory, after, l))
 		return 0;
-	r = catalog_list(fs, directory, CATALOG_FILE, after, l);
+	r = copies_have(directory->entry.ino) ? copies_list_in(fs, directory, after, l)
+	                                      : catalog_list(fs, directory, CATALOG_FILE, after, l);
 	return r < 0 ? r : 0;
 }
 
@@ -421,8 +433,8 @@ const struct node_class class_mirrored_beside = {
         .attributes_s = ATTR_FOREVER_S,
         .waits = true,
         .mirror = &class_linked_artifact_directory,
-        .lookup = beside_lookup,
-        .list = beside_list,
+        .lookup = mirrored_beside_lookup,
+        .list = mirrored_beside_list,
         .parent = catalog_parent,
         .stat = mirrored_directory_stat,
         .path = catalog_node_path,
@@ -505,25 +517,37 @@ static struct json *facts_of_object(const struct listing_entry *e)
 	return facts;
 }
 
-static int mirrored_file_facts(struct fs *fs, const struct node *node, struct facts *ret)
+static int facts_of_state(struct fs *fs, const struct node *node, const char *pack, struct facts *ret)
 {
 	struct catalog *catalog = fs->ctx.repository->catalog;
+	_cleanup(free) struct mirrored_copy *copy = mirrored_copy_of(fs, node->entry.ino);
+	int r;
+
+	if (copies_have(node->entry.ino))
+		return copy ? mirrored_copy_facts(fs, node, copy, pack, ret) : -ENOENT;
+	r = catalog_manifest(catalog, node->entry.ino, &ret->manifest);
+	ret->damaged = catalog_is_damaged(catalog, node->entry.ino) ||
+	               catalog_is_damaged(catalog, ino_of_artifact(pack));
+	return r;
+}
+
+static int mirrored_file_facts(struct fs *fs, const struct node *node, struct facts *ret)
+{
 	_cleanup(mirror_item) struct mirror_item item = {0};
 	_cleanup(free) char *pack = NULL;
 	char job[NAME_MAX_BYTES];
 	int r = find_mirrored_file(fs, node, &item, job);
 
-	if (r == 0)
-		r = catalog_manifest(catalog, node->entry.ino, &ret->manifest);
+	if (r < 0)
+		return r;
+	pack = mem_printf(TREE_PACKS "/%s/%s.tar", job, item.entry.pack);
+	r = facts_of_state(fs, node, pack, ret);
 	if (r < 0)
 		return r;
 	json_free(ret->manifest.facts);
 	ret->manifest.facts = facts_of_object(&item.entry);
 	str_copy(ret->sha256, sizeof(ret->sha256), item.entry.sha256);
 	ret->stored_bytes = item.entry.bytes;
-	pack = mem_printf(TREE_PACKS "/%s/%s.tar", job, item.entry.pack);
-	ret->damaged = catalog_is_damaged(catalog, node->entry.ino) ||
-	               catalog_is_damaged(catalog, ino_of_artifact(pack));
 	return 0;
 }
 

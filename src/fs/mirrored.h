@@ -12,6 +12,7 @@
  */
 #include "fs_private.h"
 
+#include <keepfs/catalog/replicas.h>
 #include <keepfs/mirror/tree.h>
 
 struct mirrored_states;
@@ -24,11 +25,12 @@ struct mirrored_tree {
 struct mirrored { /* what is open of an artifact; never changes */
 	atomic_uint refs;
 	struct fs *fs;
-	uint64_t ino;             /* of the artifact */
-	uint32_t number;          /* of it, in inode numbers */
-	char *path;               /* of the artifact */
-	bool is_locked;           /* nobody here can decrypt it: there are no trees */
-	uint64_t stored_bytes[2]; /* is_locked: of the listing, and of its index */
+	uint64_t ino;               /* of the artifact */
+	uint32_t number;            /* of it, in inode numbers */
+	char *path;                 /* of the artifact, as the mount shows it */
+	struct mirrored_copy *copy; /* mirrored_copies.c: it is one in copies/; NULL: of an artifact */
+	bool is_locked;             /* nobody here can decrypt it: there are no trees */
+	uint64_t stored_bytes[2];   /* is_locked: of the listing, and of its index */
 	struct mirrored_tree *trees;
 	size_t count;
 };
@@ -37,7 +39,7 @@ struct mirrored { /* what is open of an artifact; never changes */
 #define MIRRORED_SUMS      UINT64_C(1)
 #define MIRRORED_OBJECTS   UINT64_C(2)        /* of the listing, as it is stored; one more: its index */
 #define MIRRORED_TREES     MIRROR_DIRECTORIES /* of the directory of the first tree; one more: of the next */
-#define MIRRORED_TREES_MAX 32
+#define MIRRORED_TREES_MAX CONF_BUNDLE_MIRRORS_MAX
 
 /** mirrored_states_new() - what is open of states, a few at a time. */
 struct mirrored_states *mirrored_states_new(void);
@@ -56,8 +58,8 @@ static inline void cleanup_mirrored(struct mirrored **m)
 {
 	mirrored_close(*m);
 }
-/** mirrored_object() - of the listing (0) or the index (1) of the state at @path, as the store has it, and that store: the caller's. Asks the store. */
-int mirrored_object(struct fs *fs, const char *path, unsigned which, struct cancel *cancel,
+/** mirrored_object() - of the listing (0) or the index (1) of the state @ino, as the store has it, and that store: the caller's. Asks the store. */
+int mirrored_object(struct fs *fs, uint64_t ino, unsigned which, struct cancel *cancel,
                     struct manifest_object *ret, struct store **ret_store, struct error *err);
 
 /** is_state_of_mirror() - is an artifact, a row of the catalog, nothing but a listing? */
@@ -86,6 +88,42 @@ int mirrored_failed(struct fs *fs, const struct node *node, int r, const struct 
 /** mirrored_why_kept() - slot. */
 char *mirrored_why_kept(struct fs *fs, const struct node *directory, const struct node *node,
                         const char *name, char **ret_path);
+
+/** mirrored_lookup(), mirrored_list(), mirrored_beside_lookup(), mirrored_beside_list(), mirrored_directory_stat() - slots. */
+int mirrored_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret);
+int mirrored_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l);
+int mirrored_beside_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret);
+int mirrored_beside_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l);
+int mirrored_directory_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us);
+
+/*
+ * mirrored_copies.c: states in copies/, whose listing, packs and manifests are asked of their further store.
+ */
+struct mirrored_copy {
+	uint64_t store;
+	char path[REPLICA_PATH_BYTES];          /* of the artifact */
+	char manifest_sha256[SHA256_HEX_BYTES]; /* of what was read */
+};
+/** mirrored_path_of() - heap: of the state @ino, as the mount shows it; NULL: it is gone. */
+char *mirrored_path_of(struct fs *fs, uint64_t ino);
+/** mirrored_entry() - the row of the state @ino; -ENOENT. */
+int mirrored_entry(struct fs *fs, uint64_t ino, struct catalog_entry *ret);
+/** mirrored_copy_of() - heap: of the state @ino, as the catalog knows its copy now; NULL: it is none. */
+struct mirrored_copy *mirrored_copy_of(struct fs *fs, uint64_t ino);
+/** mirrored_manifest() - of a state at @path, or of the copy @copy. */
+int mirrored_manifest(struct fs *fs, const char *path, const struct mirrored_copy *copy,
+                      struct cancel *cancel, struct manifest *ret, struct error *err);
+/** mirrored_store() - from which the state @ino is read: the caller's. */
+int mirrored_store(struct fs *fs, uint64_t ino, const struct mirrored_copy *copy, struct store **ret,
+                   struct error *err);
+/** mirrored_pack_ino() - the number of the pack @path: of the artifact, or of its copy in the same store as @copy. */
+uint64_t mirrored_pack_ino(const struct mirrored_copy *copy, const char *path);
+/** mirrored_pack_copy() - the manifest of the copy of the pack with that number in copies/, and its store: the caller's. */
+int mirrored_pack_copy(struct fs *fs, uint64_t ino, struct cancel *cancel, struct manifest *ret,
+                       struct store **ret_store, struct error *err);
+/** mirrored_copy_facts() - slot, of a file of a copy: what is known of the whole, and whether it, or the pack @pack, is not right. */
+int mirrored_copy_facts(struct fs *fs, const struct node *node, const struct mirrored_copy *copy,
+                        const char *pack, struct facts *ret);
 
 /* mirrored_text.c: what is beside the tree of a state. */
 int mirrored_text_child(const struct mirrored *m, const struct node *state, const char *name,

@@ -3,6 +3,7 @@
  * Files of states of mirrors: each is a stretch of a pack, which is read as any artifact is. A pack that is not there, or is not what was stored, is marked as damaged, and the
  * reader of the file is told EIO.
  */
+#include "copies.h"
 #include "mirrored.h"
 
 #include <keepfs/base/mem.h>
@@ -11,7 +12,8 @@
 
 #include <errno.h>
 
-struct member { /* of a pack */
+struct member {                     /* of a pack */
+	struct mirrored_copy *copy; /* heap: it is in copies/ */
 	struct catalog_entry pack;
 	char *pack_path; /* heap, as the next one */
 	char *path;
@@ -20,13 +22,14 @@ struct member { /* of a pack */
 
 static void member_finish(struct member *m)
 {
+	free(m->copy);
 	free(m->pack_path);
 	free(m->path);
 }
 
 static int find_pack_row(struct fs *fs, struct member *m, struct error *err)
 {
-	int r = catalog_entry_by_ino(fs->ctx.repository->catalog, ino_of_artifact(m->pack_path), &m->pack);
+	int r = mirrored_entry(fs, mirrored_pack_ino(m->copy, m->pack_path), &m->pack);
 
 	if (r == -ENOENT)
 		return error_set(
@@ -54,6 +57,7 @@ static int find_pack_member(struct fs *fs, const struct node *node, struct membe
 		return mirrored_failed(fs, node, r, err);
 	ret->path = mirrored_path(m, tree, item.path);
 	ret->pack_path = mem_printf(TREE_PACKS "/%s/%s.tar", tree->job, item.entry.pack);
+	ret->copy = mirrored_copy_of(fs, node->entry.ino);
 	ret->at = item.entry.at;
 	ret->bytes = item.entry.bytes;
 	return 0;
@@ -64,7 +68,10 @@ static int member_failed(struct fs *fs, const struct member *m, int r, const str
 {
 	if (r == -ECANCELED)
 		return r;
-	if (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND)
+	if (m->copy)
+		copies_failed(fs, mirrored_pack_ino(m->copy, m->pack_path), r,
+		              err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND, err);
+	else if (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND)
 		note_read_failure(fs, ino_of_artifact(m->pack_path), m->path, r, true, err);
 	else
 		report_trouble(fs->ctx.troubles, m->path, -r, err->message);

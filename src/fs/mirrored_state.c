@@ -73,7 +73,7 @@ static int open_listing(struct mirrored *m, const struct manifest *of, struct ma
 	struct mirrored_listing *l;
 	struct sealed_object sealed;
 	struct reader_what what;
-	int r = repository_reading_store_of_ino(m->fs->ctx.repository, m->ino, &store, err);
+	int r = mirrored_store(m->fs, m->ino, m->copy, &store, err);
 
 	if (r < 0)
 		return r;
@@ -131,21 +131,10 @@ static int read_index_of(struct mirrored *m, const struct manifest *of, struct m
 	return r;
 }
 
-/* "manifests/backups/site/T.contents.objects.zst": "objects"; NULL: the listing is of the artifact itself. */
-static char *name_of_listing(const char *path, const char *key)
-{
-	_cleanup(free) char *whole = manifest_contents_key(path, NULL);
-	const char *slash = strrchr(whole, '/'), *dot = strstr(slash, ".contents.");
-	size_t len = dot ? (size_t)(dot - whole) + strlen(".contents.") : 0;
-
-	if (!dot || strncmp(whole, key, len) != 0 || str_starts(key + len, whole + len))
-		return NULL;
-	return mem_printf("%.*s", (int)strcspn(key + len, "."), key + len);
-}
-
 static int open_state_tree(struct mirrored *m, const struct manifest *of, struct manifest_object *listing,
                            struct manifest_object *index, struct cancel *cancel, struct error *err)
 {
+	const struct manifest_part *of_part = manifest_part_of_object(of, (size_t)(listing - of->objects));
 	struct mirrored_tree *t = &m->trees[m->count];
 	uint64_t part = MIRRORED_OBJECTS + 2 + 2 * m->count,
 	         before = m->count > 0 ? mirror_tree_end(t[-1].tree) : 0;
@@ -159,8 +148,8 @@ static int open_state_tree(struct mirrored *m, const struct manifest *of, struct
 		return r;
 	m->count++;
 	source.arg = t->listing;
-	t->name = name_of_listing(m->path, listing->key);
-	t->job = mem_strdup(t->name ? t->name : of->job);
+	t->name = of_part ? mem_strdup(of_part->name) : NULL;
+	t->job = mem_strdup(of_part ? of_part->job : of->job);
 	return mirror_tree_new(&x, &source, before, &t->tree, err);
 }
 
@@ -198,6 +187,7 @@ void mirrored_close(struct mirrored *m)
 		free(m->trees[i].job);
 	}
 	free(m->trees);
+	free(m->copy);
 	free(m->path);
 	free(m);
 }
@@ -209,7 +199,7 @@ static int fill_mirrored(struct mirrored *m, struct cancel *cancel, struct error
 	int r = catalog_inside_number(repository->catalog, m->ino, &m->number, err);
 
 	if (r == 0)
-		r = artifact_read_manifest(repository, m->path, cancel, &of, err);
+		r = mirrored_manifest(m->fs, m->path, m->copy, cancel, &of, err);
 	return r == 0 ? open_trees(m, &of, cancel, err) : r;
 }
 
@@ -264,18 +254,29 @@ static struct mirrored *put_kept_state(struct mirrored_states *s, struct mirrore
 	return out;
 }
 
-static struct mirrored *find_kept_state(struct fs *fs, uint64_t ino)
+/* The copy may have been made anew since, of another manifest. */
+static bool is_as_it_was(const struct mirrored *m, const struct mirrored_copy *copy)
+{
+	return !m->copy == !copy && (!copy || str_equal(m->copy->manifest_sha256, copy->manifest_sha256));
+}
+
+static struct mirrored *find_kept_state(struct fs *fs, uint64_t ino, const struct mirrored_copy *copy)
 {
 	struct mirrored_states *s = fs->mirrored;
-	struct mirrored *found;
+	struct mirrored *found, *old = NULL;
 
 	pthread_mutex_lock(&s->lock);
 	found = take_state(s, ino);
+	if (found && !is_as_it_was(found, copy)) {
+		old = found;
+		found = NULL;
+	}
 	if (found) {
 		put_kept_state(s, found);
 		atomic_fetch_add(&found->refs, 1);
 	}
 	pthread_mutex_unlock(&s->lock);
+	mirrored_close(old);
 	return found;
 }
 
@@ -306,7 +307,8 @@ void mirrored_forget(struct fs *fs, uint64_t artifact_ino)
 int mirrored_open(struct fs *fs, uint64_t artifact_ino, struct cancel *cancel, struct mirrored **ret,
                   struct error *err)
 {
-	_cleanup(mirrored) struct mirrored *m = find_kept_state(fs, artifact_ino);
+	_cleanup(free) struct mirrored_copy *copy = mirrored_copy_of(fs, artifact_ino);
+	_cleanup(mirrored) struct mirrored *m = find_kept_state(fs, artifact_ino, copy);
 	int r;
 
 	if (!m) {
@@ -315,7 +317,8 @@ int mirrored_open(struct fs *fs, uint64_t artifact_ino, struct cancel *cancel, s
 		m->fs = fs;
 		m->ino = artifact_ino;
 		artifact_open_begin(fs->ctx.repository, artifact_ino);
-		m->path = catalog_path(fs->ctx.repository->catalog, artifact_ino);
+		m->path = mirrored_path_of(fs, artifact_ino);
+		m->copy = take_ptr(&copy);
 		r = m->path ? fill_mirrored(m, cancel, err) : -ENOENT;
 		if (r < 0)
 			return r;
@@ -325,21 +328,22 @@ int mirrored_open(struct fs *fs, uint64_t artifact_ino, struct cancel *cancel, s
 	return 0;
 }
 
-int mirrored_object(struct fs *fs, const char *path, unsigned which, struct cancel *cancel,
+int mirrored_object(struct fs *fs, uint64_t ino, unsigned which, struct cancel *cancel,
                     struct manifest_object *ret, struct store **ret_store, struct error *err)
 {
-	struct repository *repository = fs->ctx.repository;
+	_cleanup(free) struct mirrored_copy *copy = mirrored_copy_of(fs, ino);
+	_cleanup(free) char *path = mirrored_path_of(fs, ino);
 	_cleanup(manifest) struct manifest of = {0};
 	struct manifest_object *object;
 	size_t at = 0;
-	int r = artifact_read_manifest(repository, path, cancel, &of, err);
+	int r = path ? mirrored_manifest(fs, path, copy, cancel, &of, err) : -ENOENT;
 
 	if (r < 0)
 		return r;
 	object = object_at(&of, which == 0 ? MANIFEST_ROLE_LISTING : MANIFEST_ROLE_LISTING_INDEX, &at);
 	if (!object)
 		return error_set(err, ERROR_CORRUPT, EBADMSG, "%s has no listing", path);
-	r = repository_reading_store_of_ino(repository, ino_of_artifact(path), ret_store, err);
+	r = mirrored_store(fs, ino, copy, ret_store, err);
 	if (r == 0) {
 		*ret = *object;
 		*object = (struct manifest_object){0};

@@ -29,17 +29,9 @@ static const char *const sealed_names[] = {SEALED_LISTING, SEALED_INDEX};
 
 static int append_sum(void *arg, const struct mirror_item *item, struct error *err)
 {
-	const char *escaped = strchr(item->path, '\\') ? "\\" : "";
 	_cleanup(str) struct str line = {0};
 
-	/* As sha256sum writes it, and reads it. */
-	str_appendf(&line, "%s%s  ", escaped, item->entry.sha256);
-	for (const char *at = item->path; *at; at++) {
-		if (*at == '\\')
-			str_append_char(&line, '\\');
-		str_append_char(&line, *at);
-	}
-	str_append_char(&line, '\n');
+	listing_append_sum(&line, item->entry.sha256, item->path);
 	return spool_put(arg, line.data, line.len, err);
 }
 
@@ -276,12 +268,13 @@ static int open_stored_object(struct fs *fs, const struct node *node, const stru
                               struct handle **ret, struct error *err)
 {
 	unsigned which = (unsigned)(mirrored_part_of(node) - MIRRORED_OBJECTS);
-	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, node->entry.ino), *shown = NULL;
+	_cleanup(free) char *path = mirrored_path_of(fs, node->entry.ino), *shown = NULL;
 	_cleanup(manifest_object) struct manifest_object object = {0};
 	struct artifact_part part = {0};
 	struct reader_what what;
 	struct store *store = NULL;
-	int r = path ? mirrored_object(fs, path, which, node->cancel, &object, &store, err) : -ENOENT;
+	int r = path ? mirrored_object(fs, node->entry.ino, which, node->cancel, &object, &store, err)
+	             : -ENOENT;
 
 	if (r < 0)
 		return r;

@@ -193,32 +193,33 @@ struct node_class {
 };
 
 /* The classes, by the file that has them. */
-extern const struct node_class class_top, class_fixed_directory;                        /* root.c */
-extern const struct node_class class_root, class_directory;                             /* catalog_dir.c */
-extern const struct node_class class_linked_root, class_linked_directory;               /* catalog_dir.c */
-extern const struct node_class class_latest, class_linked_latest, class_sums;           /* generated.c */
-extern const struct node_class class_stored_sums;                                       /* generated.c */
-extern const struct node_class class_artifact, class_file;                              /* artifact.c */
-extern const struct node_class class_artifact_directory, class_artifact_subdirectory;   /* artifact.c */
-extern const struct node_class class_linked_artifact_directory;                         /* artifact.c */
-extern const struct node_class class_drills, class_drill_text;                          /* drills.c */
-extern const struct node_class class_evidence, class_quarter;                           /* evidence.c */
-extern const struct node_class class_tiers, class_tier, class_tier_directory;           /* tiers.c */
-extern const struct node_class class_tier_link;                                         /* tiers.c */
-extern const struct node_class class_inside, class_inside_directory;                    /* inside.c */
-extern const struct node_class class_inside_dump;                                       /* inside.c */
-extern const struct node_class class_inside_bundle;                                     /* inside.c */
-extern const struct node_class class_inside_tables, class_inside_table;                 /* inside_tables.c */
-extern const struct node_class class_inside_blobs, class_inside_blob;                   /* inside_tables.c */
-extern const struct node_class class_inside_text;                                       /* inside_texts.c */
-extern const struct node_class class_diff, class_diff_directory;                        /* diff.c */
-extern const struct node_class class_diff_pair;                                         /* diff_pair.c */
-extern const struct node_class class_diff_file;                                         /* diff_file.c */
-extern const struct node_class class_history, class_history_directory;                  /* history.c */
-extern const struct node_class class_history_table, class_history_link;                 /* history_table.c */
-extern const struct node_class class_mirrored_state, class_mirrored_directory;          /* mirrored.c */
-extern const struct node_class class_mirrored_file, class_mirrored_beside;              /* mirrored.c */
-extern const struct node_class class_mirrored_sums, class_mirrored_object;              /* mirrored_text.c */
+extern const struct node_class class_top, class_fixed_directory;                      /* root.c */
+extern const struct node_class class_root, class_directory;                           /* catalog_dir.c */
+extern const struct node_class class_linked_root, class_linked_directory;             /* catalog_dir.c */
+extern const struct node_class class_latest, class_linked_latest, class_sums;         /* generated.c */
+extern const struct node_class class_stored_sums;                                     /* generated.c */
+extern const struct node_class class_artifact, class_file;                            /* artifact.c */
+extern const struct node_class class_artifact_directory, class_artifact_subdirectory; /* artifact.c */
+extern const struct node_class class_linked_artifact_directory;                       /* artifact.c */
+extern const struct node_class class_drills, class_drill_text;                        /* drills.c */
+extern const struct node_class class_evidence, class_quarter;                         /* evidence.c */
+extern const struct node_class class_tiers, class_tier, class_tier_directory;         /* tiers.c */
+extern const struct node_class class_tier_link;                                       /* tiers.c */
+extern const struct node_class class_inside, class_inside_directory;                  /* inside.c */
+extern const struct node_class class_inside_dump;                                     /* inside.c */
+extern const struct node_class class_inside_bundle;                                   /* inside.c */
+extern const struct node_class class_inside_tables, class_inside_table;               /* inside_tables.c */
+extern const struct node_class class_inside_blobs, class_inside_blob;                 /* inside_tables.c */
+extern const struct node_class class_inside_text;                                     /* inside_texts.c */
+extern const struct node_class class_diff, class_diff_directory;                      /* diff.c */
+extern const struct node_class class_diff_pair;                                       /* diff_pair.c */
+extern const struct node_class class_diff_file;                                       /* diff_file.c */
+extern const struct node_class class_history, class_history_directory;                /* history.c */
+extern const struct node_class class_history_table, class_history_link;               /* history_table.c */
+extern const struct node_class class_mirrored_state, class_mirrored_directory;        /* mirrored.c */
+extern const struct node_class class_mirrored_file, class_mirrored_beside;            /* mirrored.c */
+extern const struct node_class class_copied_state, class_copied_beside;               /* mirrored_copies.c */
+extern const struct node_class class_mirrored_sums, class_mirrored_object;            /* mirrored_text.c */
 extern const struct node_class class_copies, class_copies_directory, class_copies_file; /* copies.c */
 extern const struct node_class class_inbox;                                             /* inbox.c */
 extern const struct node_class class_copies_sums;                                       /* copies.c */

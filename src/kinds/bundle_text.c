@@ -9,6 +9,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/chain.h>
+#include <keepfs/codec/listing.h>
 #include <keepfs/keyring/signing.h>
 
 #include <inttypes.h>
@@ -42,12 +43,24 @@ static void append_file_text(struct str *out, const struct manifest_file *f)
 		str_appendf(out, "      sha256 %s\n", f->sha256);
 }
 
+/* What a listing has is no file of the manifest. */
+static uint64_t files_of_part(const struct manifest_part *p)
+{
+	int64_t objects = 0;
+
+	if (str_equal(p->kind, LISTING_KIND) && p->facts)
+		json_get_int(p->facts, "objects", &objects);
+	return p->file_count + (uint64_t)objects;
+}
+
 static void append_directory_text(struct str *out, const struct manifest_part *p)
 {
 	char size[16];
 
-	str_appendf(out, "  %s/\n      %zu files, %" PRIu64 " bytes (%s)\n", p->name, p->file_count,
-	            p->size_bytes, str_format_bytes(size, sizeof(size), p->size_bytes));
+	str_appendf(out, "  %s/\n      %" PRIu64 " files, %" PRIu64 " bytes (%s)\n", p->name,
+	            files_of_part(p), p->size_bytes, str_format_bytes(size, sizeof(size), p->size_bytes));
+	if (str_equal(p->kind, LISTING_KIND))
+		str_append(out, "      their sha256: SHA256SUMS\n");
 	if (p->sha256[0])
 		str_appendf(out, "      sha256 of %s/SHA256SUMS %s\n", p->name, p->sha256);
 }

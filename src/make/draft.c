@@ -17,7 +17,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define SUMS_NAME "SHA256SUMS"
+#define SUMS_NAME  "SHA256SUMS"
+#define COPY_BYTES ((size_t)64 << 10)
 
 void draft_describe(struct draft *d, const struct draft_options *options, char *path)
 {
@@ -120,6 +121,12 @@ struct draft *draft_free(struct draft *d)
 	else if (!d->published && !d->whole)
 		take_back(d);
 	store_free(d->opened);
+	spool_free(d->sums);
+	for (size_t i = 0; i < d->pinned_count; i++) {
+		artifact_unpin_packs(d->ctx->repository, d->pinned[i]);
+		free(d->pinned[i]);
+	}
+	free(d->pinned);
 	if (d->rate != d->order->rate)
 		rate_free(d->rate);
 	manifest_finish(&d->m);
@@ -134,6 +141,25 @@ struct draft *draft_free(struct draft *d)
 struct manifest *draft_manifest(struct draft *d)
 {
 	return &d->m;
+}
+
+bool draft_is_part(const struct draft *d)
+{
+	return d->whole != NULL;
+}
+
+bool draft_is_encrypted(const struct draft *d)
+{
+	return d->recipients != NULL;
+}
+
+void draft_pin_packs(struct draft *d, const char *job)
+{
+	struct draft *whole = d->whole ? d->whole : d;
+
+	artifact_pin_packs(d->ctx->repository, job);
+	whole->pinned = mem_resize(whole->pinned, whole->pinned_count + 1, sizeof(*whole->pinned));
+	whole->pinned[whole->pinned_count++] = mem_strdup(job);
 }
 
 int draft_pace(struct draft *d, uint64_t bytes, struct error *err)
@@ -320,16 +346,6 @@ int draft_put_object(struct draft *d, const char *role, const char *key, const v
 	return r < 0 ? r : draft_finish_object(d, role, key, object, err);
 }
 
-char *draft_contents_key(const struct draft *d)
-{
-	return manifest_contents_key(d->m.path, NULL);
-}
-
-char *draft_contents_index_key(const struct draft *d)
-{
-	return manifest_contents_index_key(d->m.path, NULL);
-}
-
 size_t draft_file_count(const struct draft *d)
 {
 	return d->m.file_count;
@@ -360,6 +376,36 @@ static int compare_files(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+static int copy_sums(const struct spool *sums, struct stream_object *object, struct error *err)
+{
+	_cleanup(free) char *buf = mem_alloc(COPY_BYTES);
+	uint64_t size = sums ? spool_size(sums) : 0;
+	int r = 0;
+
+	for (uint64_t at = 0; r == 0 && at < size;) {
+		size_t len = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES;
+
+		r = spool_get(sums, buf, len, at, err);
+		if (r == 0)
+			r = stream_object_write(object, buf, len, err);
+		at += len;
+	}
+	return r;
+}
+
+/* @own: of the files; what listings of parts have may be any number. */
+static int put_sums(struct draft *d, const struct str *own, struct error *err)
+{
+	_cleanup(stream_object) struct stream_object *object = NULL;
+	int r = draft_open(d, SUMS_NAME, 0, &object, err);
+
+	if (r == 0)
+		r = stream_object_write(object, own->data, own->len, err);
+	if (r == 0)
+		r = copy_sums(d->sums, object, err);
+	return r < 0 ? r : draft_finish(d, SUMS_NAME, object, NULL, err);
+}
+
 /* The files of a directory, and the list of their digests, whose own is the artifact's. */
 static int close_directory(struct draft *d, struct error *err)
 {
@@ -375,7 +421,7 @@ static int close_directory(struct draft *d, struct error *err)
 	for (size_t i = 0; i < d->m.file_count; i++)
 		if (d->m.files[i].sha256[0]) /* a part that nobody has read back may have none */
 			str_appendf(&sums, "%s  %s\n", d->m.files[i].sha256, d->m.files[i].name);
-	r = draft_put(d, SUMS_NAME, sums.data, sums.len, err);
+	r = put_sums(d, &sums, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < d->m.file_count; i++)

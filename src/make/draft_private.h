@@ -9,6 +9,7 @@
  *   readback.c      everything is read back from the store
  *   segment_file.c  files that consist of compressed segments
  */
+#include <keepfs/base/spool.h>
 #include <keepfs/codec/age.h>
 #include <keepfs/make/draft.h>
 #include <keepfs/stream/rate.h>
@@ -37,6 +38,9 @@ struct draft {
 	int64_t started_mono_us;
 	struct draft *whole; /* that it is a part of; NULL: of none */
 	size_t parts_objects; /* so many objects, the first ones, are of parts, and were read back with these */
+	struct spool *sums;   /* lines for its SHA256SUMS of what listings of parts have; NULL: none */
+	char **pinned;        /* jobs whose packs are */
+	size_t pinned_count;
 	struct age_recipients *recipients; /* NULL: nothing is encrypted; of a part: the whole's */
 	pthread_mutex_t secrets_lock;
 	struct draft_secret *secrets; /* secrets_lock; sorted by the key from draft_sort_secrets() on */
@@ -57,8 +61,6 @@ void draft_say_done(const struct draft *d);
 int draft_join(struct draft *part, struct error *err);
 /** draft_part_object_key() - heap: of an object that no file shows, whose key would be @key if the part was an artifact of its own. */
 char *draft_part_object_key(const struct draft *part, const char *key);
-/** draft_job() - whose rules hold for what is made: those of the whole. */
-const struct conf_job *draft_job(const struct draft *d);
 /** draft_find_recipients() - for whom it is encrypted, by the configuration that is in force now. As keyring_recipients(). */
 int draft_find_recipients(struct draft *d, struct error *err);
 /** struct draft_stage - with what an object is encrypted. */

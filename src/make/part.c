@@ -7,6 +7,7 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/listing.h>
 
 #include <errno.h>
 #include <string.h>
@@ -42,10 +43,22 @@ static const char *draft_name_in_whole(const struct draft *d)
 	return d->m.path + strlen(d->whole->m.path) + 1;
 }
 
-/* What lies beside manifests belongs to one artifact there; below a directory everything is its own. */
+/* What lies beside manifests belongs to one artifact there; below a directory everything is its own. Listings lie beside the manifest of the whole. */
 char *draft_part_object_key(const struct draft *part, const char *key)
 {
-	return mem_strdup(key + strlen("manifests/"));
+	return mem_strdup(manifest_is_beside(key, part->whole->m.path) ? key : key + strlen("manifests/"));
+}
+
+char *draft_contents_key(const struct draft *d)
+{
+	return d->whole ? manifest_contents_key(d->whole->m.path, draft_name_in_whole(d))
+	                : manifest_contents_key(d->m.path, NULL);
+}
+
+char *draft_contents_index_key(const struct draft *d)
+{
+	return d->whole ? manifest_contents_index_key(d->whole->m.path, draft_name_in_whole(d))
+	                : manifest_contents_index_key(d->m.path, NULL);
 }
 
 static void move_objects(struct manifest *to, struct manifest *from)
@@ -105,6 +118,27 @@ static void move_needs(struct manifest *to, struct manifest *from)
 		json_set(to->needs, key, json_clone(json_get(from->needs, key)));
 }
 
+/* Those that no file of the manifest has: they are in its listing. */
+static uint64_t listed_bytes(const struct manifest *m)
+{
+	uint64_t bytes = m->is_directory ? m->size_bytes : 0;
+
+	for (size_t i = 0; m->is_directory && i < m->file_count; i++)
+		bytes -= m->files[i].size_bytes;
+	return bytes;
+}
+
+int draft_add_sum(struct draft *d, const char *sha256, const char *name, struct error *err)
+{
+	_cleanup(free) char *within = mem_printf("%s/%s", draft_name_in_whole(d), name);
+	_cleanup(str) struct str line = {0};
+
+	if (!d->whole->sums)
+		d->whole->sums = spool_new(d->ctx->conf->state_dir);
+	listing_append_sum(&line, sha256, within);
+	return spool_put(d->whole->sums, line.data, line.len, err);
+}
+
 int draft_join(struct draft *d, struct error *err)
 {
 	struct draft *whole = d->whole;
@@ -119,6 +153,7 @@ int draft_join(struct draft *d, struct error *err)
 	draft_say_done(d);
 	part = manifest_add_part(to, draft_name_in_whole(d));
 	describe_part(d, part);
+	to->size_bytes += listed_bytes(&d->m);
 	part->first_file = to->file_count;
 	part->file_count = d->m.file_count;
 	part->first_object = to->object_count;

@@ -46,8 +46,8 @@ static int pass_brought(void *arg, struct listing_entry *e, struct error *err)
 	return 0;
 }
 
-static int read_spooled(void *arg, struct cancel *cancel, uint64_t at, void *buf, size_t len,
-                        struct error *err)
+static int read_back_spooled(void *arg, struct cancel *cancel, uint64_t at, void *buf, size_t len,
+                             struct error *err)
 {
 	(void)cancel;
 	return spool_get(arg, buf, len, at, err);
@@ -63,7 +63,7 @@ static int take_index(void *arg, const void *data, size_t len, struct error *err
 static int bring_index(struct mirror_back *b, const struct manifest *m, const struct manifest_object *o,
                        struct error *err)
 {
-	const struct mirror_tree_source source = {.read = read_spooled, .arg = b->listing};
+	const struct mirror_tree_source source = {.read = read_back_spooled, .arg = b->listing};
 	_cleanup(str) struct str text = {0};
 	_cleanup(listing_index) struct listing_index index = {0};
 	int r = mirror_read_object(b->options.ctx, b->options.cancel, m, o, take_index, &text, err);

@@ -83,7 +83,7 @@ static int take_index_text(void *arg, const void *data, size_t len, struct error
 	return 0;
 }
 
-/* One that is gone, damaged, or hardly needed. */
+/* One that is gone, damaged, or hardly needed; or plain, where the new state is encrypted: whoever encrypts a bundle must find nothing of it that is not. */
 static bool is_pack_to_leave(const struct base *b, const struct used_pack *pack)
 {
 	struct catalog *catalog = b->ctx->repository->catalog;
@@ -92,7 +92,8 @@ static bool is_pack_to_leave(const struct base *b, const struct used_pack *pack)
 	uint64_t ino = ino_of_artifact(path);
 	int64_t content_bytes = 0;
 
-	if (catalog_manifest(catalog, ino, &m) < 0 || catalog_is_damaged(catalog, ino))
+	if (catalog_manifest(catalog, ino, &m) < 0 || catalog_is_damaged(catalog, ino) ||
+	    (b->is_encrypted && !m.encrypted_to))
 		return true;
 	return m.facts && json_get_int(m.facts, "content_bytes", &content_bytes) && content_bytes > 0 &&
 	       pack->bytes < (uint64_t)content_bytes / THIN_PART;
@@ -156,14 +157,15 @@ static int find_listing(struct base *b, const struct manifest *m, struct error *
 	return r;
 }
 
-int base_open(struct base *b, const struct make_context *ctx, const struct make_order *order,
-              struct error *err)
+int base_open(struct base *b, const struct draft *draft, const struct make_context *ctx,
+              const struct make_order *order, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	struct error why = {0};
 	int r;
 
-	*b = (struct base){.ctx = ctx, .order = order, .at_end = true};
+	*b = (struct base){
+	        .ctx = ctx, .order = order, .is_encrypted = draft_is_encrypted(draft), .at_end = true};
 	r = catalog_newest_with_needs(ctx->repository->catalog, order->job->name, &b->newest);
 	if (r < 0)
 		return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");

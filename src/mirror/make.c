@@ -8,6 +8,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/mirror.h>
+#include <keepfs/mirror/tree.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -347,6 +348,32 @@ static int copy_listing(struct mirror *m, struct stream_object *object, struct e
 	return r;
 }
 
+static int add_mirrored_sum(void *arg, const struct mirror_item *item, struct error *err)
+{
+	return draft_add_sum(((struct mirror *)arg)->draft, item->entry.sha256, item->path, err);
+}
+
+static int read_spooled(void *arg, struct cancel *cancel, uint64_t at, void *buf, size_t len,
+                        struct error *err)
+{
+	(void)cancel;
+	return spool_get(((struct mirror *)arg)->spool, buf, len, at, err);
+}
+
+/* The list of a bundle has all that is in it, by the names that are shown. */
+static int add_sums_to_whole(struct mirror *m, const struct str *index, struct error *err)
+{
+	const struct mirror_tree_source source = {.read = read_spooled, .arg = m};
+	const struct mirror_each each = {.item = add_mirrored_sum, .arg = m};
+	_cleanup(listing_index) struct listing_index x = {0};
+	_cleanup(mirror_tree) struct mirror_tree *tree = NULL;
+	int r = listing_index_decode(str_text(index), index->len, &x, err);
+
+	if (r == 0)
+		r = mirror_tree_new(&x, &source, 0, &tree, err);
+	return r < 0 ? r : mirror_tree_each(tree, m->order->cancel, &each, err);
+}
+
 static int store_listing(struct mirror *m, struct error *err)
 {
 	_cleanup(free) char *key = draft_contents_key(m->draft),
@@ -362,6 +389,8 @@ static int store_listing(struct mirror *m, struct error *err)
 	if (r == 0)
 		r = draft_finish_object(m->draft, MANIFEST_ROLE_LISTING, key, object, err);
 	object = stream_object_free(object);
+	if (r == 0 && draft_is_part(m->draft))
+		r = add_sums_to_whole(m, &index, err);
 	return r < 0 ? r
 	             : draft_put_object(m->draft, MANIFEST_ROLE_LISTING_INDEX, index_key, index.data,
 	                                index.len, err);
@@ -456,17 +485,19 @@ static int open_all(struct mirror *m, int64_t started_at_us, struct error *err)
 	int r = draft_new(&options, &m->draft, err);
 
 	if (r == 0)
+		draft_pin_packs(m->draft, m->order->job->name);
+	if (r == 0)
 		r = source_open(&m->conf->from, fetch.connections, &m->source, err);
 	if (r == 0)
-		r = base_open(&m->base, m->ctx, m->order, err);
+		r = base_open(&m->base, m->draft, m->ctx, m->order, err);
 	if (r == 0)
-		r = rests_load(&m->rests, m->ctx, m->order, m->base.newest.run_id, err);
+		r = rests_load(&m->rests, m->draft, m->ctx, m->order, m->base.newest.run_id, err);
 	fetch.source = m->source;
 	if (r == 0)
 		r = fetch_new(&fetch, &m->fetch, err);
 	if (r < 0)
 		return r;
-	m->packer = packer_new(m->ctx, m->order, started_at_us, m->conf->from.url);
+	m->packer = packer_new(m->ctx, m->order, draft_job(m->draft), started_at_us, m->conf->from.url);
 	m->list = source_list_new(m->source, &m->call);
 	begin_listing(m, started_at_us);
 	return 0;
@@ -507,7 +538,6 @@ static int make_mirror(const struct make_context *ctx, const struct make_order *
 	struct error spare = {0};
 	int r;
 
-	artifact_pin_packs(ctx->repository, order->job->name);
 	r = make_state(&m, ret, err ? err : &spare);
 	source_list_free(m.list);
 	fetch_free(m.fetch);
@@ -521,7 +551,6 @@ static int make_mirror(const struct make_context *ctx, const struct make_order *
 	used_finish(&m.used);
 	str_finish(&m.unreadable);
 	draft_free(m.draft);
-	artifact_unpin_packs(ctx->repository, order->job->name);
 	return r;
 }
 
@@ -565,7 +594,7 @@ static void mirror_look_around(const struct make_context *ctx, const struct conf
 }
 
 const struct make_kind mirror_kind = {
-        .name = "mirror",
+        .name = LISTING_KIND,
         .targets_name = "buckets",
         .accepts = mirror_accepts,
         .targets = mirror_targets,

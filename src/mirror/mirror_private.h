@@ -32,7 +32,7 @@ struct base {
 	const struct make_context *ctx;
 	const struct make_order *order;
 	struct catalog_newest newest; /* ino 0: there is none */
-	bool is_kept;
+	bool is_kept, is_encrypted;   /* is_encrypted: the new state is */
 	struct spool *listing;
 	struct listing_index index;
 	struct listing_source source;
@@ -44,11 +44,11 @@ struct base {
 };
 
 /**
- * base_open() - find it, and bring its listing here
+ * base_open() - find it, and bring its listing here; @draft: of the new state
  * Return: 0, also when there is none, or nobody here can decrypt its listing: a warning tells that all is stored anew.
  */
-int base_open(struct base *b, const struct make_context *ctx, const struct make_order *order,
-              struct error *err);
+int base_open(struct base *b, const struct draft *draft, const struct make_context *ctx,
+              const struct make_order *order, struct error *err);
 void base_close(struct base *b);
 /** base_find() - the object @key of it: 1 with @ret, which held nothing; 0: it has none. Keys come in their order. */
 int base_find(struct base *b, const char *key, struct listing_entry *ret, struct error *err);
@@ -65,10 +65,11 @@ struct rests {
 	size_t count;
 	const struct make_context *ctx;
 	struct cancel *cancel;
+	bool is_encrypted; /* the new state is */
 };
-/** rests_load() - those that were made behind run @after_run: their members are looked at, and forgotten again until their keys come. */
-int rests_load(struct rests *rests, const struct make_context *ctx, const struct make_order *order,
-               int64_t after_run, struct error *err);
+/** rests_load() - those that were made behind run @after_run, and may be used by @draft: their members are looked at, and forgotten again until their keys come. */
+int rests_load(struct rests *rests, const struct draft *draft, const struct make_context *ctx,
+               const struct make_order *order, int64_t after_run, struct error *err);
 void rests_finish(struct rests *rests);
 /** rests_find() - an object that one of them has, with that size and etag: 1 with @ret. Keys come in their order. */
 int rests_find(struct rests *rests, const struct source_object *o, struct listing_entry *ret,
@@ -133,9 +134,9 @@ DEFINE_CLEANUP(piece, struct piece *, piece_free)
 /* Packs. */
 
 struct packer;
-/** packer_new() - no pack is begun yet. */
+/** packer_new() - no pack is begun yet. @keeper: the job by whose rules packs are encrypted, locked and read back: that of the bundle, of a part (draft_job()). */
 struct packer *packer_new(const struct make_context *ctx, const struct make_order *order,
-                          int64_t started_at_us, const char *source);
+                          const struct conf_job *keeper, int64_t started_at_us, const char *source);
 /** packer_free() - what was not published is taken back. NULL allowed; returns NULL. */
 struct packer *packer_free(struct packer *p);
 DEFINE_CLEANUP(packer, struct packer *, packer_free)

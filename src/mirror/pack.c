@@ -12,6 +12,7 @@
 #include <keepfs/catalog/intents.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/codec/shown_name.h>
+#include <keepfs/stream/rate.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,6 +24,8 @@ struct packer {
 	const struct make_context *ctx;
 	struct make_order order; /* as the run's, for packs */
 	struct make_target target;
+	char *job;         /* whose packs they are */
+	struct rate *rate; /* of all packs; NULL: the order has one */
 	int64_t at_us; /* after which their directory is named; moved on while another run's has that name */
 	char time[CLOCK_NAME_BYTES];
 	int64_t number; /* of the pack that is filled, or was last; 0: none yet */
@@ -39,18 +42,25 @@ struct packer {
 };
 
 struct packer *packer_new(const struct make_context *ctx, const struct make_order *order,
-                          int64_t started_at_us, const char *source)
+                          const struct conf_job *keeper, int64_t started_at_us, const char *source)
 {
 	struct packer *p = mem_alloc(sizeof(*p));
 
 	p->ctx = ctx;
 	p->order = *order;
 	p->order.target = &p->target;
+	/* Also of a part of a bundle each is an artifact of its own, which others may need. */
+	p->order.whole = NULL;
+	p->order.part = NULL;
+	p->order.job = keeper;
+	if (!order->rate)
+		p->order.rate = p->rate = rate_new(order->job->max_rate_bytes);
 	p->order.hold = NULL;
 	p->order.keep_ms = 0;
 	p->order.note = NULL;
 	p->order.partial = false;
 	p->at_us = started_at_us;
+	p->job = mem_strdup(order->job->name);
 	p->source = mem_strdup(source);
 	p->target.label = mem_strdup(order->job->name);
 	return p;
@@ -76,6 +86,8 @@ struct packer *packer_free(struct packer *p)
 	free(p->target.directory);
 	free(p->target.stem);
 	free(p->source);
+	rate_free(p->rate);
+	free(p->job);
 	free(p);
 	return NULL;
 }
@@ -93,7 +105,7 @@ static int find_pack_directory(struct packer *p, struct error *err)
 	for (; taken > 0; p->at_us += US_PER_S) {
 		clock_format_name(p->at_us, p->time);
 		free(p->target.directory);
-		p->target.directory = mem_printf(TREE_PACKS "/%s/%s", p->order.job->name, p->time);
+		p->target.directory = mem_printf(TREE_PACKS "/%s/%s", p->job, p->time);
 		taken = catalog_stem_taken(p->ctx->repository->catalog, p->target.directory, "00001");
 	}
 	return taken < 0 ? error_system(err, -taken, "the catalog cannot be read") : 0;
@@ -115,8 +127,7 @@ static int open_pack(struct packer *p, struct error *err)
 	                                      .is_pack = true,
 	                                      .started_at_us = make_now_us(p->ctx)};
 	const struct listing_out out = {.write = take_members, .arg = &p->listing};
-	struct listing_head head = {
-	        .job = p->order.job->name, .source = p->source, .taken_at_us = options.started_at_us};
+	struct listing_head head = {.job = p->job, .source = p->source, .taken_at_us = options.started_at_us};
 	int r = p->number == 0 ? find_pack_directory(p, err) : 0;
 
 	if (r < 0)

@@ -57,6 +57,8 @@ static int read_rest_members(const struct rests *rests, struct rest *rest, bool 
 
 	if (r < 0)
 		return r;
+	if (rests->is_encrypted && !m.encrypted_to)
+		return error_set(err, ERROR_USAGE, ENOTSUP, "it is not encrypted");
 	members = manifest_object_of_role(&m, MANIFEST_ROLE_MEMBERS);
 	if (!members)
 		return error_set(err, ERROR_CORRUPT, EBADMSG, "%s: it has no list of its members",
@@ -80,12 +82,13 @@ static void add_rest(void *arg, uint64_t ino, const char *path)
 	rests->items[rests->count++] = (struct rest){.path = mem_strdup(path)};
 }
 
-int rests_load(struct rests *rests, const struct make_context *ctx, const struct make_order *order,
-               int64_t after_run, struct error *err)
+int rests_load(struct rests *rests, const struct draft *draft, const struct make_context *ctx,
+               const struct make_order *order, int64_t after_run, struct error *err)
 {
 	int r;
 
-	*rests = (struct rests){.ctx = ctx, .cancel = order->cancel};
+	*rests = (struct rests){
+	        .ctx = ctx, .cancel = order->cancel, .is_encrypted = draft_is_encrypted(draft)};
 	r = catalog_each_pack_of_job(ctx->repository->catalog, order->job->name, after_run, add_rest, rests);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");

@@ -104,6 +104,21 @@ static int bring_back_there(const struct replica_order *o, const char *path, boo
 	return r;
 }
 
+/* Packs first, which nobody removes before what needs them is listed. */
+static int bring_back_whole(const struct replica_order *o, const char *path, bool repair,
+                            struct catalog_replica *row, struct error *err)
+{
+	int r = replica_pin_packs(o, path);
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	r = replica_bring_back_packs(o, path, err);
+	if (r == 0)
+		r = bring_back_there(o, path, repair, row, err);
+	replica_unpin_packs(o, path);
+	return r;
+}
+
 int replica_bring_back(const struct replica_order *o, const char *path, bool repair, struct error *err)
 {
 	struct catalog_replica row;
@@ -113,7 +128,7 @@ int replica_bring_back(const struct replica_order *o, const char *path, bool rep
 		return r;
 	r = check_way_back(o, path, repair, &row, err);
 	if (r == 0)
-		r = bring_back_there(o, path, repair, &row, err);
+		r = bring_back_whole(o, path, repair, &row, err);
 	if (r == 0)
 		r = replica_note(o, &row, err);
 	if (r == 0 && repair)

@@ -31,7 +31,7 @@ struct comparing {
 	struct store_call call;
 	uint64_t *inos; /* of all manifests that are there */
 	size_t count, cap;
-	uint64_t found, lost;
+	uint64_t found, lost, unusable;
 };
 
 static void remember_there(struct comparing *c, uint64_t ino)
@@ -81,6 +81,7 @@ static int learn_unknown(struct comparing *c, const char *path, struct error *er
 		row.state = REPLICA_WHOLE;
 	r = artifact_fetch(o->repository, c->store, &c->call, path, &m, &why);
 	if (r == -ENOENT || r == ARTIFACT_UNUSABLE || r == -ENOTSUP) {
+		c->unusable += r != -ENOENT;
 		if (r != -ENOENT)
 			log_warning("%s in %s cannot be used: %s", path, o->named->name, why.message);
 		return 0;
@@ -173,9 +174,11 @@ static int look_for_lost(void *arg, const struct catalog_replica *known, struct 
 	c->lost++;
 	log_warning("the copy of %s in %s is not there any more%s", row.path, c->order->named->name,
 	            row.is_listed && !c->order->reads_only ? ": it is made again" : "");
-	if (!row.is_listed || c->order->reads_only)
-		return catalog_forget_replica(c->order->repository->catalog, row.path, row.store, err);
 	row.state = REPLICA_LOST;
+	if (!row.is_listed || c->order->reads_only) {
+		replica_pack_is_not_right(c->order->repository, &row);
+		return catalog_forget_replica(c->order->repository->catalog, row.path, row.store, err);
+	}
 	row.since_us = clock_now_us();
 	row.done_bytes = 0;
 	str_copy(row.error, sizeof(row.error), "it was there, and was deleted by somebody else");
@@ -230,6 +233,8 @@ int replica_compare(const struct replica_order *o, struct error *err)
 	if (r == 0 && !o->reads_only)
 		r = catalog_each_replica(catalog, NULL, o->store, look_at_wrong, &c, err);
 	free(c.inos);
+	if (o->unsure)
+		*o->unsure = r < 0 || c.unusable > 0;
 	if (c.found > 0 && !o->reads_only)
 		log_info("%s has copies of %" PRIu64
 		         " backups that are not listed: see 'keepfs replicate --list'",

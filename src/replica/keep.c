@@ -14,6 +14,7 @@
 #include <keepfs/base/zone.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/replica_locks.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/policy/retention.h>
 
 #include <errno.h>
@@ -109,6 +110,12 @@ static int delete_copy(const struct replica_order *o, struct store *store, struc
 	return r;
 }
 
+static const char *why_copy_goes(const char *path)
+{
+	return tree_is_pack(path) ? "no copy in that store needs it any more"
+	                          : "no rule of its store keeps it any more";
+}
+
 /* It is noted as begun before anything of it goes: so what a crash leaves is removed by replica_drop_abandoned(), and is not forgotten when the names are compared. */
 static int remove_unlocked_copy(struct keeping *k, struct catalog_replica *row, struct error *err)
 {
@@ -122,11 +129,11 @@ static int remove_unlocked_copy(struct keeping *k, struct catalog_replica *row, 
 	if (r < 0)
 		return r;
 	r = delete_copy(o, k->store, row, &why);
-	audit_removal(o, row->path, r, r < 0 ? why.message : "no rule of its store keeps it any more");
+	audit_removal(o, row->path, r, r < 0 ? why.message : why_copy_goes(row->path));
 	if (r == 0) {
 		k->removed++;
-		log_info("the copy of %s is removed from %s: no rule of that store keeps it any more",
-		         row->path, o->named->name);
+		log_info("the copy of %s is removed from %s: %s", row->path, o->named->name,
+		         why_copy_goes(row->path));
 		return 0;
 	}
 	/* Who may write there need not be who may delete: that holds up no copy. */
@@ -292,6 +299,19 @@ static int take_copy(void *arg, const struct catalog_replica *row, struct error 
 	return r;
 }
 
+static int remove_unneeded_copy(void *arg, const char *pack, struct error *err)
+{
+	return remove_unclaimed_copy(arg, pack, err);
+}
+
+/* Of those nobody else begins to need one meanwhile: what is copied needs what is listed, and these are not. */
+static int remove_packs(struct keeping *k, struct error *err)
+{
+	const struct replica_order *o = k->order;
+
+	return o->unsure && !*o->unsure ? replica_each_unneeded_pack(o, remove_unneeded_copy, k, err) : 0;
+}
+
 int replica_clean(const struct replica_order *o, uint64_t *ret, struct error *err)
 {
 	struct keeping k = {.order = o};
@@ -305,6 +325,8 @@ int replica_clean(const struct replica_order *o, uint64_t *ret, struct error *er
 		r = catalog_each_replica(o->repository->catalog, NULL, o->store, take_copy, &k, err);
 	if (r == 0)
 		r = plan_directory(&k, err);
+	if (r == 0)
+		r = remove_packs(&k, err);
 	forget_copies(&k);
 	store_free(k.store);
 	*ret = k.removed;

@@ -12,6 +12,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/base/zone.h>
+#include <keepfs/catalog/copy_needs.h>
 #include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/replica_locks.h>
 #include <keepfs/codec/name.h>
@@ -72,6 +73,19 @@ static bool has_name_of_its_own(const char *path)
 	return name_sequence(stem) < 0;
 }
 
+/* As long as the copy that is locked longest of those that need it. */
+static int find_wanted_of_pack(struct copy_locks *l, struct copy_lock *c, struct error *err)
+{
+	int64_t until_us = 0;
+	int r = catalog_pack_copy_lock(l->order->repository->catalog, c->row->path, l->order->store,
+	                               &until_us);
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	c->wanted.until_s = (until_us + US_PER_S - 1) / US_PER_S;
+	return 0;
+}
+
 /* The rules are of a job that is configured: of one that is gone nobody says how long. */
 static int find_wanted(struct copy_locks *l, struct copy_lock *c, struct error *err)
 {
@@ -84,6 +98,8 @@ static int find_wanted(struct copy_locks *l, struct copy_lock *c, struct error *
 	int r;
 
 	c->wanted = (struct retention_lock){0};
+	if (tree_is_pack(row->path))
+		return find_wanted_of_pack(l, c, err);
 	if (!job)
 		return 0;
 	r = load_zone_of_copy(l, job, err);
@@ -278,6 +294,28 @@ static int begin_copy_locks(struct copy_locks *l, const struct replica_order *o,
 	return artifact_lock_terms(store, &l->terms, err);
 }
 
+static int lock_needed_pack(void *arg, const char *pack, struct error *err)
+{
+	struct copy_locks *l = arg;
+	struct catalog_replica row;
+	struct copy_lock c = {.row = &row};
+	int r = catalog_replica(l->order->repository->catalog, pack, l->order->store, &row);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");
+	r = settle_copy_lock(l, &c, err);
+	if (r < 0)
+		error_prefix(err, "%s, which it needs", pack);
+	return r;
+}
+
+static int lock_needed_packs(struct copy_locks *l, const struct copy_lock *c, struct error *err)
+{
+	if (c->known.until_us <= l->terms.now_s * US_PER_S)
+		return 0;
+	return replica_each_pack_to_lock(l->order, c->row->path, c->known.until_us, lock_needed_pack, l, err);
+}
+
 void replica_lock(const struct replica_order *o, struct store *store, const struct catalog_replica *row,
                   const struct manifest *m, bool anew)
 {
@@ -288,6 +326,8 @@ void replica_lock(const struct replica_order *o, struct store *store, const stru
 
 	if (r > 0)
 		r = settle_copy_lock(&l, &c, &why);
+	if (r == 0)
+		r = lock_needed_packs(&l, &c, &why);
 	copy_locks_finish(&l);
 	if (r < 0 && r != -ECANCELED)
 		log_warning(

@@ -11,6 +11,7 @@
 #include <keepfs/catalog/copy_tree.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/locks.h>
+#include <keepfs/catalog/needs.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/stores.h>
@@ -57,6 +58,8 @@ int replica_note(const struct replica_order *o, const struct catalog_replica *ro
 		            o->named->name, why.message);
 	if (r < 0 && err)
 		*err = why;
+	if (row->state == REPLICA_LOST || row->state == REPLICA_WRONG)
+		replica_pack_is_not_right(o->repository, row);
 	return r;
 }
 
@@ -314,23 +317,31 @@ static int put_off_for_reader(struct making *m, struct error *err)
 	                 m->row.path, m->order->named->name);
 }
 
+static void note_failed_making(struct making *m, const struct error *why)
+{
+	m->row.attempts++;
+	m->row.next_try_us = again_at_us(m->row.attempts);
+	str_cut(m->row.error, sizeof(m->row.error), why->message);
+}
+
 static int make_opened(struct making *m, bool *target_failed, struct error *err)
 {
 	const struct replica_order *o = m->order;
 	_cleanup(store) struct store *to = NULL;
-	int r = repository_open_store(o->repository, o->store, &to, err);
+	struct error why = {0};
+	int r = repository_open_store(o->repository, o->store, &to, &why);
 
-	if (r < 0) {
-		*target_failed = true;
-		m->row.attempts++;
-		m->row.next_try_us = again_at_us(m->row.attempts);
-		if (err)
-			str_cut(m->row.error, sizeof(m->row.error), err->message);
-	} else {
-		r = copy_to_store(m, to, target_failed, err);
-	}
+	*target_failed = r < 0;
+	if (r == 0 && catalog_needs_packs(o->repository->catalog, m->row.ino))
+		r = replica_make_packs(o, m->row.path, target_failed, &why);
+	if (r < 0 && r != -ECANCELED)
+		note_failed_making(m, &why);
+	if (r == 0)
+		r = copy_to_store(m, to, target_failed, &why);
 	if (r != 0)
 		(void)replica_note(o, &m->row, NULL);
+	if (r != 0 && err)
+		*err = why;
 	return r;
 }
 

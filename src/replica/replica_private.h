@@ -35,6 +35,24 @@ void replica_show(const struct replica_order *order, const struct manifest *m, b
 bool replica_is_listed_now(struct catalog *catalog, const char *path);
 /** replica_change_state() - of @row, which is then to be noted: since when is told when it is another one. */
 void replica_change_state(struct catalog_replica *row, enum replica_state state);
+/** replica_make_packs() - have the further store hold all packs that @path needs, which is listed; what its copy needs is noted before. As replica_make(); -ENOENT: some are not listed here. */
+int replica_make_packs(const struct replica_order *order, const char *path, bool *target_failed,
+                       struct error *err);
+/** replica_bring_back_packs() - list the packs that the copy of @path needs, as far as they are not, or are damaged here: from the further store. Nobody removes them between replica_pin_packs() and
+ * replica_unpin_packs(). */
+int replica_bring_back_packs(const struct replica_order *order, const char *path, struct error *err);
+int replica_pin_packs(const struct replica_order *order, const char *path);
+void replica_unpin_packs(const struct replica_order *order, const char *path);
+/** replica_pack_is_not_right() - @row was changed: when it is that of a pack which is not whole any more, the copies there that need it are not either. What prevents noting that is logged. */
+void replica_pack_is_not_right(const struct repository *repository, const struct catalog_replica *row);
+/** replica_each_pack_to_lock() - call @each for each pack that the copy of @path needs and that is not known to be locked there until @until_us; what it returns ends it, if it is not 0. */
+int replica_each_pack_to_lock(const struct replica_order *order, const char *path, int64_t until_us,
+                              int (*each)(void *arg, const char *pack, struct error *err), void *arg,
+                              struct error *err);
+/** replica_each_unneeded_pack() - call @remove for each pack in the further store that no copy there needs any more, and nothing here; never when it is not known of each copy there what it needs. */
+int replica_each_unneeded_pack(const struct replica_order *order,
+                               int (*remove)(void *arg, const char *pack, struct error *err), void *arg,
+                               struct error *err);
 /** replica_check_as_listed() - does @m name the objects that the catalog lists, with their sums? -EAGAIN: others, it may be rewrapped just now; -EBADMSG: somebody has written another one. */
 int replica_check_as_listed(const struct replica_order *order, const struct manifest *m, struct error *err);
 /** replica_copy_of() - a copy of @path from one store to another, by the configuration; what else it needs is the caller's to set. */

@@ -342,6 +342,8 @@ static int compare_daily(struct lane *l, const struct replica_order *o, int64_t 
 	struct catalog *catalog = o->repository->catalog;
 	struct catalog_replica_store state;
 	int64_t now_us = clock_now_us();
+	struct replica_order sure = *o;
+	bool unsure = true;
 	uint64_t removed;
 	int r = catalog_replica_store(catalog, o->store, &state);
 
@@ -351,11 +353,12 @@ static int compare_daily(struct lane *l, const struct replica_order *o, int64_t 
 	/* A clock that was ahead has said so. */
 	if (*ret_next_us > now_us && state.compared_at_us <= now_us + COMPARE_US)
 		return 0;
-	r = replica_compare(o, err);
+	sure.unsure = &unsure;
+	r = replica_compare(&sure, err);
 	if (r == 0)
 		r = copy_lane_beside(l, o, true, err);
 	if (r == 0)
-		r = replica_clean(o, &removed, err);
+		r = replica_clean(&sure, &removed, err);
 	if (r == 0)
 		r = follow_chain(l, o, err);
 	/* What was found to be lost, and what was removed, it does not have. */

@@ -174,10 +174,12 @@ void replica_found_wrong(const struct repository *repository, const char *path, 
 	str_cut(row.error, sizeof(row.error), why);
 	replica_change_state(&row, row.is_listed ? REPLICA_LOST : REPLICA_WRONG);
 	row.next_try_us = 0;
-	if (catalog_set_replica(repository->catalog, &row, &err) < 0)
+	if (catalog_set_replica(repository->catalog, &row, &err) < 0) {
 		log_warning("that the copy of %s is not right could not be noted: %s", path, err.message);
-	else
-		tell_copy_lost(repository, &row);
+		return;
+	}
+	replica_pack_is_not_right(repository, &row);
+	tell_copy_lost(repository, &row);
 }
 
 int replica_verify(const struct replica_order *o, const char *path, struct error *err)

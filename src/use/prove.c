@@ -5,6 +5,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/compare.h>
+#include <keepfs/codec/listing.h>
 #include <keepfs/codec/segments.h>
 #include <keepfs/keyring.h>
 
@@ -17,10 +18,9 @@ static const struct {
 	const char *kind, *format;
 	int (*prove)(struct backup *b, struct error *err);
 } provers[] = {
-        {"dump", "custom", prove_custom},
-        {"dump", "directory", prove_directory},
-        {"dump", "plain", prove_sql},
-        {"files", "tar", prove_tar},
+        {"dump", "custom", prove_custom},    {"dump", "directory", prove_directory},
+        {"dump", "plain", prove_sql},        {"files", "tar", prove_tar},
+        {LISTING_KIND, NULL, prove_listing},
 };
 
 static int prove_structure(struct backup *b, struct error *err);
@@ -147,6 +147,12 @@ static int prove_unshown(struct backup *b, const struct manifest_object *o, bool
 	return r;
 }
 
+/* Without it nothing of a mirror is found. */
+static bool is_of_listing(const struct manifest_object *o)
+{
+	return str_equal(o->role, MANIFEST_ROLE_LISTING) || str_equal(o->role, MANIFEST_ROLE_LISTING_INDEX);
+}
+
 /* Of several the first that is wrong is told. */
 static int prove_all_unshown(struct backup *b, const struct manifest *m, bool looks, struct error *err)
 {
@@ -155,7 +161,7 @@ static int prove_all_unshown(struct backup *b, const struct manifest *m, bool lo
 		struct error why = {0};
 		int r = o->role && sealed_is_known(o) ? prove_unshown(b, o, looks, &why) : 0;
 
-		if (r < 0 && !backup_is_wrong(&why)) {
+		if (r < 0 && (!backup_is_wrong(&why) || is_of_listing(o))) {
 			if (err)
 				*err = why;
 			return r;

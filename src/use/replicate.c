@@ -188,6 +188,13 @@ static int copy_with_beside(struct replicating *p, const struct replica_order *o
 	return r != 0 ? r : replica_make_beside(order, seen, false, NULL, err);
 }
 
+static int verify_with_packs(const struct replica_order *order, const char *path, struct error *err)
+{
+	int r = replica_verify(order, path, err);
+
+	return r != 0 ? r : replica_verify_packs(order, path, err);
+}
+
 static void replicate_in(struct replicating *p, const char *path, const struct conf_named_store *named)
 {
 	struct replica_order order;
@@ -197,7 +204,8 @@ static void replicate_in(struct replicating *p, const char *path, const struct c
 
 	order.rate = rate;
 	if (r == 0)
-		r = p->verify ? replica_verify(&order, path, &why) : copy_with_beside(p, &order, path, &why);
+		r = p->verify ? verify_with_packs(&order, path, &why)
+		              : copy_with_beside(p, &order, path, &why);
 	note_outcome(p, path, named->name, p->verify ? "is right in" : "is whole in", r, &why);
 	rate_free(rate);
 }

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """States of mirrors as trees of files in the mount: what find, cp, rsync, tar and sha256sum make of them."""
-import base64
 import errno
 import hashlib
 import json
@@ -11,7 +10,6 @@ import tarfile
 
 import pytest
 
-import handmade
 import test_encrypt
 from daemon import wait_until
 from test_mirror import HOSTILE, KIB, MIB, Bucket, Directory, contents, foreign, lines_of, packs, states, unescaped  # noqa: F401
@@ -266,57 +264,3 @@ def test_an_empty_bucket(new_keepfs, store, foreign):
     keepfs.backup("docs")
     state = state_of(keepfs)
     assert os.listdir(state) == ["SHA256SUMS"] and read(os.path.join(state, "SHA256SUMS")) == b""
-
-
-def beside_files(store, states_by_job, path, text):
-    """an artifact at @path with a file, and a directory of the objects of each of the states"""
-    manifest, table = None, handmade._extents(text)
-    objects = [{"key": f"{path}/MANIFEST.txt", "size": len(text), "sha256": handmade.sha256(text), "extents": len(table) // 8}]
-    store.put(objects[0]["key"], text)
-    needs = {}
-    for job, state in states_by_job.items():
-        manifest = json.loads(store.get(f"manifests/{state}.json"))
-        table += base64.b64decode(manifest["extents"]["table"])
-        needs |= manifest["needs"]
-        for o in manifest["objects"]:
-            key = o["key"].replace(state, path).replace(".contents.", f".contents.{job}.")
-            store.put(key, store.get(o["key"]))
-            objects.append({**o, "key": key})
-    manifest |= {"path": path, "needs": needs, "objects": objects, "size": len(text), "sha256": handmade.sha256(handmade.sums({"MANIFEST.txt": text})),
-                 "files": [{"name": "MANIFEST.txt", "size": len(text), "sha256": handmade.sha256(text), "object": 0}],
-                 "extents": {"sha256": handmade.sha256(table), "table": base64.b64encode(table).decode()}}
-    store.put(f"manifests/{path}.json", json.dumps(manifest).encode())
-
-
-def test_trees_beside_files(new_keepfs, store, foreign, tmp_path):
-    more = Directory(tmp_path / "more")
-    for i in range(30):
-        foreign.put(f"dir/{i}", os.urandom(100))
-        more.put(f"other/{i % 3}/{i}", os.urandom(100))
-    keepfs = new_keepfs({"mirror docs": foreign.section(), "mirror more": more.section()}).mount()
-    keepfs.backup("docs")
-    keepfs.backup("more")
-    (docs,) = states(store)
-    (other,) = [key.removeprefix("manifests/").removesuffix(".json") for key in store.keys()
-                if key.startswith("manifests/backups/more/") and key.endswith(".json")]
-    keepfs.unmount()
-    beside_files(store, {"docs": docs, "more": other}, "backups/docs/20200101T000000Z", b"all of it\n")
-    done = keepfs.run("rebuild")
-    assert ", 0 problems" in done.stdout + done.stderr
-    keepfs.mount()
-    top = state_of(keepfs, 0)
-    assert sorted(os.listdir(top)) == ["MANIFEST.txt", "docs", "more"] and read(os.path.join(top, "MANIFEST.txt")) == b"all of it\n"
-    for name, directory in (("docs", foreign), ("more", more)):
-        tree = os.path.join(top, name)
-        found = shown_keys(tree)
-        assert {key: read(path) for key, path in found.items()} == directory.objects
-        above = subprocess.run(["ls", "-fia", os.path.join(tree, "other" if name == "more" else "dir")], capture_output=True, text=True, check=True).stdout.split()
-        assert int(above[above.index("..") - 1]) == os.stat(tree).st_ino
-        above = subprocess.run(["ls", "-fia", tree], capture_output=True, text=True, check=True).stdout.split()
-        assert int(above[above.index("..") - 1]) == os.stat(top).st_ino
-    numbers = inodes(top)
-    assert len(set(numbers.values())) == len(numbers)
-    with pytest.raises(OSError) as caught:
-        os.unlink(os.path.join(top, "docs", "dir", "1"))
-    assert caught.value.errno == errno.EPERM
-    assert not os.path.exists(os.path.join(top, "nothing"))

@@ -64,6 +64,24 @@ static void test_parts_that_are_none(void **state)
 	refuse(f, JOBS "[bundle site]\nparts = etc\ncompression = small\n", "compression");
 }
 
+static void test_no_more_mirrors_than_are_shown(void **state)
+{
+	_cleanup(str) struct str text = {0}, parts = {0};
+	struct fixture *f = *state;
+
+	for (int i = 0; i <= CONF_BUNDLE_MIRRORS_MAX; i++) {
+		_cleanup(free) char *conf = NULL;
+
+		str_appendf(&text, "[mirror m%d]\nurl = dir:/srv/%d\n", i, i);
+		str_appendf(&parts, "%sm%d", i > 0 ? ", " : "", i);
+		conf = mem_printf("%s[bundle site]\nparts = %s\n", str_text(&text), str_text(&parts));
+		if (i == CONF_BUNDLE_MIRRORS_MAX)
+			refuse(f, conf, "33 mirrors, and at most 32 can be shown in one bundle");
+		else
+			accept(f, conf);
+	}
+}
+
 static void test_secrets_are_encrypted(void **state)
 {
 	struct fixture *f = *state;
@@ -82,9 +100,8 @@ static void test_secrets_are_encrypted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        CONF_TEST(test_bundle_defaults),
-	        CONF_TEST(test_a_part_with_a_schedule_is_expected),
-	        CONF_TEST(test_parts_that_are_none),
+	        CONF_TEST(test_bundle_defaults),       CONF_TEST(test_a_part_with_a_schedule_is_expected),
+	        CONF_TEST(test_parts_that_are_none),   CONF_TEST(test_no_more_mirrors_than_are_shown),
 	        CONF_TEST(test_secrets_are_encrypted),
 	};
 

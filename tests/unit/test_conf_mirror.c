@@ -53,7 +53,6 @@ static void test_what_is_refused(void **state)
 	refuse(f, "[mirror docs]\nurl = dir:/srv/uploads\nprofile = x\n", "is for a bucket only");
 	refuse(f, "[mirror docs]\nurl = none\nendpoint = https://h\n", "is for a bucket only");
 	refuse(f, BUCKET "[files docs]\npath = /srv/x\n", "no two jobs of any kind");
-	refuse(f, BUCKET "copies = primary, other\n[store other]\nurl = dir:/other\n", "without the packs");
 }
 
 int main(void)

@@ -311,6 +311,16 @@ static void test_damaged_frames(void **state)
 	}
 }
 
+static void test_lines_of_sums(void **state)
+{
+	_cleanup(str) struct str out = {0};
+
+	(void)state;
+	listing_append_sum(&out, "ab12", "a b/c");
+	listing_append_sum(&out, "ab12", "a\\b\\");
+	assert_string_equal(str_text(&out), "ab12  a b/c\n\\ab12  a\\\\b\\\\\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -321,6 +331,7 @@ int main(void)
 	        cmocka_unit_test(test_lines_that_are_wrong),
 	        cmocka_unit_test(test_indexes_that_are_wrong),
 	        cmocka_unit_test(test_damaged_frames),
+	        cmocka_unit_test(test_lines_of_sums),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/listing.h>
 #include <keepfs/codec/manifest.h>
 
 #include "manifest_support.h"
@@ -273,6 +274,73 @@ static void test_what_is_not_known_is_named(void **state)
 	assert_string_equal(m.unknown, "parts[].later");
 }
 
+/* What it has is in its listing, beside the manifest of the whole, and in packs that others may need, too. */
+static void make_with_mirror(struct manifest *m)
+{
+	struct manifest_part *p;
+	size_t len;
+
+	make_bundle(m);
+	free(m->extents_key);
+	m->extents_key = NULL;
+	p = begin_part(m, "my=2Edocs", "my.docs", LISTING_KIND);
+	p->is_directory = true;
+	p->sha256[0] = '\0';
+	p->size_bytes = 4000;
+	m->size_bytes += 4000;
+	add_object(m, "manifests/" BUNDLE ".contents.my=2Edocs.zst", MANIFEST_ROLE_LISTING, 50);
+	add_object(m, "manifests/" BUNDLE ".contents.my=2Edocs.index", MANIFEST_ROLE_LISTING_INDEX, 51);
+	end_part(m, p);
+	m->needs = json_object_new();
+	json_set_string(m->needs, "packs/my.docs/20261120T020000Z", "1-3");
+	json_set_string(m->needs, "packs/my.docs2/20261120T020000Z", "1");
+	free(manifest_seal_extents(m, &len));
+}
+
+static void test_a_mirror_becomes_an_artifact(void **state)
+{
+	_cleanup(manifest) struct manifest made = {0}, m = {0};
+	_cleanup(str) struct str text = {0};
+	struct error err = {0};
+
+	make_with_mirror(&made);
+	manifest_encode(&made, &text);
+	if (manifest_decode(SOURCE, str_text(&text), text.len, &m, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(m.size_bytes, 4145);
+	assert_ptr_equal(manifest_part_of_object(&m, m.object_count - 1), &m.parts[2]);
+	assert_null(manifest_part_of_object(&m, 6));
+	assert_null(manifest_part_of_object(&m, m.object_count));
+	assert_null(manifest_object_of_role(&m, MANIFEST_ROLE_LISTING));
+	manifest_become_part(&m, 2);
+	assert_string_equal(m.path, BUNDLE "/my=2Edocs");
+	assert_string_equal(m.job, "my.docs");
+	assert_int_equal(m.file_count, 0);
+	assert_int_equal(m.size_bytes, 4000);
+	assert_int_equal(manifest_object_of_role(&m, MANIFEST_ROLE_LISTING)->stored_bytes, 50);
+	assert_string_equal(json_first_key(m.needs), "packs/my.docs/20261120T020000Z");
+	assert_null(json_next_key(m.needs, json_first_key(m.needs)));
+	manifest_finish(&m);
+	m = (struct manifest){0};
+	if (manifest_decode(SOURCE, str_text(&text), text.len, &m, &err) < 0)
+		fail_msg("%s", err.message);
+	manifest_become_part(&m, 0);
+	assert_null(m.needs);
+}
+
+static void test_a_mirror_is_no_less_than_its_files(void **state)
+{
+	_cleanup(manifest) struct manifest made = {0}, m = {0};
+	_cleanup(str) struct str text = {0};
+	struct error err = {0};
+
+	make_with_mirror(&made);
+	made.size_bytes = 144;
+	manifest_encode(&made, &text);
+	assert_int_equal(manifest_decode(SOURCE, str_text(&text), text.len, &m, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "of a directory is less than that of its files"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +348,8 @@ int main(void)
 	        cmocka_unit_test(test_names_of_tables_are_not_written),
 	        cmocka_unit_test(test_a_file_becomes_an_artifact),
 	        cmocka_unit_test(test_a_directory_becomes_an_artifact),
+	        cmocka_unit_test(test_a_mirror_becomes_an_artifact),
+	        cmocka_unit_test(test_a_mirror_is_no_less_than_its_files),
 	        cmocka_unit_test(test_what_does_not_add_up_is_refused),
 	        cmocka_unit_test(test_a_file_has_no_parts),
 	        cmocka_unit_test(test_what_is_not_known_is_named),

@@ -29,6 +29,9 @@
 #define MANIFEST_ROLE_LISTING_INDEX "listing-index"
 #define MANIFEST_ROLE_MEMBERS       "members"
 
+/** LISTING_KIND - of the artifacts, and the parts of bundles, that have a listing. */
+#define LISTING_KIND "mirror"
+
 /** struct listing_head - the first line; all heap. */
 struct listing_head {
 	char *job;    /* whose packs its objects are in: packs/JOB/ */
@@ -67,6 +70,9 @@ void listing_entry_encode(const struct listing_entry *e, struct str *out);
 int listing_entry_decode(const char *line, size_t len, struct listing_entry *ret, struct error *err);
 /** listing_pack_split() - "20261120T020000Z/00001" into the name of its directory and its number; false: it is no such name. */
 bool listing_pack_split(const char *pack, char ret_directory[static 17], int64_t *ret_number);
+
+/** listing_append_sum() - a line of a SHA256SUMS, of a file with that shown name, as sha256sum writes it and reads it. */
+void listing_append_sum(struct str *out, const char *sha256, const char *name);
 
 /** struct listing_out - whom the bytes of a listing are given; a negative return ends it with that and @err. */
 struct listing_out {

@@ -164,7 +164,8 @@ static inline void cleanup_manifest(struct manifest *m)
 
 /** manifest_add_part() - of a copy of @name; else zeroed, and the caller's to fill. Moved by the next. */
 struct manifest_part *manifest_add_part(struct manifest *m, const char *name);
-/** manifest_is_of_part() - is object number @object that of a part? */
+/** manifest_part_of_object() - the part that object number @object is of; NULL: it is the whole's own. manifest_is_of_part(): is it that of a part? */
+const struct manifest_part *manifest_part_of_object(const struct manifest *m, size_t object);
 bool manifest_is_of_part(const struct manifest *m, size_t object);
 /** manifest_part() - the number of the part of that name; -ENOENT. */
 ssize_t manifest_part(const struct manifest *m, const char *name);

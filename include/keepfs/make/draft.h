@@ -48,6 +48,20 @@ DEFINE_CLEANUP(draft, struct draft *, draft_free)
 
 /** draft_manifest() - as it is filled; borrowed. */
 struct manifest *draft_manifest(struct draft *d);
+/** draft_job() - whose rules hold for how what is made is kept, encrypted, copied and read back: the whole's, of a part. */
+const struct conf_job *draft_job(const struct draft *d);
+/** draft_is_part() - is it a part of another one? */
+bool draft_is_part(const struct draft *d);
+/** draft_is_encrypted() - are its objects? */
+bool draft_is_encrypted(const struct draft *d);
+/** draft_pin_packs() - until it, or what it is a part of, is published or given up, no pack of @job is removed (artifact_pin_packs()). */
+void draft_pin_packs(struct draft *d, const char *job);
+/**
+ * draft_add_sum() - of a part with a listing: a line for the SHA256SUMS of the whole
+ * @name: of a file that the listing has, as it is shown in the part's directory
+ * They are kept in an unlinked file, and so take no memory.
+ */
+int draft_add_sum(struct draft *d, const char *sha256, const char *name, struct error *err);
 /** draft_pace() - 0 once the bytes may go on, after the job's limit of its rate; counts them as read. -ECANCELED. */
 int draft_pace(struct draft *d, uint64_t bytes, struct error *err);
 /** draft_check_free() - the name is still free in the store; -EEXIST: another keepfs has taken it. */
