@@ -61,7 +61,7 @@ struct make_target {
 	bool is_final;       /* it is the last one that is made of it, and says so */
 	uint64_t
 	        stays_ino; /* of prepare(): the artifact that must not be removed before the run has ended; 0: none */
-	char *claim; /* of prepare(): what no other run may have meanwhile, a word of the kind's own ("… database acme"); NULL */
+	char *claim; /* of prepare(): what no other run may have meanwhile, in lines of the kind's own ("… database acme"), one or several; NULL */
 };
 
 struct make_targets {
