@@ -290,7 +290,7 @@ static int open_back(struct bringing_back *g, struct error *err)
 {
 	const struct restore_mirror *m = g->m;
 	const struct conf_job *job = conf_find_job(g->conf, job_of(m));
-	struct mirror_back_options options = {.ctx = m->ctx,
+	struct mirror_back_options options = {.ctx = m->reading ? m->reading : m->ctx,
 	                                      .cancel = m->order->cancel,
 	                                      .order = m->order,
 	                                      .part = g->part,
