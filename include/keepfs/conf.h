@@ -153,6 +153,7 @@ struct conf_mirror {            /* what only a job that mirrors a bucket has: [m
 	struct conf_store from; /* what is mirrored; of it only what the keys of the section say is set */
 	int64_t connections;    /* gets at once */
 	int skip_unreadable;    /* enum conf_unreadable */
+	bool allow_empty;       /* a state without objects is made also when the one before had some */
 };
 
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };

@@ -339,7 +339,7 @@ static const char readme_links[] =
         "\n"
         "To hand out a backup: cat links/backups/<job>/<name> gives a URL that ends by itself\n";
 static const char readme_removal[] =
-        "To remove a backup: rm backups/<job>/<name>, or rmdir when it is a directory. What lies beside it\n"
+        "To remove a backup: rm backups/<job>/<name>, or rm -r when it is a directory. What lies beside it\n"
         "(.tables.csv, .globals.sql.gz, .database.sql.gz) goes with it. Refused are the newest good one, as many\n"
         "as min_keep says, and what is held. For the time of [keepfs] trash it can be brought back: undelete.\n";
 

@@ -257,6 +257,10 @@ int mirror_back_place(const struct conf *conf, const char *job, const char *url,
 		        job);
 	if (url && !str_starts(url, "dir:/") && (!str_starts(url, "s3://") || !url[strlen("s3://")]))
 		return refuse_back_place(url, err);
+	/* The section of a directory has no credentials. */
+	if (is_mirror && url && str_starts(url, "s3://") &&
+	    !str_starts(str_or_empty(own->mirror.from.url), "s3://"))
+		is_mirror = false;
 	*ret = is_mirror ? own->mirror.from : conf->store;
 	if (url)
 		ret->url = (char *)url;

@@ -114,8 +114,8 @@ def test_packs_go_from_both_stores(copied, offsite, foreign, clocks):
     # Three states were copied there, and two are kept.
     wait_until(lambda: old not in packs(offsite), lambda: (packs(offsite), keepfs.text("status", "replicas"), (keepfs.state / "keepfs.log").read_text()))
     assert states(offsite) == made[1:] and new in packs(offsite)
-    assert any(line["action"] == "remove-copy" and line["object"] == old and "no copy in that store needs it" in line["detail"]
-               for line in map(json.loads, keepfs.text("status", "audit.jsonl").splitlines()))
+    wait_until(lambda: any(line["action"] == "remove-copy" and line["object"] == old and "no copy in that store needs it" in line["detail"]
+                           for line in map(json.loads, keepfs.text("status", "audit.jsonl").splitlines())), lambda: keepfs.text("status", "audit.jsonl"))
 
 
 def test_a_state_is_brought_back_with_its_packs(copied, offsite, foreign, clocks):

@@ -78,6 +78,9 @@ def test_what_a_state_shows(new_keepfs, store, foreign, tmp_path):
         for offset, length in [(0, 10), (MIB - 5, 10), (17 * MIB, 100), (17 * MIB + 3, 10), (5 * MIB, 3 * MIB)]:
             f.seek(offset)
             assert f.read(length) == foreign.objects["large"][offset:offset + length]
+    # SHA256SUMS of the job proves that of each state.
+    subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=os.path.dirname(state), check=True)
+    assert f"  {os.path.basename(state)}/SHA256SUMS" in read(os.path.join(os.path.dirname(state), "SHA256SUMS")).decode()
     subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=state, check=True)
     assert len(read(os.path.join(state, "SHA256SUMS"))) == os.stat(os.path.join(state, "SHA256SUMS")).st_size
     copied, synced = tmp_path / "copied", tmp_path / "synced"
@@ -95,7 +98,7 @@ def test_what_a_state_shows(new_keepfs, store, foreign, tmp_path):
     before = keepfs.text("status", "last-error")
     with pytest.raises(OSError) as caught:
         os.unlink(wanted)
-    assert caught.value.errno == errno.EPERM and "rmdir" in keepfs.text("status", "last-error") != before
+    assert caught.value.errno == errno.EPERM and "rm -r" in keepfs.text("status", "last-error") != before
 
 
 @pytest.mark.parametrize("foreign", ["ceph"], indirect=True)
@@ -118,6 +121,7 @@ def test_any_key_is_a_file(new_keepfs, store, foreign, tmp_path):
         assert all(len(part) <= COMPONENT + 2 for part in path.split(b"/"))
     assert os.path.isfile(os.path.join(state, "a%=")) and os.path.isdir(os.path.join(state, "a"))
     assert not os.path.exists(os.path.join(state, "c%=")) and not os.path.exists(os.path.join(state, "%%"))
+    subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=os.path.dirname(state), check=True)
     subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=state, check=True)
     subprocess.run(["cp", "-a", state, tmp_path / "copied"], check=True)
     assert {unescaped(name.removesuffix("%=")) for name in files_of(tmp_path / "copied")} == set(foreign.objects)
@@ -135,6 +139,7 @@ def test_an_object_called_like_the_sums(new_keepfs, store, foreign):
     keepfs.backup("docs")
     state = state_of(keepfs)
     assert sorted(os.listdir(state)) == ["SHA256SUMS", "file"] and read(os.path.join(state, "SHA256SUMS")) == b"their own"
+    subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=os.path.dirname(state), check=True)
 
 
 def test_many_objects_and_a_remount(new_keepfs, store, foreign, tmp_path):

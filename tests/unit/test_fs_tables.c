@@ -245,7 +245,7 @@ static void readme_has_a_paragraph_of_each_command(void **state)
 	at = strstr(at,
 	            "\nTo hand out a backup: cat links/backups/<job>/<name> gives a URL that ends by itself\n"
 	            "To stop a run: echo 1 > jobs/<run>/cancel\n"
-	            "To remove a backup: rm backups/<job>/<name>, or rmdir when it is a directory.");
+	            "To remove a backup: rm backups/<job>/<name>, or rm -r when it is a directory.");
 	assert_non_null(at);
 }
 
