@@ -240,6 +240,10 @@ int artifact_discard(struct repository *repo, const char *path, struct error *er
  */
 int artifact_remove(struct repository *repo, uint64_t ino, const struct catalog_removal *how,
                     struct error *err);
+/** artifact_check_removal() - would artifact_remove() do it now, as far as that is known before the store is asked to delete anything? 0, or what that would return. Changes
+ * nothing; blocks on the store. @how is never NULL. */
+int artifact_check_removal(struct repository *repo, uint64_t ino, const struct catalog_removal *how,
+                           struct error *err);
 /**
  * artifact_keep() - while run @run_id reads it, it stays: until as many calls of artifact_let_go() artifact_remove() is -EBUSY, and says which
  * run it is and what that does
@@ -259,7 +263,7 @@ void artifact_unpin_packs(struct repository *repo, const char *job);
  * @now_us: of the clock
  *
  * Not those of a job whose packs are pinned, nor those that a run made behind the newest artifact which needs packs of its job: what is left of a run that broke off is used by the
- * next; but for a week at most. The caller is sure that the catalog knows all manifests of the store. Blocks on the store. *@ret_count: so many were removed. Return: 0; the first
+ * next; but for a week at most. Nor those that are known to be locked. The caller is sure that the catalog knows all manifests of the store. Blocks on the store. *@ret_count: so many were removed. Return: 0; the first
  * failure, which keeps no other pack.
  */
 int artifact_collect_packs(struct repository *repo, int64_t now_us, struct cancel *cancel,

@@ -155,6 +155,7 @@ struct conf_mirror {            /* what only a job that mirrors a bucket has: [m
 	struct conf_store from; /* what is mirrored; of it only what the keys of the section say is set */
 	int64_t connections;    /* gets at once */
 	int skip_unreadable;    /* enum conf_unreadable */
+	bool allow_empty;       /* a state without objects is made also when the one before had some */
 };
 
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };
@@ -228,6 +229,7 @@ struct conf_named_store {
 	 * as the job's. */
 	struct conf_policy keeping;
 	uint64_t rate_bytes; /* per second, written into it; 0: no limit */
+	bool remove_adopted; /* what lies there and was adopted goes with its backup; else it stays where it is */
 	char *window;        /* when copies are made, as blackout_parse() takes it; "": at any time */
 };
 

@@ -213,6 +213,7 @@ struct make_kind {
 	/* What follows is of other works alone; NULL of kinds of jobs. */
 	bool tells_state;      /* when it is cancelled its message says what is where, and that is kept */
 	bool first_word_alone; /* names a backup, and the others do not */
+	bool names_none;       /* no word does: one run of it is at work at a time */
 	/** lane() - of a run that is ordered so. Pure. */
 	enum make_lane (*lane)(const struct command_line *line);
 	/**

@@ -142,6 +142,8 @@ int prune_tag_all(const struct prune *p, struct error *err);
  * that tells of it when it is done (struct catalog_removal), or NULL; a failure is the caller's to tell. */
 int prune_remove(const struct prune *p, uint64_t ino, const char *by, const struct catalog_audit *audit,
                  struct error *err);
+/** prune_check_removal() - would prune_remove() do it now? 0, or what that would return. Changes nothing; blocks on the store. */
+int prune_check_removal(const struct prune *p, uint64_t ino, const char *by, struct error *err);
 
 /**
  * prune_command() - a command as written to control/prune

@@ -155,7 +155,7 @@ struct replica_view_options {
 /**
  * replica_view_new() - the copy of an artifact in a further store as a repository of its own, which has nothing else
  *
- * What is read of that repository comes from the further store alone, and what is noted of it is forgotten with the view. As long as it is there the copy is neither removed by the rules of its
+ * The packs that it needs are listed in it, too: one request for each. What is read of that repository comes from the further store alone, and what is noted of it is forgotten with the view. As long as it is there the copy is neither removed by the rules of its
  * store nor made anew. Blocks on the store. Return: 0; -ENOENT: the store has none that is whole, or not any more; -EBADMSG: its manifest is not right, which is noted as
  * replica_found_wrong() does; another negative errno.
  */
@@ -163,10 +163,10 @@ int replica_view_new(const struct replica_view_options *options, struct replica_
                      struct error *err);
 /** replica_view_repository() - borrowed; for reading alone. */
 struct repository *replica_view_repository(struct replica_view *v);
-/** replica_view_found_wrong() - its bytes are not those of the backup: replica_found_wrong() of it. */
-void replica_view_found_wrong(const struct replica_view *v, const char *why);
-/** replica_view_found_right() - all of its bytes were read just now, and are. What prevents noting that is logged. */
-void replica_view_found_right(const struct replica_view *v);
+/** replica_view_found_wrong() - its bytes are not those of the backup, or of the pack @pack that it needs (NULL: of the backup): replica_found_wrong() of it. */
+void replica_view_found_wrong(const struct replica_view *v, const char *pack, const char *why);
+/** replica_view_found_right() - all bytes of it, or of the pack @pack, were read just now, and are. What prevents noting that is logged. */
+void replica_view_found_right(const struct replica_view *v, const char *pack);
 /** replica_view_free() - NULL allowed; returns NULL. */
 struct replica_view *replica_view_free(struct replica_view *v);
 DEFINE_CLEANUP(replica_view, struct replica_view *, replica_view_free)

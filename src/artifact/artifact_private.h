@@ -203,6 +203,9 @@ void artifact_left(struct repository *repo);
  * somebody does already. */
 int artifact_claim_removal(struct repository *repo, uint64_t ino, const char *path, struct error *err);
 void artifact_end_claim(struct repository *repo, uint64_t ino);
+/** artifact_lock_packs_of() - @m was listed just now: have the packs that it needs locked as long as it is. Some six requests for each that is not yet, several at once; what cannot be done is noted,
+ * and tried again by the tidier. */
+void artifact_lock_packs_of(struct repository *repo, const struct manifest *m, struct cancel *cancel);
 /** artifact_begin_collecting() - a pack of @job is about to be removed; false: a run builds on them. artifact_end_collecting() ends it. */
 bool artifact_begin_collecting(struct repository *repo, const char *job);
 void artifact_end_collecting(struct repository *repo, const char *job);

@@ -48,7 +48,9 @@ int artifact_collect_packs(struct repository *repo, int64_t now_us, struct cance
 
 		if (cancel_is_set(cancel))
 			return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
-		if (is_rest(&p, now_us) || !artifact_begin_collecting(repo, p.job))
+		/* One that is locked is looked at again a day later, at the most. */
+		if (is_rest(&p, now_us) || p.locked_until_us > now_us ||
+		    !artifact_begin_collecting(repo, p.job))
 			continue;
 		r = remove_pack(repo, &p, &why);
 		artifact_end_collecting(repo, p.job);

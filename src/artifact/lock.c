@@ -17,7 +17,9 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/locks.h>
+#include <keepfs/catalog/needs.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/store/proof.h>
@@ -158,6 +160,15 @@ int artifact_lock_whole(struct store *store, const struct store_call *call, cons
 	return r < 0 ? r : lock_key(store, call, manifest, lock, hold, err);
 }
 
+/* What lies in a place of others cannot be locked there, and a lock of the rest alone would promise what is not so. */
+static bool has_adopted(const struct manifest *m)
+{
+	for (size_t i = 0; i < m->object_count; i++)
+		if (manifest_adopted_in(m->objects[i].key, NULL))
+			return true;
+	return false;
+}
+
 /* At birth. */
 
 /* A server may take locks and keep none; or take the request for something else. */
@@ -226,8 +237,10 @@ int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_o
 	struct retention_lock_terms terms;
 	struct retention_lock until;
 	struct store_lock lock;
-	int r = repository_store_of(repo, m->path, &store, err);
+	int r = has_adopted(m) ? 0 : repository_store_of(repo, m->path, &store, err);
 
+	if (r == 0 && !store)
+		return 0;
 	if (r == 0)
 		r = terms_at_birth(store, order, &terms, err);
 	if (r <= 0)
@@ -353,6 +366,8 @@ static int do_what_is_due(struct lock_look *l, struct error *err)
 	r = artifact_fetch(l->repo, l->store, l->call, l->path, &m, err);
 	if (r != 0)
 		return r < 0 ? r : -EBADMSG;
+	if (has_adopted(&m))
+		return 0;
 	if (wanted.until_us > l->there.until_us) {
 		r = artifact_lock_whole(l->store, l->call, &m, &wanted, false, err);
 		if (r == 0) {
@@ -478,6 +493,15 @@ static void settle_due_lock(struct settling_locks *s, uint64_t ino, const char *
 	note_silent_store(s, store, &why);
 }
 
+/* What needs packs was locked for longer, or is new, or is known to need them since a moment ago. */
+static int want_pack_locks_in_turn(struct repository *repo, const struct artifact_lock_turn *turn,
+                                   struct error *err)
+{
+	uint64_t count = 0;
+
+	return turn->after == 0 ? catalog_want_pack_locks(repo->catalog, &count, err) : 0;
+}
+
 static int settle_some_locks(struct settling_locks *s, struct artifact_lock_turn *turn, struct error *err)
 {
 	while (s->tried < AT_ONCE && !cancel_is_set(s->call->cancel)) {
@@ -499,7 +523,10 @@ int artifact_settle_locks(struct repository *repo, const struct store_call *call
                           struct artifact_lock_turn *turn, struct error *err)
 {
 	struct settling_locks s = {.repo = repo, .call = call};
-	int r = settle_some_locks(&s, turn, err);
+	int r = want_pack_locks_in_turn(repo, turn, err);
+
+	if (r == 0)
+		r = settle_some_locks(&s, turn, err);
 
 	if (s.failed > 1)
 		log_warning("the locks of %u more backups could not be brought up to date either",
@@ -521,6 +548,94 @@ void artifact_follow_hold(struct repository *repo, uint64_t ino, const char *pat
 	if (settle_lock(repo, &call, ino, path, &why) == 0)
 		return;
 	note_failed_lock(repo, ino, path, &why, false);
+	artifact_left(repo);
+}
+
+/* Packs, when an artifact that needs them is listed. */
+
+struct packs_to_lock {
+	struct repository *repo;
+	const struct store_call *call;
+	uint64_t *inos;
+	size_t count;
+	pthread_mutex_t mutex;
+	size_t next;     /* mutex */
+	unsigned failed; /* mutex */
+};
+
+static void add_pack_to_lock(void *arg, uint64_t ino)
+{
+	struct packs_to_lock *p = arg;
+	struct catalog_lock known;
+
+	if (catalog_lock_of(p->repo->catalog, ino, &known) < 0 || known.wanted_us <= known.until_us)
+		return;
+	if ((p->count & (p->count - 1)) == 0)
+		p->inos = mem_resize(p->inos, p->count ? 2 * p->count : 1, sizeof(ino));
+	p->inos[p->count++] = ino;
+}
+
+/* 0: there is none any more. */
+static uint64_t take_pack_to_lock(struct packs_to_lock *p)
+{
+	uint64_t ino;
+
+	pthread_mutex_lock(&p->mutex);
+	ino = p->next < p->count && !cancel_is_set(p->call->cancel) ? p->inos[p->next++] : 0;
+	pthread_mutex_unlock(&p->mutex);
+	return ino;
+}
+
+static void lock_packs_of_turn(void *arg)
+{
+	struct packs_to_lock *p = arg;
+	uint64_t ino;
+
+	while ((ino = take_pack_to_lock(p))) {
+		_cleanup(free) char *path = catalog_path(p->repo->catalog, ino);
+		struct error why = {0};
+
+		if (!path || settle_lock(p->repo, p->call, ino, path, &why) == 0)
+			continue;
+		pthread_mutex_lock(&p->mutex);
+		note_failed_lock(p->repo, ino, path, &why, p->failed++ > 0);
+		pthread_mutex_unlock(&p->mutex);
+	}
+}
+
+static void lock_packs_by_many(struct packs_to_lock *p)
+{
+	struct store_features f = {0};
+	struct workers *workers = NULL;
+
+	if (p->count > 1 && store_features(p->repo->store, &f, NULL) == 0 && f.parallel > 1)
+		workers = workers_new("lock", f.parallel);
+	for (unsigned i = 0; workers && i < f.parallel; i++)
+		workers_add(workers, lock_packs_of_turn, p);
+	if (!workers)
+		lock_packs_of_turn(p);
+	workers_free(workers); /* when they are done */
+}
+
+void artifact_lock_packs_of(struct repository *repo, const struct manifest *m, struct cancel *cancel)
+{
+	const struct store_call call = {.cancel = cancel};
+	struct packs_to_lock p = {.repo = repo, .call = &call};
+	uint64_t missing = 0, due = 0;
+	struct error why = {0};
+
+	if (!m->needs || !m->locked_until_us)
+		return;
+	pthread_mutex_init(&p.mutex, NULL);
+	if (catalog_want_pack_locks(repo->catalog, &due, &why) < 0)
+		log_warning("the locks of the packs that %s needs are looked at later: %s", m->path,
+		            why.message);
+	if (due > 0 && catalog_each_needed_pack(repo->catalog, ino_of_artifact(m->path), add_pack_to_lock, &p,
+	                                        &missing) == 0)
+		lock_packs_by_many(&p);
+	pthread_mutex_destroy(&p.mutex);
+	free(p.inos);
+	/* What was not done is due. */
 	artifact_left(repo);
 }
 

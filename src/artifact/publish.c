@@ -291,6 +291,7 @@ int artifact_publish(struct repository *repo, struct manifest *m, struct cancel 
 	note_published(repo, m, etag);
 	if (m->lock_wanted_us)
 		artifact_left(repo);
+	artifact_lock_packs_of(repo, m, cancel);
 	if (m->hold)
 		artifact_follow_hold(repo, ino_of_artifact(m->path), m->path);
 	artifact_tell_listed(repo, m);

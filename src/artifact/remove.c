@@ -200,27 +200,46 @@ static int check_removal_fence(const struct repository *repo, const char *path, 
 	return r;
 }
 
-int artifact_remove(struct repository *repo, uint64_t ino, const struct catalog_removal *how,
-                    struct error *err)
+/* 0: nobody else removes it until artifact_end_claim(). */
+static int claim_to_remove(struct repository *repo, uint64_t ino, struct manifest *ret, struct error *err)
 {
-	static const struct catalog_removal at_once = {.min_keep = 1};
-	_cleanup(manifest) struct manifest m = {0};
-	int r = catalog_manifest(repo->catalog, ino, &m);
+	int r = catalog_manifest(repo->catalog, ino, ret);
 
 	if (r == -ENOENT)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "there is no such backup");
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	r = check_removal_fence(repo, m.path, err);
+	r = check_removal_fence(repo, ret->path, err);
 	if (r < 0)
 		return r;
-	r = artifact_holds_learn(repo, ino, m.path, err);
+	r = artifact_holds_learn(repo, ino, ret->path, err);
 	if (r < 0)
-		error_prefix(err, "%s stays, since it cannot be found out who holds it", m.path);
+		error_prefix(err, "%s stays, since it cannot be found out who holds it", ret->path);
 	if (r == 0)
-		r = check_lock_of(repo, ino, m.path, err);
-	if (r == 0)
-		r = artifact_claim_removal(repo, ino, m.path, err);
+		r = check_lock_of(repo, ino, ret->path, err);
+	return r == 0 ? artifact_claim_removal(repo, ino, ret->path, err) : r;
+}
+
+int artifact_check_removal(struct repository *repo, uint64_t ino, const struct catalog_removal *how,
+                           struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	int r = claim_to_remove(repo, ino, &m, err);
+
+	if (r < 0)
+		return r;
+	r = catalog_check_removal(repo->catalog, ino, how, err);
+	artifact_end_claim(repo, ino);
+	return r;
+}
+
+int artifact_remove(struct repository *repo, uint64_t ino, const struct catalog_removal *how,
+                    struct error *err)
+{
+	static const struct catalog_removal at_once = {.min_keep = 1};
+	_cleanup(manifest) struct manifest m = {0};
+	int r = claim_to_remove(repo, ino, &m, err);
+
 	if (r < 0)
 		return r;
 	r = hide_and_delete(repo, ino, &m, how ? how : &at_once, err);

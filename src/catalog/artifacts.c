@@ -322,22 +322,41 @@ static int note_audit(struct connection *c, uint64_t ino, const struct catalog_r
 	                     text_value(a->object), text_value(a->detail)));
 }
 
-static int entomb_artifact(struct connection *c, uint64_t ino, const struct catalog_removal *how)
+static int check_removal(struct connection *c, uint64_t ino, const struct catalog_removal *how,
+                         uint64_t *ret_directory_ino)
 {
 	static const char find_sql[] =
 	        "SELECT d.ino, coalesce(a.damaged, '" MISSING_REASON "') = '" MISSING_REASON
 	        "', d.path, a.name, a.partial, a.keep_until_us, a.locked_until_us FROM artifact a"
 	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = 0";
-	static const char tomb_sql[] = "UPDATE artifact SET tomb = 1 WHERE ino = ?1";
 	_cleanup(statement) sqlite3_stmt *row = NULL;
-	uint64_t directory_ino;
 	int r = db_row(c, &row, find_sql, VALUES(ino_value(ino)));
 
 	if (r < 0)
 		return r;
-	directory_ino = column_u64(row, 0);
-	if (how && !how->is_decided)
-		r = check_policy(c, ino, directory_ino, row, how);
+	*ret_directory_ino = column_u64(row, 0);
+	return how && !how->is_decided ? check_policy(c, ino, *ret_directory_ino, row, how) : 0;
+}
+
+static int ask_removal(struct connection *c, uint64_t ino, const struct catalog_removal *how)
+{
+	uint64_t directory_ino;
+
+	return check_removal(c, ino, how, &directory_ino);
+}
+
+int catalog_check_removal(struct catalog *c, uint64_t ino, const struct catalog_removal *how,
+                          struct error *err)
+{
+	return TRANSACTION(c, err, ask_removal(c->writer, ino, how));
+}
+
+static int entomb_artifact(struct connection *c, uint64_t ino, const struct catalog_removal *how)
+{
+	static const char tomb_sql[] = "UPDATE artifact SET tomb = 1 WHERE ino = ?1";
+	uint64_t directory_ino;
+	int r = check_removal(c, ino, how, &directory_ino);
+
 	if (r == 0)
 		r = db_run(c, tomb_sql, VALUES(ino_value(ino)));
 	if (r == 0 && how && how->trash_until_us)

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include <keepfs/catalog/locks.h>
+#include <keepfs/codec/name.h>
 
 int catalog_lock_of(struct catalog *c, uint64_t ino, struct catalog_lock *ret)
 {
@@ -51,6 +52,39 @@ int catalog_want_locks(struct catalog *c, const struct catalog_lock_wish *wishes
                        struct error *err)
 {
 	return TRANSACTION(c, err, want_locks(c->writer, wishes, count));
+}
+
+/* Of the pack a: the latest end of a lock of what needs it. */
+#define NEEDED_UNTIL                                                                                         \
+	"(SELECT coalesce(max(max(o.locked_until_us, o.lock_wanted_us)), 0) FROM need n"                     \
+	" CROSS JOIN artifact o ON o.ino = n.ino WHERE n.directory = d.path"                                 \
+	" AND CAST(a.name AS INTEGER) BETWEEN n.first AND n.last)"
+
+static int want_pack_locks(struct connection *c, uint64_t *ret_count)
+{
+	static const char any_sql[] =
+	        "SELECT EXISTS (SELECT 1 FROM need n CROSS JOIN artifact o ON o.ino = n.ino"
+	        " WHERE o.locked_until_us > 0 OR o.lock_wanted_us > 0)";
+	static const char sql[] =
+	        "UPDATE artifact SET lock_wanted_us = w.until_us, lock_due = 1 FROM"
+	        " (SELECT a.ino, " NEEDED_UNTIL
+	        " AS until_us FROM directory d CROSS JOIN artifact a ON a.directory_ino = d.ino"
+	        "  WHERE d.path > '" TREE_PACKS "/' AND d.path < '" TREE_PACKS "0' AND a.tomb = 0) w"
+	        " WHERE artifact.ino = w.ino AND max(artifact.lock_wanted_us, artifact.locked_until_us) < w.until_us";
+	int64_t any = 0;
+	int r = db_number(c, &any, any_sql, NULL, 0);
+
+	*ret_count = 0;
+	if (r == 0 && any)
+		r = db_run(c, sql, NULL, 0);
+	if (r == 0 && any)
+		*ret_count = (uint64_t)sqlite3_changes64(c->db);
+	return r;
+}
+
+int catalog_want_pack_locks(struct catalog *c, uint64_t *ret_count, struct error *err)
+{
+	return TRANSACTION(c, err, want_pack_locks(c->writer, ret_count));
 }
 
 int catalog_lock_failed(struct catalog *c, uint64_t ino, const char *why, int64_t now_us, struct error *err)

@@ -57,7 +57,7 @@ static int find_newest_run(struct connection *c, const char *job, int64_t *ret)
 int catalog_next_unneeded_pack(struct catalog *c, const char *after, struct catalog_pack *ret)
 {
 	static const char sql[] =
-	        "SELECT a.ino, d.path || '/' || a.name AS pack, a.run_id, a.finished_at_us FROM directory d"
+	        "SELECT a.ino, d.path || '/' || a.name AS pack, a.run_id, a.finished_at_us, a.locked_until_us FROM directory d"
 	        " CROSS JOIN artifact a ON a.directory_ino = d.ino"
 	        " WHERE d.path > '" TREE_PACKS "/' AND d.path < '" TREE_PACKS
 	        "0' AND d.path >= ?2 AND a.tomb = 0"
@@ -76,7 +76,8 @@ int catalog_next_unneeded_pack(struct catalog *c, const char *after, struct cata
 		return r;
 	*ret = (struct catalog_pack){.ino = column_u64(query.row, 0),
 	                             .run_id = sqlite3_column_int64(query.row, 2),
-	                             .finished_at_us = sqlite3_column_int64(query.row, 3)};
+	                             .finished_at_us = sqlite3_column_int64(query.row, 3),
+	                             .locked_until_us = sqlite3_column_int64(query.row, 4)};
 	column_text(query.row, 1, ret->path, sizeof(ret->path));
 	job = ret->path + strlen(TREE_PACKS "/");
 	snprintf(ret->job, sizeof(ret->job), "%.*s", (int)strcspn(job, "/"), job);

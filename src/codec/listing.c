@@ -162,26 +162,33 @@ static int make_line_room(struct listing_writer *w, size_t len, struct error *er
 int listing_writer_add(struct listing_writer *w, const struct listing_entry *e, struct error *err)
 {
 	_cleanup(str) struct str line = {0};
+
+	listing_entry_encode(e, &line);
+	return listing_writer_add_line(w, e, &line, err);
+}
+
+int listing_writer_add_line(struct listing_writer *w, const struct listing_entry *e, const struct str *line,
+                            struct error *err)
+{
 	int r;
 
 	if (w->objects > 0 && strcmp(str_text(&w->last), e->key) >= 0)
 		return error_set(err, ERROR_INTERNAL, EINVAL,
 		                 "a listing has to be in the order of its keys: %s is not behind %s", e->key,
 		                 str_text(&w->last));
-	listing_entry_encode(e, &line);
-	if (line.len > LISTING_LINE_BYTES)
+	if (line->len > LISTING_LINE_BYTES)
 		return error_set(
 		        err, ERROR_USAGE, E2BIG,
 		        "%s: what is known of the object beside its bytes is %zu KiB, and more than %zu KiB cannot be kept",
-		        e->key, line.len >> 10, LISTING_LINE_BYTES >> 10);
-	r = make_line_room(w, line.len, err);
+		        e->key, line->len >> 10, LISTING_LINE_BYTES >> 10);
+	r = make_line_room(w, line->len, err);
 	if (r < 0)
 		return r;
 	if (w->line_count++ == 0) {
 		str_clear(&w->first);
 		shown_name(e->key, strlen(e->key), &w->first);
 	}
-	str_append_bytes(&w->lines, line.data, line.len);
+	str_append_bytes(&w->lines, line->data, line->len);
 	str_clear(&w->last);
 	str_append(&w->last, e->key);
 	w->objects++;

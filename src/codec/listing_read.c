@@ -128,6 +128,36 @@ int listing_entry_decode(const char *line, size_t len, struct listing_entry *ret
 	                                    : damaged_listing(err, "a line is no JSON");
 }
 
+/* "name" comes first, so mostly nothing else has to be understood. */
+static bool plain_line_name(const char *line, size_t len, struct str *ret)
+{
+	static const char begin[] = "{\"name\":\"";
+	const char *name = line + sizeof(begin) - 1, *end;
+
+	if (len < sizeof(begin) || memcmp(line, begin, sizeof(begin) - 1) != 0)
+		return false;
+	end = memchr(name, '"', len - (sizeof(begin) - 1));
+	if (!end || memchr(name, '\\', (size_t)(end - name)))
+		return false;
+	str_append_bytes(ret, name, (size_t)(end - name));
+	return true;
+}
+
+int listing_line_key(const char *line, size_t len, struct str *ret, struct error *err)
+{
+	_cleanup(str) struct str name = {0};
+	_cleanup(listing_entry) struct listing_entry whole = {0};
+	int r;
+
+	str_clear(ret);
+	if (plain_line_name(line, len, &name))
+		return shown_name_key(str_text(&name), ret) < 0 ? damaged_listing(err, "a name is none") : 0;
+	r = listing_entry_decode(line, len, &whole, err);
+	if (r == 0)
+		str_append(ret, whole.key);
+	return r;
+}
+
 /* The index. */
 
 void listing_index_finish(struct listing_index *x)

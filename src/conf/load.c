@@ -147,6 +147,9 @@ const char *conf_job_name_wrong(const char *name)
 {
 	if (strcmp(name, "now") == 0)
 		return "is reserved: 'now' triggers the default job";
+	/* In manifests and in the catalog it is the job of every pack. */
+	if (strcmp(name, "packs") == 0)
+		return "is reserved: it is that of the packs in which mirrors keep objects";
 	return conf_item_name_wrong(name);
 }
 

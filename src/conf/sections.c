@@ -20,14 +20,15 @@ static const struct conf_list jobs = {
         .origins = offsetof(struct conf_job, origins),
         .item = "job",
         .name_wrong = conf_job_name_wrong,
-        .name_allowed = "1 to 200 of A-Z a-z 0-9 . _ -, not beginning with '.' or '-', and not 'now'",
+        .name_allowed =
+                "1 to 200 of A-Z a-z 0-9 . _ -, not beginning with '.' or '-', and not 'now' or 'packs'",
 };
 const struct conf_list *const conf_jobs = &jobs;
 
 static const char *class_name_wrong(const char *name)
 {
-	/* "now" is reserved among jobs only. */
-	return strcmp(name, "now") == 0 ? NULL : conf_job_name_wrong(name);
+	/* What is reserved is so among jobs only. */
+	return conf_item_name_wrong(name);
 }
 
 static const struct conf_list classes = {
@@ -161,7 +162,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .takes_everything = conf_dump_takes_everything,
                  .help = "A backup job, one section each. NAME is the job's name and its directory below "
                          "backups/: 1 to 200 of the characters A-Z a-z 0-9 . _ -, not beginning with '.' or '-'; "
-                         "'now' is reserved. When there is no job of any kind, neither in the file nor from the "
+                         "'now' and 'packs' are reserved. When there is no job of any kind, neither in the file nor from the "
                          "environment, one job named 'full' is made, which backs up the database that libpq's "
                          "environment variables (PGHOST, PGDATABASE, PGSERVICE, …) lead to: keepfs can be "
                          "configured through environment variables alone."},

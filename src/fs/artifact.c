@@ -97,7 +97,7 @@ static char *why_file_is_kept(struct fs *fs, const struct node *directory, const
 	if (directory->entry.kind != CATALOG_DIRECTORY) {
 		*ret_path = mem_strdup(artifact);
 		return mem_printf(
-		        "its files are one backup and go together; remove the directory itself: rmdir %s",
+		        "its files are one backup and go together; remove the directory itself: rm -r %s",
 		        own);
 	}
 	*ret_path = node_path_below(fs, directory, name);
@@ -139,10 +139,10 @@ static int artifact_directory_list(struct fs *fs, const struct node *directory, 
 	return r < 0 ? r : 0;
 }
 
-/* Nothing can be made or removed in it. */
+/* Nothing can be made in it; but the kernel asks rm only for what the modes let. */
 static int artifact_directory_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
 {
-	st->st_mode |= fs->ctx.conf->dir_mode & ~(mode_t)0222;
+	st->st_mode |= fs->ctx.conf->dir_mode & ~(node->class->in_links ? (mode_t)0222 : 0);
 	st->st_nlink = 2 + node->entry.subdirectories;
 	*mtime_us = node->entry.mtime_us;
 	return 0;
@@ -152,6 +152,7 @@ const struct node_class class_artifact_directory = {
         .type = S_IFDIR,
         .name_s = ATTR_FOREVER_S,
         .attributes_s = ATTR_FOREVER_S,
+        .is_within_backup = true,
         .mirror = &class_linked_artifact_directory,
         .lookup = catalog_lookup,
         .list = artifact_directory_list,
@@ -167,6 +168,7 @@ const struct node_class class_artifact_subdirectory = {
         .type = S_IFDIR,
         .name_s = ATTR_FOREVER_S,
         .attributes_s = ATTR_FOREVER_S,
+        .is_within_backup = true,
         .mirror = &class_linked_artifact_directory,
         .lookup = catalog_lookup,
         .list = artifact_directory_list,

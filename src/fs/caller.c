@@ -58,6 +58,17 @@ static bool read_proc(pid_t pid, const char *file, char *buf, size_t size)
 	return true;
 }
 
+pid_t process_of(fuse_req_t req)
+{
+	pid_t thread = fuse_req_ctx(req)->pid;
+	const char *at = NULL;
+	char text[4096];
+
+	if (thread > 0 && read_proc(thread, "status", text, sizeof(text)))
+		at = strstr(text, "\nTgid:");
+	return at ? (pid_t)strtol(at + strlen("\nTgid:"), NULL, 10) : 0;
+}
+
 /* "4711 (a name) R 1 …": the ninth field has the flags, and the name may hold anything. */
 static bool has_flag_signaled(const char *stat)
 {

@@ -15,6 +15,7 @@
 #include <keepfs/catalog/runs.h>
 #include <keepfs/catalog/schedules.h>
 #include <keepfs/check.h>
+#include <keepfs/inbox.h>
 #include <keepfs/report/ack.h>
 #include <keepfs/use.h>
 
@@ -103,6 +104,11 @@ static int replicate(struct command *c, struct str *answer, struct error *err)
 static int rewrap(struct command *c, struct str *answer, struct error *err)
 {
 	return order_work(c, &use_rewrap, answer, err);
+}
+
+static int order_adoption(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &inbox_adopt, answer, err);
 }
 
 static int restore(struct command *c, struct str *answer, struct error *err)
@@ -232,6 +238,16 @@ static const char rewrap_help[] =
         "                                 answer: <run> pending rewrap:<job>; watch it in jobs/<run>/\n"
         "         errors: EINVAL wrong command, ENOKEY no identity; the reason: cat rewrap\n";
 
+static const char adopt_help[] =
+        "adopt    echo s3://bucket/dumps job=legacy > adopt\n"
+        "                                 dumps that others have put there become backups of [inbox legacy] where they lie: each new one\n"
+        "                                 is read once. The place is a [store NAME] of the configuration, or lies in one; NAME alone\n"
+        "                                 stands for all of it. What is known already is not read again\n"
+        "         plan=yes                only say what would be taken, in the log of the run\n"
+        "         all=yes                 also files that are no dumps\n"
+        "                                 answer: <run> pending adopt:all; watch it in jobs/<run>/\n"
+        "         errors: EINVAL wrong command; the reason: cat adopt\n";
+
 static const char restore_help[] =
         "restore  echo full/latest.dump into=shop_again > restore\n"
         "                                 bring a dump back into a database, which is made. Where it exists confirm=NAME is\n"
@@ -326,7 +342,7 @@ static const char readme_links[] =
         "\n"
         "To hand out a backup: cat links/backups/<job>/<name> gives a URL that ends by itself\n";
 static const char readme_removal[] =
-        "To remove a backup: rm backups/<job>/<name>, or rmdir when it is a directory. What lies beside it\n"
+        "To remove a backup: rm backups/<job>/<name>, or rm -r when it is a directory. What lies beside it\n"
         "(.tables.csv, .globals.sql.gz, .database.sql.gz) goes with it. Refused are the newest good one, as many\n"
         "as min_keep says, and what is held. For the time of [keepfs] trash it can be brought back: undelete.\n";
 
@@ -395,6 +411,7 @@ static const struct made_file rows[] = {
         {.number = 40, .name = "replicate", .of_writer = true, .run = replicate, .help = replicate_help},
         {.number = 46, .name = "confirm", .run = command_confirm, .help = confirm_help},
         {.number = 48, .name = "rewrap", .of_writer = true, .run = rewrap, .help = rewrap_help},
+        {.number = 58, .name = "adopt", .of_writer = true, .run = order_adoption, .help = adopt_help},
 };
 
 const struct made_files control_files = {

@@ -3,6 +3,7 @@
 #include "dir.h"
 
 #include "asked.h"
+#include "descents.h"
 #include "fs_private.h"
 #include "rights.h"
 
@@ -86,6 +87,33 @@ static int fill_page(struct fs *fs, const struct node *directory, const struct a
 		return r;
 	/* What was read is told; asked for more, the rest is an error: an empty answer would be the end. */
 	return r < 0 && l.used == 0 ? r : 0;
+}
+
+/* Whoever removes a tree has opened its directories. */
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct descent_handle *h = NULL;
+	uint64_t backup = 0;
+	struct node node;
+	pid_t pid = 0;
+
+	if (node_load(fs, ino, &node) == 0)
+		backup = node_backup(&node);
+	if (backup)
+		pid = process_of(req);
+	if (pid > 0)
+		h = descents_enter(fs->descents, backup, pid, ino == backup);
+	fi->fh = (uintptr_t)h;
+	/* An open that the caller gave up is not followed by a release. */
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		descents_leave(fs->descents, h);
+}
+
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	descents_leave(fs_of(req)->descents, (struct descent_handle *)(uintptr_t)fi->fh);
+	fuse_reply_err(req, 0);
 }
 
 static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after, bool plus)

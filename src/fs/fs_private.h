@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 struct comparisons;
+struct descents;
 struct kept_packs;
 struct mirrored_states;
 struct export_learner;
@@ -37,6 +38,7 @@ struct fs {
 	struct watches *watches;
 	struct mirrored_states *mirrored;
 	struct kept_packs *kept_packs;
+	struct descents *descents; /* has a lock of its own */
 	/* what waits for the catalog's disk or the store: commands, removals, links, notes */
 	struct workers *workers;
 	/* look into dumps, by dump: what waits for the store before there is a handle */
@@ -134,6 +136,8 @@ struct rights {
 
 /** caller_of() - who made a request: "uid 0 (bash)", and an audit entry filled with uid, pid and command. */
 void caller_of(fuse_req_t req, struct catalog_audit *ret_audit);
+/** process_of() - of whose threads one made a request, which is not answered yet; 0: it cannot be seen from here. Reads /proc. */
+pid_t process_of(fuse_req_t req);
 /** caller_is_dying() - was the process (or thread) @pid killed by a signal, or is it about to be? It closes its files all the same then. False where that cannot be told, as of
  * one in a namespace that is not seen from here. Reads /proc. */
 bool caller_is_dying(pid_t pid);
@@ -150,6 +154,8 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino);
 void op_statfs(fuse_req_t req, fuse_ino_t ino);
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

@@ -86,7 +86,7 @@ char *mirrored_why_kept(struct fs *fs, const struct node *directory, const struc
 	path = catalog_path(fs->ctx.repository->catalog, directory->entry.ino);
 	*ret_path = path ? path : mem_strdup(name);
 	return path ? mem_printf(
-	                      "what is in it is one backup and goes together; remove the directory itself: rmdir %s",
+	                      "what is in it is one backup and goes together; remove the directory itself: rm -r %s",
 	                      strrchr(path, '/') + 1)
 	            : NULL;
 }
@@ -337,7 +337,7 @@ int mirrored_list(struct fs *fs, const struct node *directory, off_t after, stru
 /* Nobody has counted the directories in it: 1 says so to programs that would. */
 int mirrored_directory_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
 {
-	st->st_mode |= fs->ctx.conf->dir_mode & ~(mode_t)0222;
+	st->st_mode |= fs->ctx.conf->dir_mode;
 	st->st_nlink = 1;
 	*mtime_us = node->entry.mtime_us;
 	return 0;
@@ -352,6 +352,7 @@ const struct node_class class_mirrored_directory = {
         .type = S_IFDIR,
         .name_s = ATTR_FOREVER_S,
         .attributes_s = ATTR_FOREVER_S,
+        .is_within_backup = true,
         .waits = true,
         .lookup = mirrored_lookup,
         .list = mirrored_list,
@@ -365,6 +366,7 @@ const struct node_class class_mirrored_state = {
         .type = S_IFDIR,
         .name_s = ATTR_FOREVER_S,
         .attributes_s = ATTR_FOREVER_S,
+        .is_within_backup = true,
         .waits = true,
         .lookup = mirrored_lookup,
         .list = mirrored_list,
@@ -431,6 +433,7 @@ const struct node_class class_mirrored_beside = {
         .type = S_IFDIR,
         .name_s = ATTR_FOREVER_S,
         .attributes_s = ATTR_FOREVER_S,
+        .is_within_backup = true,
         .waits = true,
         .mirror = &class_linked_artifact_directory,
         .lookup = mirrored_beside_lookup,
@@ -548,6 +551,7 @@ static int mirrored_file_facts(struct fs *fs, const struct node *node, struct fa
 	ret->manifest.facts = facts_of_object(&item.entry);
 	str_copy(ret->sha256, sizeof(ret->sha256), item.entry.sha256);
 	ret->stored_bytes = item.entry.bytes;
+	ret->is_one_of_many = true;
 	return 0;
 }
 

@@ -132,6 +132,14 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 	return fixed_load(fs, ino, ret);
 }
 
+/* What is shown of copies has the classes of what is shown of backups. */
+uint64_t node_backup(const struct node *directory)
+{
+	return directory->class->is_within_backup && !copies_have(directory->entry.ino)
+	               ? directory->entry.artifact_ino
+	               : 0;
+}
+
 int node_child(struct fs *fs, const struct node *parent, const char *name, struct node *ret)
 {
 	if (!parent->class->lookup)

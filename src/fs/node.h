@@ -138,6 +138,8 @@ struct node_class {
 	/* Its slots lookup and list may wait for the store, and stat of what is no directory, until node->cancel is set:
 	 * workers call them (asked.h), of one dump, which node->entry is of, a few at a time; first in haste. */
 	bool waits;
+	/* It is the directory of a backup, or lies in it: node->entry.artifact_ino is the backup's number. What is in it goes with the backup (descents.h). */
+	bool is_within_backup;
 	/* The kernel may open it for writing, and for truncating: others answer EPERM. */
 	bool writable;
 	/* Its attributes are computed only when somebody asks for them: a listing leaves them out. */
@@ -231,6 +233,8 @@ extern const struct node_class class_command;                                   
 
 /** node_load() - the node of @ino; -ENOENT when it is gone. */
 int node_load(struct fs *fs, uint64_t ino, struct node *ret);
+/** node_backup() - the number of the backup that is this directory, or in which it lies; 0: there is none. What is shown of a copy is none. */
+uint64_t node_backup(const struct node *directory);
 /** node_child() - @name in directory @parent; -ENOENT, -ENOTDIR. */
 int node_child(struct fs *fs, const struct node *parent, const char *name, struct node *ret);
 /** node_parent() - the inode number of a directory's "..". */

@@ -8,6 +8,7 @@
  * the disk cache, which listen here, learn of every removal in the same way, whoever asked for it.
  */
 #include "comparisons.h"
+#include "descents.h"
 #include "fs_private.h"
 #include "mirrored.h"
 #include "notify.h"
@@ -41,17 +42,20 @@ int fs_begin_prune(struct fs *fs, const struct conf *conf, struct prune *ret, st
 	return prune_begin(ret, fs->ctx.repository, conf, &time, err);
 }
 
+static int refuse_removal_here(struct error *err)
+{
+	return error_set(
+	        err, ERROR_DENIED, EROFS,
+	        "this keepfs is a reader ([keepfs] role = reader): what is removed on the host of the writer goes here, too");
+}
+
 /* By the rules of its job: how many stay in any case, and whether it can be taken back. */
 static int fs_remove_artifact(struct fs *fs, uint64_t ino, const char *by, const struct catalog_audit *audit,
                               struct error *err)
 {
 	const struct conf *conf = fs_conf_ref(fs);
 	struct prune p;
-	int r = conf->role == CONF_READER
-	                ? error_set(
-	                          err, ERROR_DENIED, EROFS,
-	                          "this keepfs is a reader ([keepfs] role = reader): what is removed on the host of the writer goes here, too")
-	                : fs_begin_prune(fs, conf, &p, err);
+	int r = conf->role == CONF_READER ? refuse_removal_here(err) : fs_begin_prune(fs, conf, &p, err);
 
 	if (r == 0)
 		r = prune_remove(&p, ino, by, audit, err);
@@ -168,6 +172,104 @@ static void note_refusal(struct fs *fs, const struct node *directory, const stru
 	report_trouble(fs->ctx.troubles, path, EPERM, why);
 }
 
+/* What is within a backup that is a directory: see descents.h. */
+
+struct asking { /* whether a backup may go, at the first thing in it that somebody removes: belongs to the worker that finds it out */
+	struct pending pending;
+	struct fs *fs;
+	struct node directory;
+	pid_t pid;
+	char *name, *path; /* heap; of what is removed in @directory, and of the backup */
+	struct catalog_audit audit;
+};
+
+static int check_removal_of(struct fs *fs, uint64_t ino, const char *by, struct error *err)
+{
+	const struct conf *conf = fs_conf_ref(fs);
+	struct prune p;
+	int r = conf->role == CONF_READER ? refuse_removal_here(err) : fs_begin_prune(fs, conf, &p, err);
+
+	if (r == 0)
+		r = prune_check_removal(&p, ino, by, err);
+	fs_conf_unref(fs, conf);
+	return r;
+}
+
+static void note_refusal_within(struct fs *fs, const struct node *directory, const char *name)
+{
+	struct node node;
+
+	if (directory->class->waits || node_child(fs, directory, name, &node) < 0)
+		node = *directory;
+	note_refusal(fs, directory, &node, name);
+}
+
+/* What is refused is told once, as that of the backup which it is. */
+static void ask_whether_it_goes(void *arg)
+{
+	struct asking *asking = arg;
+	struct fs *fs = asking->fs;
+	uint64_t ino = node_backup(&asking->directory);
+	struct error err = {0};
+	char by[128];
+	int r, told;
+
+	snprintf(by, sizeof(by), "uid %lld (%s)", (long long)asking->audit.uid, asking->audit.command);
+	r = check_removal_of(fs, ino, by, &err);
+	told = descents_judge(fs->descents, ino, asking->pid, r);
+	if (told < 0) {
+		audit(fs, &asking->audit, "remove", asking->path, r, err.message);
+		report_trouble(fs->ctx.troubles, asking->path, -r, err.message);
+	} else if (told != DESCENT_TAKEN) {
+		note_refusal_within(fs, &asking->directory, asking->name);
+		told = -EPERM;
+	}
+	if (pending_claim(&asking->pending))
+		fuse_reply_err(asking->pending.req, -told);
+	free(asking->name);
+	free(asking->path);
+	free(asking);
+}
+
+static void begin_asking(fuse_req_t req, const struct node *directory, pid_t pid, const char *name,
+                         char *path)
+{
+	struct fs *fs = fs_of(req);
+	struct asking *asking = mem_alloc(sizeof(*asking));
+
+	asking->fs = fs;
+	asking->directory = *directory;
+	asking->pid = pid;
+	asking->name = mem_strdup(name);
+	asking->path = path;
+	caller_of(req, &asking->audit);
+	if (pending_init(&asking->pending, req, NULL)) {
+		workers_add(fs->workers, ask_whether_it_goes, asking);
+		return;
+	}
+	free(asking->name);
+	free(asking->path);
+	free(asking);
+}
+
+/* False: the caller removes a single thing, which is refused, and nothing was answered. */
+static bool remove_within(fuse_req_t req, const struct node *directory, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	uint64_t ino = node_backup(directory);
+	pid_t pid = process_of(req);
+	int told = descents_find(fs->descents, ino, pid);
+	char *path = told == DESCENT_UNKNOWN ? catalog_path(fs->ctx.repository->catalog, ino) : NULL;
+
+	if (told == DESCENT_NONE || (told == DESCENT_UNKNOWN && !path))
+		return false;
+	if (path)
+		begin_asking(req, directory, pid, name, path);
+	else
+		fuse_reply_err(req, -told);
+	return true;
+}
+
 static void remove_node(fuse_req_t req, fuse_ino_t parent_ino, const char *name, bool is_rmdir)
 {
 	struct fs *fs = fs_of(req);
@@ -178,6 +280,8 @@ static void remove_node(fuse_req_t req, fuse_ino_t parent_ino, const char *name,
 	rights_of(req, &rights);
 	if (r == 0 && !rights_let(fs, &rights, &directory, RIGHT_WRITE))
 		r = -EACCES;
+	if (r == 0 && node_backup(&directory) && remove_within(req, &directory, name))
+		return;
 	/* Nothing of it can be removed, and to ask what it holds would wait for the store. */
 	if (r == 0 && directory.class->waits)
 		node = directory;

@@ -6,6 +6,7 @@
  * it, until it has gone.
  */
 #include "confirm.h"
+#include "descents.h"
 #include "fs_private.h"
 #include "comparisons.h"
 #include "handle.h"
@@ -119,6 +120,8 @@ static const struct fuse_lowlevel_ops operations = {
         .write = op_write,
         .flush = op_flush,
         .release = op_release,
+        .opendir = op_opendir,
+        .releasedir = op_releasedir,
         .readdir = op_readdir,
         .readdirplus = op_readdirplus,
         .statfs = op_statfs,
@@ -195,6 +198,7 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->texts = texts_new();
 	fs->watches = watches_new();
 	fs->mirrored = mirrored_states_new();
+	fs->descents = descents_new();
 	fs->kept_packs = kept_packs_new();
 	fs->laters = laters_new();
 	fs->events =
@@ -452,6 +456,7 @@ struct fs *fs_free(struct fs *fs)
 	fs_finish_commands(fs);
 	handles_free(fs);
 	mirrored_states_free(fs->mirrored);
+	descents_free(fs->descents);
 	kept_packs_free(fs->kept_packs);
 	if (fs->session) {
 		fuse_session_unmount(fs->session);

@@ -162,6 +162,11 @@ static bool attribute_value(const struct facts *facts, const char *name, struct 
 	return true;
 }
 
+static bool is_own(const char *name)
+{
+	return strcmp(name, "sha256") == 0 || strcmp(name, "state") == 0;
+}
+
 static void append_name(const struct facts *facts, const char *name, struct str *list)
 {
 	_cleanup(str) struct str value = {0};
@@ -232,7 +237,8 @@ static int answer_names(struct fs *fs, const struct node *node, const struct ask
 	int r = has_facts ? node->class->facts(fs, node, &facts) : 0;
 
 	for (size_t i = 0; has_facts && r == 0 && i < ARRAY_SIZE(names); i++)
-		append_name(&facts, names[i], &list);
+		if (!facts.is_one_of_many || is_own(names[i]))
+			append_name(&facts, names[i], &list);
 	for (const char *name = r == 0 ? json_first_key(facts.manifest.facts) : NULL; name;
 	     name = json_next_key(facts.manifest.facts, name))
 		if (!is_common(name))

@@ -16,5 +16,6 @@ struct facts { /* zeroed before it is filled; the manifest is finished by whoeve
 	char *store; /* which one has it, for people; NULL or "": the store of all; heap, as the manifest */
 	char *copies; /* "primary:whole, offsite:copying 43%"; NULL: no further store has or is to have it; heap, as the manifest */
 	bool for_admin; /* of a tenant: who is told the least */
-	bool damaged;   /* of a file in a directory: that one or another of it */
+	bool is_one_of_many; /* only what it does not share with others is listed: cp -a asks twice for each name */
+	bool damaged;        /* of a file in a directory: that one or another of it */
 };

@@ -14,9 +14,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define TRIES      5 /* for an object that changes while it is got */
-#define NAMES_TOLD 5 /* of objects that cannot be read */
-#define COPY_BYTES ((size_t)1 << 20)
+#define TRIES         5 /* for an object that changes while it is got */
+#define NAMES_TOLD    5 /* of objects that cannot be read */
+#define COPY_BYTES    ((size_t)1 << 20)
+#define FILES_AT_ONCE 16 /* small ones, by one thread: to read one takes less time than to wake a thread */
 
 struct counts {
 	uint64_t new, changed_before, unchanged, changed, vanished, unreadable, anew;
@@ -51,7 +52,23 @@ static bool is_unchanged(const struct listing_entry *e, const struct source_obje
 	return e->bytes == o->bytes && str_equal(e->etag, o->etag);
 }
 
-/* 1: @ret is what is known of an object that did not change. */
+enum known {
+	KNOWN_NOT,
+	KNOWN_BYTES, /* but it was written anew since, with the same bytes: its metadata may be others */
+	KNOWN_WHOLE,
+};
+
+static enum known how_known(struct mirror *m, const struct listing_entry *e, const struct source_object *o)
+{
+	if (e->modified_us == o->modified_us) {
+		m->counts.unchanged++;
+		return KNOWN_WHOLE;
+	}
+	m->counts.changed_before++;
+	return KNOWN_BYTES;
+}
+
+/* An enum known, or negative; then @ret is what is known of it. */
 static int find_known(struct mirror *m, const struct source_object *o, struct listing_entry *ret,
                       struct error *err)
 {
@@ -61,10 +78,9 @@ static int find_known(struct mirror *m, const struct source_object *o, struct li
 	if (found < 0)
 		return found;
 	if (found > 0 && is_unchanged(&before, o) && !base_is_thin(&m->base, &before)) {
-		m->counts.unchanged++;
 		*ret = before;
 		before = (struct listing_entry){0};
-		return 1;
+		return (int)how_known(m, ret, o);
 	}
 	if (found > 0 && is_unchanged(&before, o))
 		m->counts.anew++;
@@ -73,7 +89,7 @@ static int find_known(struct mirror *m, const struct source_object *o, struct li
 	else
 		m->counts.new ++;
 	r = rests_find(&m->rests, o, ret, err);
-	return r;
+	return r > 0 ? (int)KNOWN_WHOLE : r;
 }
 
 static void note_unreadable_object(struct mirror *m, const char *key, const char *why)
@@ -91,6 +107,17 @@ static void add_unchanged(struct mirror *m, struct listing_entry *known)
 	*known = (struct listing_entry){0};
 	object->is_known = true;
 	fetch_add(m->fetch, object, 0, 0, true);
+}
+
+static void ask_what_is_told(struct mirror *m, struct listing_entry *known, const struct source_object *o)
+{
+	struct fetched_object *object = mem_alloc(sizeof(*object));
+
+	object->entry = *known;
+	*known = (struct listing_entry){0};
+	object->entry.modified_us = o->modified_us;
+	object->is_told_anew = true;
+	fetch_add(m->fetch, object, 0, o->bytes > 0 ? 1 : 0, true);
 }
 
 /* The next piece of the object that is asked for. */
@@ -131,8 +158,10 @@ static int look_at_source(struct mirror *m, struct error *err)
 	r = find_known(m, &o, &known, err);
 	if (r < 0)
 		return r;
-	if (r > 0)
+	if (r == KNOWN_WHOLE || (r == KNOWN_BYTES && source_is_archived(&o)))
 		add_unchanged(m, &known);
+	else if (r == KNOWN_BYTES)
+		ask_what_is_told(m, &known, &o);
 	else if (source_is_archived(&o))
 		note_unreadable_object(m, o.key, "it is in an archive of its storage class");
 	else
@@ -155,10 +184,16 @@ static int ask_for_more(struct mirror *m, struct error *err)
 
 /* What came. */
 
-static int list_mirrored(struct mirror *m, const struct listing_entry *e, struct error *err)
+static int list_known_object(struct mirror *m, const struct listing_entry *e, struct error *err)
 {
 	used_add(&m->used, e->pack, e->bytes);
 	return listing_writer_add(m->listing, e, err);
+}
+
+static int list_packed_object(struct mirror *m, const struct listing_entry *e, struct error *err)
+{
+	used_add(&m->used, e->pack, e->bytes);
+	return listing_writer_add_line(m->listing, e, packer_line(m->packer), err);
 }
 
 static void take_source_facts(struct listing_entry *e, struct source_facts *f)
@@ -181,12 +216,12 @@ static int pack_piece(struct mirror *m, struct fetched_object *object, const str
 		r = packer_write(m->packer, p->data, p->len, err);
 	if (r == 0 && p->is_last)
 		r = packer_end(m->packer, &object->entry, err);
-	return r < 0 || !p->is_last ? r : list_mirrored(m, &object->entry, err);
+	return r < 0 || !p->is_last ? r : list_packed_object(m, &object->entry, err);
 }
 
-static bool is_get_refused(int r, const struct error *why)
+static bool is_get_refused(int r)
 {
-	return r == -EACCES || r == -EPERM || why->class == ERROR_DENIED;
+	return r == -EACCES || r == -EPERM;
 }
 
 /* One after the other: it is what changes just now. */
@@ -245,9 +280,10 @@ static int on_changed(struct mirror *m, struct fetched_object *object, struct er
 		}
 	}
 	if (r == -ESTALE)
-		error_prefix(err,
-		             "the object changed %d times while it was got, and so it cannot be mirrored",
-		             TRIES + 1);
+		error_prefix(
+		        err,
+		        "an object changed %d times while it was got; the next run tries it again, and goes on from what this one has packed",
+		        TRIES + 1);
 	return r;
 }
 
@@ -268,7 +304,7 @@ static int on_failed(struct mirror *m, struct fetched_object *object, int r, con
 		m->counts.vanished++;
 		return spoil(m, object, err);
 	}
-	if (r < 0 && is_get_refused(r, &now)) {
+	if (r < 0 && is_get_refused(r)) {
 		note_unreadable_object(m, object->entry.key, now.message);
 		return spoil(m, object, err);
 	}
@@ -282,14 +318,15 @@ static int take_got_piece(struct mirror *m, struct piece *p, struct error *err)
 	struct fetched_object *object = p->object;
 
 	if (object->is_known)
-		return list_mirrored(m, &object->entry, err);
+		return list_known_object(m, &object->entry, err);
 	if (atomic_load(&object->is_given_up))
 		return 0;
 	if (p->result < 0)
 		return on_failed(m, object, p->result, &p->error, err);
 	if (p->offset == 0)
 		take_source_facts(&object->entry, &p->facts);
-	return pack_piece(m, object, p, err);
+	return object->is_told_anew ? list_known_object(m, &object->entry, err)
+	                            : pack_piece(m, object, p, err);
 }
 
 static int walk_source(struct mirror *m, struct error *err)
@@ -383,6 +420,9 @@ static int store_listing(struct mirror *m, struct error *err)
 	int r = listing_writer_finish(m->listing, &index, err);
 
 	if (r == 0)
+		r = mirror_sums_digest(m->spool, &index, m->order->cancel, draft_manifest(m->draft)->sha256,
+		                       err);
+	if (r == 0)
 		r = draft_open_object(m->draft, key, &object, err);
 	if (r == 0)
 		r = copy_listing(m, object, err);
@@ -441,11 +481,22 @@ static void say_counts(const struct mirror *m)
 	if (left->links + left->others > 0)
 		make_say(m->order, "left out: %" PRIu64 " symbolic links, %" PRIu64 " that are no files",
 		         left->links, left->others);
-	if (listing_writer_count(m->listing) == 0 && m->base.passed > 0)
-		make_warn(
-		        m->order,
-		        "%s is empty, and was not before: is it the right one, and is everything mounted there?",
-		        m->conf->from.url);
+}
+
+/* Otherwise the states that are right would be let go, one for each run, by rules that count states. */
+static int judge_empty(const struct mirror *m, struct error *err)
+{
+	if (listing_writer_count(m->listing) > 0 || m->base.passed == 0)
+		return 0;
+	if (!m->conf->allow_empty)
+		return error_set(
+		        err, ERROR_USAGE, ENODATA,
+		        "%s is empty, and had %" PRIu64
+		        " objects in the state before, so no state is made: is it the right one, and is everything mounted there? If it is meant to be empty, set allow_empty = yes in [mirror %s], or for one run: trigger '%s allow_empty=yes'",
+		        m->conf->from.url, m->base.passed, m->order->job->name, m->order->job->name);
+	make_warn(m->order, "%s is empty, and had %" PRIu64 " objects in the state before", m->conf->from.url,
+	          m->base.passed);
+	return 0;
 }
 
 /* Unless they are to be left out, a state without them is none. */
@@ -470,6 +521,16 @@ static int judge_unreadable(struct mirror *m, struct error *err)
 	return 0;
 }
 
+static int open_mirrored_source(struct mirror *m, unsigned connections, struct error *err)
+{
+	_cleanup(free) char *section = mem_printf("[mirror %s]", m->order->job->name);
+	int r = source_open(&m->conf->from, connections, &m->source, err);
+
+	if (r == 0)
+		source_set_section(m->source, section);
+	return r;
+}
+
 static int open_all(struct mirror *m, int64_t started_at_us, struct error *err)
 {
 	const struct draft_options options = {.ctx = m->ctx,
@@ -487,12 +548,13 @@ static int open_all(struct mirror *m, int64_t started_at_us, struct error *err)
 	if (r == 0)
 		draft_pin_packs(m->draft, m->order->job->name);
 	if (r == 0)
-		r = source_open(&m->conf->from, fetch.connections, &m->source, err);
+		r = open_mirrored_source(m, fetch.connections, err);
 	if (r == 0)
 		r = base_open(&m->base, m->draft, m->ctx, m->order, err);
 	if (r == 0)
 		r = rests_load(&m->rests, m->draft, m->ctx, m->order, m->base.newest.run_id, err);
 	fetch.source = m->source;
+	fetch.at_once = r == 0 && source_is_local(m->source) ? FILES_AT_ONCE : 1;
 	if (r == 0)
 		r = fetch_new(&fetch, &m->fetch, err);
 	if (r < 0)
@@ -521,6 +583,8 @@ static int make_state(struct mirror *m, struct manifest *ret, struct error *err)
 	}
 	if (r == 0)
 		r = judge_unreadable(m, err);
+	if (r == 0)
+		r = judge_empty(m, err);
 	if (r == 0)
 		r = store_listing(m, err);
 	if (r < 0)

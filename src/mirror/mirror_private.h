@@ -8,6 +8,7 @@
  *   rests.c      packs of runs that broke off
  *   fetch.c      objects on their way, in order
  *   pack.c       the packs that are filled
+ *   sums.c       the digest of its SHA256SUMS
  *   used.c       which packs are needed
  *   tar_member.c headers in packs
  */
@@ -87,6 +88,7 @@ struct fetched_object {             /* shared by its pieces */
 	struct listing_entry entry; /* without what its pack gives it */
 	unsigned pieces;            /* that were not freed */
 	bool is_known;              /* nothing is got: it is complete */
+	bool is_told_anew;          /* its bytes are known; what its headers say of it is asked for */
 	bool is_begun;              /* in a pack */
 	atomic_bool is_given_up;    /* what comes of it is of no use */
 };
@@ -104,6 +106,7 @@ struct piece {
 	struct fetch *fetch;
 	bool is_done; /* lock */
 	struct piece *next;
+	struct piece *with; /* the next that the same thread gets */
 };
 
 struct fetch;
@@ -111,6 +114,8 @@ struct fetch_options {
 	struct source *source;
 	struct pool *pool;
 	unsigned connections;
+	unsigned
+	        at_once; /* so many small pieces are got by one thread, one behind the other; 1 where each takes a round trip */
 	size_t buffers; /* of the pool, at most */
 	struct cancel *cancel;
 };
@@ -120,7 +125,7 @@ int fetch_new(const struct fetch_options *options, struct fetch **ret, struct er
 struct fetch *fetch_free(struct fetch *f);
 DEFINE_CLEANUP(fetch, struct fetch *, fetch_free)
 /** fetch_has_room() - may another piece be added? */
-bool fetch_has_room(const struct fetch *f);
+bool fetch_has_room(struct fetch *f);
 /** fetch_piece_bytes() - of a piece, at most. */
 size_t fetch_piece_bytes(const struct fetch *f);
 /** fetch_add() - get the next piece of @object, or, of one that is known, pass it on in its turn. */
@@ -145,11 +150,18 @@ int packer_begin(struct packer *p, const struct listing_entry *e, struct error *
 int packer_write(struct packer *p, const void *data, size_t len, struct error *err);
 /** packer_end() - all bytes of the member came: sets digest, pack and place of @e. */
 int packer_end(struct packer *p, struct listing_entry *e, struct error *err);
+/** packer_line() - of the member that was ended last, as listings have it: borrowed until the next one ends. */
+const struct str *packer_line(const struct packer *p);
 /** packer_spoil() - the member that was begun is of no use: what came of it is no member of the pack. */
 int packer_spoil(struct packer *p, struct error *err);
 /** packer_finish() - publish what was begun. */
 int packer_finish(struct packer *p, struct error *err);
 uint64_t packer_count(const struct packer *p);
+
+/** mirror_sums_digest() - the SHA-256 of what SHA256SUMS of a state is: of the listing in @listing, with that index; it is read once more, frame by frame. Of an object of that name, which is shown in its
+ * place, the object's. */
+int mirror_sums_digest(struct spool *listing, const struct str *index, struct cancel *cancel,
+                       char ret[static SHA256_HEX_BYTES], struct error *err);
 
 void mirror_check(const struct make_context *ctx, const struct conf_job *job,
                   const struct make_findings *findings);

@@ -151,7 +151,8 @@ static bool has_come(struct rests *rests, struct rest *rest, const char *key)
 
 static bool is_object(const struct listing_entry *e, const struct source_object *o)
 {
-	return strcmp(e->key, o->key) == 0 && e->bytes == o->bytes && str_equal(e->etag, o->etag);
+	return strcmp(e->key, o->key) == 0 && e->bytes == o->bytes && str_equal(e->etag, o->etag) &&
+	       e->modified_us == o->modified_us;
 }
 
 int rests_find(struct rests *rests, const struct source_object *o, struct listing_entry *ret,

@@ -163,6 +163,7 @@ static int pass_stranger(struct tree_cursor *c, const struct listing_entry *e, s
 static int seek_directory(struct tree_cursor *c, const char *directory, struct error *err)
 {
 	_cleanup(str) struct str prefix = {0};
+	_cleanup(str) struct str key = {0};
 	size_t len = strlen(directory);
 	const struct listing_entry *e;
 	int r;
@@ -170,7 +171,12 @@ static int seek_directory(struct tree_cursor *c, const char *directory, struct e
 	if (shown_name_prefix(directory, &prefix) < 0)
 		return 0;
 	r = cursor_seek(c, str_text(&prefix), err);
-	while (r == 0 && (r = cursor_peek(c, &e, err)) == 1) {
+	/* Mostly what is looked for is a file. */
+	if (r == 0)
+		r = cursor_peek_key(c, &key, err);
+	if (r != 1 || !str_starts(str_text(&key), str_text(&prefix)))
+		return r < 0 ? r : 0;
+	for (r = 0; r == 0 && (r = cursor_peek(c, &e, err)) == 1;) {
 		_cleanup(free) char *name = NULL;
 
 		if (!str_starts(e->key, str_text(&prefix)))
@@ -199,16 +205,16 @@ static int has_directory(const struct tree_cursor *like, const char *directory, 
 /* Is there a directory with the name of the object @key, behind which @c is? Mostly what comes next tells. */
 static int is_masked(struct tree_cursor *c, const char *key, const char *name, struct error *err)
 {
-	const struct listing_entry *next;
+	_cleanup(str) struct str next = {0};
 	size_t len = strlen(key);
 	uint64_t place;
-	int r = cursor_peek(c, &next, err);
+	int r = cursor_peek_key(c, &next, err);
 
-	if (r <= 0 || !str_starts(next->key, key))
+	if (r <= 0 || !str_starts(str_text(&next), key))
 		return r < 0 ? r : 0;
-	if (next->key[len] == '/')
+	if (str_text(&next)[len] == '/')
 		return 1;
-	return (unsigned char)next->key[len] < '/' ? has_directory(c, name, &place, err) : 0;
+	return (unsigned char)str_text(&next)[len] < '/' ? has_directory(c, name, &place, err) : 0;
 }
 
 /* The object that comes, called @name. */
@@ -286,12 +292,11 @@ static int find_by_place(struct tree_cursor *c, uint64_t place, struct mirror_it
 	const struct listing_entry *e;
 	int r = cursor_seek_place(c, place, err);
 
+	/* The number of a file is that of the line that begins behind it next. */
+	if (r == 1 && cursor_place(c) < place)
+		cursor_step(c);
 	if (r == 1)
 		r = cursor_peek(c, &e, err);
-	if (r == 1 && cursor_place(c) < place) {
-		cursor_step(c);
-		r = cursor_peek(c, &e, err);
-	}
 	if (r != 1 || cursor_place(c) - place >= FILE_PLACES)
 		return r < 0 ? r : 0;
 	name = name_of_key(e->key);

@@ -143,7 +143,8 @@ static int decode_line(const struct tree_frame *f, uint32_t line, struct listing
 	                            err);
 }
 
-int cursor_peek(struct tree_cursor *c, const struct listing_entry **ret, struct error *err)
+/* 1: the line that comes is in the frame; 0: there is none. */
+static int go_to_line(struct tree_cursor *c, struct error *err)
 {
 	int r = 0;
 
@@ -156,8 +157,31 @@ int cursor_peek(struct tree_cursor *c, const struct listing_entry **ret, struct 
 		c->line = 0;
 		r = c->number < c->tree->index.count ? load_cursor_frame(c, err) : 0;
 	}
-	if (r < 0 || c->number >= c->tree->index.count)
+	return r < 0 ? r : c->number < c->tree->index.count;
+}
+
+static int key_of_line(const struct tree_frame *f, uint32_t line, struct str *ret, struct error *err)
+{
+	return listing_line_key(f->text + f->starts[line], f->starts[line + 1] - f->starts[line], ret, err);
+}
+
+int cursor_peek_key(struct tree_cursor *c, struct str *ret, struct error *err)
+{
+	int r = go_to_line(c, err);
+
+	if (r <= 0)
 		return r;
+	r = key_of_line(c->frame, c->line, ret, err);
+	return r < 0 ? r : 1;
+}
+
+int cursor_peek(struct tree_cursor *c, const struct listing_entry **ret, struct error *err)
+{
+	int r = go_to_line(c, err);
+
+	if (r <= 0)
+		return r;
+	r = 0;
 	if (!c->has_entry)
 		r = decode_line(c->frame, c->line, &c->entry, err);
 	if (r < 0)
@@ -221,11 +245,11 @@ int cursor_seek(struct tree_cursor *c, const char *key, struct error *err)
 	r = load_cursor_frame(c, err);
 	high = r == 0 ? c->frame->count : 0;
 	while (r == 0 && low < high) {
-		_cleanup(listing_entry) struct listing_entry e = {0};
+		_cleanup(str) struct str at = {0};
 		uint32_t middle = low + (high - low) / 2;
 
-		r = decode_line(c->frame, middle, &e, err);
-		if (r == 0 && strcmp(e.key, key) < 0)
+		r = key_of_line(c->frame, middle, &at, err);
+		if (r == 0 && strcmp(str_text(&at), key) < 0)
 			low = middle + 1;
 		else if (r == 0)
 			high = middle;

@@ -40,6 +40,8 @@ static inline void cleanup_tree_cursor(struct tree_cursor *c)
 }
 /** cursor_peek() - 1: *@ret is the object whose line comes, borrowed until the cursor is moved; 0: there is none. */
 int cursor_peek(struct tree_cursor *c, const struct listing_entry **ret, struct error *err);
+/** cursor_peek_key() - the same, of its key alone, which takes less time. */
+int cursor_peek_key(struct tree_cursor *c, struct str *ret, struct error *err);
 /** cursor_take() - the same, and the cursor goes on; @ret held nothing, *@ret_place is its line's. */
 int cursor_take(struct tree_cursor *c, struct listing_entry *ret, uint64_t *ret_place, struct error *err);
 void cursor_step(struct tree_cursor *c);

@@ -417,13 +417,13 @@ int prune_tag_all(const struct prune *p, struct error *err)
 	return r;
 }
 
-int prune_remove(const struct prune *p, uint64_t ino, const char *by, const struct catalog_audit *audit,
-                 struct error *err)
+/* As the keys of its job say. */
+static int removal_by_hand(const struct prune *p, uint64_t ino, const char *by, struct catalog_removal *ret,
+                           struct error *err)
 {
 	_cleanup(free) char *directory = catalog_path(p->repository->catalog, ino);
 	_cleanup(prune_plan) struct prune_plan plan = {0};
 	char *slash = directory ? strrchr(directory, '/') : NULL;
-	struct catalog_removal how;
 	int r;
 
 	if (!slash)
@@ -433,9 +433,27 @@ int prune_remove(const struct prune *p, uint64_t ino, const char *by, const stru
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
 	r = prune_find_rules(p, &plan, err);
+	if (r == 0)
+		*ret = prune_removal(p, &plan, by, "by hand");
+	return r;
+}
+
+int prune_remove(const struct prune *p, uint64_t ino, const char *by, const struct catalog_audit *audit,
+                 struct error *err)
+{
+	struct catalog_removal how;
+	int r = removal_by_hand(p, ino, by, &how, err);
+
 	if (r < 0)
 		return r;
-	how = prune_removal(p, &plan, by, "by hand");
 	how.audit = audit;
 	return artifact_remove(p->repository, ino, &how, err);
+}
+
+int prune_check_removal(const struct prune *p, uint64_t ino, const char *by, struct error *err)
+{
+	struct catalog_removal how;
+	int r = removal_by_hand(p, ino, by, &how, err);
+
+	return r < 0 ? r : artifact_check_removal(p->repository, ino, &how, err);
 }

@@ -21,7 +21,8 @@
 
 /* Page after page. */
 struct pack_pages {
-	const struct replica_order *order;
+	struct catalog *catalog;
+	uint64_t store;
 	const char *path; /* of the artifact whose copy needs them; of those that nobody needs NULL */
 	int64_t until_us; /* of those that are to be locked */
 	char after[REPLICA_PATH_BYTES];
@@ -30,32 +31,27 @@ typedef ssize_t page_of_packs_fn(struct pack_pages *pages, struct catalog_pack_p
 
 static ssize_t page_to_copy(struct pack_pages *p, struct catalog_pack_path *ret)
 {
-	return catalog_packs_to_copy(p->order->repository->catalog, p->path, p->order->store, p->after, ret,
-	                             PAGE_PACKS);
+	return catalog_packs_to_copy(p->catalog, p->path, p->store, p->after, ret, PAGE_PACKS);
 }
 
 static ssize_t page_to_bring_back(struct pack_pages *p, struct catalog_pack_path *ret)
 {
-	return catalog_packs_to_bring_back(p->order->repository->catalog, p->path, p->order->store, p->after,
-	                                   ret, PAGE_PACKS);
+	return catalog_packs_to_bring_back(p->catalog, p->path, p->store, p->after, ret, PAGE_PACKS);
 }
 
 static ssize_t page_of_copy(struct pack_pages *p, struct catalog_pack_path *ret)
 {
-	return catalog_packs_of_copy(p->order->repository->catalog, p->path, p->order->store, p->after, ret,
-	                             PAGE_PACKS);
+	return catalog_packs_of_copy(p->catalog, p->path, p->store, p->after, ret, PAGE_PACKS);
 }
 
 static ssize_t page_to_lock(struct pack_pages *p, struct catalog_pack_path *ret)
 {
-	return catalog_packs_to_lock(p->order->repository->catalog, p->path, p->order->store, p->until_us,
-	                             p->after, ret, PAGE_PACKS);
+	return catalog_packs_to_lock(p->catalog, p->path, p->store, p->until_us, p->after, ret, PAGE_PACKS);
 }
 
 static ssize_t page_unneeded(struct pack_pages *p, struct catalog_pack_path *ret)
 {
-	return catalog_unneeded_copies(p->order->repository->catalog, p->order->store, p->after, ret,
-	                               PAGE_PACKS);
+	return catalog_unneeded_copies(p->catalog, p->store, p->after, ret, PAGE_PACKS);
 }
 
 /* What @each returns ends it, if it is not 0. */
@@ -102,7 +98,7 @@ int replica_make_packs(const struct replica_order *o, const char *path, bool *ta
 {
 	struct catalog *catalog = o->repository->catalog;
 	struct packs_being_made made = {.order = o, .target_failed = target_failed};
-	struct pack_pages pages = {.order = o, .path = path};
+	struct pack_pages pages = {.catalog = o->repository->catalog, .store = o->store, .path = path};
 	uint64_t missing = 0;
 	int r = catalog_note_copy_needs(catalog, path, o->store, err);
 
@@ -158,7 +154,7 @@ void replica_unpin_packs(const struct replica_order *o, const char *path)
 
 int replica_bring_back_packs(const struct replica_order *o, const char *path, struct error *err)
 {
-	struct pack_pages pages = {.order = o, .path = path};
+	struct pack_pages pages = {.catalog = o->repository->catalog, .store = o->store, .path = path};
 	uint64_t missing = 0;
 	int r = catalog_missing_packs(o->repository->catalog, path, o->store, &missing);
 
@@ -184,7 +180,7 @@ static int verify_needed_pack(void *arg, const char *pack, struct error *err)
 
 int replica_verify_packs(const struct replica_order *o, const char *path, struct error *err)
 {
-	struct pack_pages pages = {.order = o, .path = path};
+	struct pack_pages pages = {.catalog = o->repository->catalog, .store = o->store, .path = path};
 	uint64_t missing = 0;
 	int r = each_pack(&pages, page_of_copy, verify_needed_pack, (void *)o, err);
 
@@ -209,13 +205,23 @@ void replica_pack_is_not_right(const struct repository *repository, const struct
 		            err.message);
 }
 
+int replica_each_pack_of_copy(struct catalog *catalog, const char *path, uint64_t store,
+                              int (*each)(void *arg, const char *pack, struct error *err), void *arg,
+                              struct error *err)
+{
+	struct pack_pages pages = {.catalog = catalog, .store = store, .path = path};
+
+	return each_pack(&pages, page_of_copy, each, arg, err);
+}
+
 /* Locked. */
 
 int replica_each_pack_to_lock(const struct replica_order *o, const char *path, int64_t until_us,
                               int (*each)(void *arg, const char *pack, struct error *err), void *arg,
                               struct error *err)
 {
-	struct pack_pages pages = {.order = o, .path = path, .until_us = until_us};
+	struct pack_pages pages = {
+	        .catalog = o->repository->catalog, .store = o->store, .path = path, .until_us = until_us};
 
 	return each_pack(&pages, page_to_lock, each, arg, err);
 }
@@ -243,7 +249,7 @@ int replica_each_unneeded_pack(const struct replica_order *o,
                                struct error *err)
 {
 	struct packs_going going = {.order = o, .remove = remove, .arg = arg};
-	struct pack_pages pages = {.order = o};
+	struct pack_pages pages = {.catalog = o->repository->catalog, .store = o->store};
 
 	/* What is there and nobody knows what it needs might need any. */
 	if (!catalog_copies_are_known(o->repository->catalog, o->store))

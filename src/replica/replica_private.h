@@ -45,6 +45,10 @@ int replica_pin_packs(const struct replica_order *order, const char *path);
 void replica_unpin_packs(const struct replica_order *order, const char *path);
 /** replica_pack_is_not_right() - @row was changed: when it is that of a pack which is not whole any more, the copies there that need it are not either. What prevents noting that is logged. */
 void replica_pack_is_not_right(const struct repository *repository, const struct catalog_replica *row);
+/** replica_each_pack_of_copy() - call @each for each pack that the copy of @path in @store needs and that store has whole; what it returns ends it, if it is not 0. */
+int replica_each_pack_of_copy(struct catalog *catalog, const char *path, uint64_t store,
+                              int (*each)(void *arg, const char *pack, struct error *err), void *arg,
+                              struct error *err);
 /** replica_each_pack_to_lock() - call @each for each pack that the copy of @path needs and that is not known to be locked there until @until_us; what it returns ends it, if it is not 0. */
 int replica_each_pack_to_lock(const struct replica_order *order, const char *path, int64_t until_us,
                               int (*each)(void *arg, const char *pack, struct error *err), void *arg,

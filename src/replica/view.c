@@ -2,7 +2,7 @@
 /*
  * A copy that is read by itself, as if it were the only one: a repository that has this one artifact, in the further store. What of it others read from the catalog comes from the manifest
  * that lies there, in a catalog that lives as long as the view. So what was removed here, or is damaged here, is read as everything else is, and nothing that is found of it gets into the catalog of
- * the first store by mistake.
+ * the first store by mistake. The packs that it needs are listed in it, too.
  */
 #include "replica_private.h"
 
@@ -151,6 +151,30 @@ static int list_viewed(struct replica_view *v, const char *state_dir, const stru
 	return r < 0 ? r : catalog_add_artifact(v->catalog, m, err);
 }
 
+struct viewed_packs {
+	struct replica_view *v;
+	const struct store_call *call;
+};
+
+/* One that cannot be had is missing there, and told by whoever needs it. */
+static int list_viewed_pack(void *arg, const char *pack, struct error *err)
+{
+	struct viewed_packs *p = arg;
+	struct replica_view *v = p->v;
+	_cleanup(manifest) struct manifest m = {0};
+	struct error why = {0};
+	int r = replica_fetch(v->real, v->store, v->number, p->call, pack, &m, &why);
+
+	if (r == -ENOENT || r == ARTIFACT_UNUSABLE) {
+		replica_found_wrong(v->real, pack, v->number,
+		                    why.message[0] ? why.message : "there is no manifest of it any more");
+		return 0;
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r < 0 ? r : catalog_add_artifact(v->catalog, &m, err);
+}
+
 static int open_view(struct replica_view *v, const struct replica_view_options *o, struct error *err)
 {
 	const struct store_call call = {.cancel = o->cancel};
@@ -164,6 +188,9 @@ static int open_view(struct replica_view *v, const struct replica_view_options *
 		r = fetch_viewed(v, &row, &call, &m, err);
 	if (r == 0)
 		r = list_viewed(v, o->state_dir, &m, err);
+	if (r == 0 && m.needs)
+		r = replica_each_pack_of_copy(v->real->catalog, v->path, v->number, list_viewed_pack,
+		                              &(struct viewed_packs){v, &call}, err);
 	if (r < 0)
 		return r;
 	v->repository = (struct repository){.store = v->store,
@@ -208,23 +235,24 @@ struct repository *replica_view_repository(struct replica_view *v)
 	return &v->repository;
 }
 
-void replica_view_found_wrong(const struct replica_view *v, const char *why)
+void replica_view_found_wrong(const struct replica_view *v, const char *pack, const char *why)
 {
-	replica_found_wrong(v->real, v->path, v->number, why);
+	replica_found_wrong(v->real, pack ? pack : v->path, v->number, why);
 }
 
-void replica_view_found_right(const struct replica_view *v)
+void replica_view_found_right(const struct replica_view *v, const char *pack)
 {
+	const char *path = pack ? pack : v->path;
 	struct catalog_replica row;
 	struct error err = {0};
 
-	if (catalog_replica(v->real->catalog, v->path, v->number, &row) < 0 ||
+	if (catalog_replica(v->real->catalog, path, v->number, &row) < 0 ||
 	    (row.state != REPLICA_WHOLE && row.state != REPLICA_REMOVED))
 		return;
 	row.verified_at_us = clock_now_us();
 	row.error[0] = '\0';
 	if (catalog_set_replica(v->real->catalog, &row, &err) < 0)
-		log_warning("that the copy of %s is right could not be noted: %s", v->path, err.message);
+		log_warning("that the copy of %s is right could not be noted: %s", path, err.message);
 }
 
 void replica_view_clear(const char *directory)

@@ -227,13 +227,13 @@ int copied_erasures(const struct make_context *ctx, const struct copied *copy, c
 
 void copied_found_right(const struct copied *c)
 {
-	replica_view_found_right(c->view);
+	replica_view_found_right(c->view, NULL);
 }
 
-void copied_found_wrong(const struct copied *c, const char *why)
+void copied_found_wrong(const struct copied *c, const char *path, const char *why)
 {
 	if (c)
-		replica_view_found_wrong(c->view, why);
+		replica_view_found_wrong(c->view, path && tree_is_pack(path) ? path : NULL, why);
 }
 
 void copied_close(struct copied *c)

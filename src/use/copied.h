@@ -43,8 +43,8 @@ int copied_open(const struct make_context *ctx, const char *name, struct cancel 
  * erasures_load_copy() has it, and @order is told so. */
 int copied_erasures(const struct make_context *ctx, const struct copied *copy, const struct make_order *order,
                     struct erasures **ret, struct error *err);
-/** copied_found_wrong() - NULL allowed: nothing is done. */
-void copied_found_wrong(const struct copied *c, const char *why);
+/** copied_found_wrong() - @path: what is wrong, the backup or a pack that it needs. @c NULL allowed: nothing is done. */
+void copied_found_wrong(const struct copied *c, const char *path, const char *why);
 /** copied_found_right() - all of its bytes were read, and are: the copy counts as verified. */
 void copied_found_right(const struct copied *c);
 /** copied_close() - also of one that is zeroed. */

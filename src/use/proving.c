@@ -35,7 +35,7 @@ void proving_mark_damaged(struct proving *p, const struct backup *b, const struc
 	if (p->copy) {
 		make_warn(p->order, "the copy of %s in %s is not right: %s", b->path, p->copy->store,
 		          why->message);
-		copied_found_wrong(p->copy, why->message);
+		copied_found_wrong(p->copy, b->path, why->message);
 		return;
 	}
 	make_warn(p->order, "%s is damaged: %s; %s%s", b->path, why->message,

@@ -222,10 +222,10 @@ static int check_words_of_mirror(const struct backup *b, const struct restore_or
 	        b->path);
 }
 
-static int accept_mirror(struct backup *b, const struct restore_order *order, struct make_target *target,
-                         const char *below, struct error *err)
+static int accept_mirror(const struct make_context *ctx, struct backup *b, const struct restore_order *order,
+                         struct make_target *target, const char *below, struct error *err)
 {
-	const struct restore_mirror m = {.ctx = b->ctx, .wanted = order, .backup = b, .below = below};
+	const struct restore_mirror m = {.ctx = ctx, .wanted = order, .backup = b, .below = below};
 	_cleanup(free) char *claim = NULL;
 	int r = restore_mirror_look(&m, &claim, err);
 
@@ -257,7 +257,7 @@ static int accept_with_pool(const struct make_context *ctx, const struct restore
 	if (r < 0)
 		return r;
 	if (restore_mirror_is(&b))
-		return accept_mirror(&b, order, target, below, err);
+		return accept_mirror(ctx, &b, order, target, below, err);
 	is_files = is_for_files(&b, order);
 	r = is_files ? restore_files_look(&files, err) : restore_dump_choose(&t, err);
 	if (r < 0)
@@ -314,19 +314,23 @@ static int restore_one_archive(const struct restore_target *t, struct error *err
 
 static int restore_one_mirror(const struct restore_target *t, const char *below, struct error *err)
 {
-	struct make_context own = *t->ctx;
-	const struct restore_mirror m = {
-	        .ctx = &own, .order = t->order, .wanted = t->wanted, .backup = t->backup, .below = below};
+	struct make_context reading = *t->backup->ctx;
+	const struct restore_mirror m = {.ctx = t->ctx,
+	                                 .reading = &reading,
+	                                 .order = t->order,
+	                                 .wanted = t->wanted,
+	                                 .backup = t->backup,
+	                                 .below = below};
 	int r;
 
 	/* Other objects than those that are damaged come back all the same. */
 	if (t->backup->damage)
 		make_warn(t->order, "%s is marked as damaged: %s", t->backup->path, t->backup->damage);
-	own.pool = pool_new(MIRROR_BACK_POOL_BYTES);
-	if (!own.pool)
+	reading.pool = pool_new(MIRROR_BACK_POOL_BYTES);
+	if (!reading.pool)
 		return error_system(err, ENOMEM, "there is no memory for bringing objects back");
 	r = restore_mirror_run(&m, err);
-	pool_free(own.pool);
+	pool_free(reading.pool);
 	return r;
 }
 

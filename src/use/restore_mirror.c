@@ -11,6 +11,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/audit.h>
 #include <keepfs/codec/shown_name.h>
 #include <keepfs/mirror/back.h>
 #include <keepfs/stream/rate.h>
@@ -190,17 +191,36 @@ static void tell_mirror_plan(const struct bringing_back *g, const struct mirror_
 
 /* Doing it. */
 
-static void say_done(const struct bringing_back *g, const struct mirror_back_counts *c)
+static char *back_facts_of(const struct bringing_back *g, const struct mirror_back_counts *c)
 {
 	char size[16];
 
-	make_say(g->m->order,
-	         "%s: written=%" PRIu64 " bytes=%" PRIu64 " (%s) same=%" PRIu64 " deleted=%" PRIu64
-	         " left=%" PRIu64 " failed=%" PRIu64 " requests=%" PRIu64,
-	         g->to.url, c->written.count, c->written.bytes,
-	         str_format_bytes(size, sizeof(size), c->written.bytes), c->same.count, c->removed.count,
-	         c->left.count + c->extra.count - c->removed.count, c->failed.count + c->refused.count,
-	         c->requests);
+	return mem_printf("%s: written=%" PRIu64 " bytes=%" PRIu64 " (%s) same=%" PRIu64 " deleted=%" PRIu64
+	                  " left=%" PRIu64 " failed=%" PRIu64 " requests=%" PRIu64,
+	                  g->to.url, c->written.count, c->written.bytes,
+	                  str_format_bytes(size, sizeof(size), c->written.bytes), c->same.count,
+	                  c->removed.count, c->left.count + c->extra.count - c->removed.count,
+	                  c->failed.count + c->refused.count, c->requests);
+}
+
+/* Somebody's bucket was written. */
+static void note_back_in_audit(const struct bringing_back *g, const char *facts, int r)
+{
+	const struct restore_mirror *m = g->m;
+	struct catalog_audit entry = {.at_us = make_now_us(m->ctx),
+	                              .uid = -1,
+	                              .pid = -1,
+	                              .command = "keepfs",
+	                              .action = "mirror-back"};
+	_cleanup(free) char *detail = mem_printf("run %" PRId64 ": into %s", m->order->run_id, facts);
+	struct error err = {0};
+
+	str_copy(entry.result, sizeof(entry.result), r == 0 ? "ok" : "failed");
+	str_cut(entry.object, sizeof(entry.object), m->backup->path);
+	str_cut(entry.detail, sizeof(entry.detail), detail);
+	if (catalog_add_audit(m->ctx->repository->catalog, &entry, &err) < 0)
+		make_warn(m->order, "that %s was brought back could not be noted in the audit: %s",
+		          m->backup->path, err.message);
 }
 
 static int judge_left(const struct bringing_back *g, const struct mirror_back_counts *c, struct error *err)
@@ -230,12 +250,15 @@ static void note_mirror_proof(const struct bringing_back *g, const struct mirror
 static int bring_objects_back(struct bringing_back *g, struct error *err)
 {
 	_cleanup(mirror_back_counts) struct mirror_back_counts done = {0};
+	_cleanup(free) char *facts = NULL;
 	struct error why = {0};
 	int r = mirror_back_run(g->back, &done, &why);
 
-	say_done(g, &done);
+	facts = back_facts_of(g, &done);
+	make_say(g->m->order, "%s", facts);
 	if (r == 0)
 		r = judge_left(g, &done, &why);
+	note_back_in_audit(g, facts, r);
 	if (r == 0)
 		note_mirror_proof(g, &done);
 	if (r < 0 && err)
@@ -268,7 +291,7 @@ static int open_back(struct bringing_back *g, struct error *err)
 {
 	const struct restore_mirror *m = g->m;
 	const struct conf_job *job = conf_find_job(g->conf, job_of(m));
-	struct mirror_back_options options = {.ctx = m->ctx,
+	struct mirror_back_options options = {.ctx = m->reading ? m->reading : m->ctx,
 	                                      .cancel = m->order->cancel,
 	                                      .order = m->order,
 	                                      .part = g->part,

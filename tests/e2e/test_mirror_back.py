@@ -6,6 +6,7 @@ import os
 import pytest
 
 import faulty_s3
+import stores
 import test_encrypt
 from daemon import wait_until
 from test_mirror import HOSTILE, KIB, MIB, Bucket, Directory, foreign, packs, states  # noqa: F401
@@ -306,8 +307,8 @@ def test_a_server_that_fails(new_keepfs, store, foreign, refusing):
     keepfs = new_keepfs({"mirror docs": {**refusing.settings, "retry_deadline": "2s"}}).mount()
     keepfs.backup("docs")
     refusing.reset({})
-    once = {"f01", "f02"}
-    refusing.fails = lambda key: ("503 Slow Down", "SlowDown") if key in once and not once.discard(key) else None
+    once = {"f01": ("503 Slow Down", "SlowDown"), "f02": ("400 Bad Request", "XAmzContentSHA256Mismatch")}
+    refusing.fails = lambda key: once.pop(key, None)
     assert counts(brought_back(keepfs, "docs"))["written"] == 20
     assert refusing.objects == kept and sorted(refusing.puts) == sorted([*kept, "f01", "f02"]) and refusing.broken == []
     # Keys that are refused keep no others from being written.
@@ -340,8 +341,73 @@ def test_another_bucket_and_encrypted(new_keepfs, store, foreign, s3_servers, tm
         assert counts(log)["written"] == 3
         assert {key: other.client.request("GET", f"some/where/{key}") for key in foreign.objects} == foreign.objects
         assert counts(brought_back(keepfs, f"docs to=s3://{other.name}/some/where"))["written"] == 0
-        assert any("restore" in line and other.name in line for line in keepfs.text("status", "audit.jsonl").splitlines())
+        assert any('"mirror-back"' in line and other.name in line and "written=3" in line for line in keepfs.text("status", "audit.jsonl").splitlines())
     finally:
         for key in other.client.keys(""):
             other.client.remove(key)
         other.client.request("DELETE")
+
+
+@pytest.mark.parametrize("store", ["ceph"], indirect=True)
+def test_a_directory_brought_into_a_bucket(new_keepfs, store, foreign, s3_servers):
+    """its ETags tell nothing of a bucket's: those of the bytes are computed"""
+    other = Bucket(s3_servers("ceph"))
+    try:
+        for key in ("a", "b/c", "empty", "large"):
+            foreign.put(key, {"large": os.urandom(17 * MIB), "empty": b""}.get(key, key.encode()))
+        keepfs = new_keepfs({"mirror docs": foreign.section()}).mount()
+        keepfs.backup("docs")
+        words = f"docs to=s3://{other.name}"
+        assert counts(brought_back(keepfs, words))["written"] == 4
+        assert {key: other.client.request("GET", key) for key in other.client.keys("")} == foreign.objects
+        c = counts(brought_back(keepfs, words))
+        assert (c["written"], c["same"]) == (0, 4) and c["requests"] == 1
+        other.client.request("PUT", "b/c", body=b"xyz")
+        error, _ = failed(keepfs, words)
+        assert "1 objects" in error and "b/c" in error and f"confirm=s3://{other.name}" in error
+        assert counts(brought_back(keepfs, f"{words} confirm=s3://{other.name}"))["written"] == 1
+        assert other.client.request("GET", "b/c") == b"b/c"
+    finally:
+        for key in other.client.keys(""):
+            other.client.remove(key)
+        other.client.request("DELETE")
+
+
+def test_a_part_of_a_bundle(new_keepfs, store, foreign, tmp_path):
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "env").write_text("A=1\n")
+    for key in ("a/1", "a/2", "b"):
+        foreign.put(key, key.encode())
+    keepfs = new_keepfs({"files config": {"path": config}, "mirror objects": foreign.section(), "bundle site": {"parts": "config, objects"}}).mount()
+    keepfs.backup("site")
+    destroy(foreign)
+    (foreign.root / "new").write_bytes(b"n")
+    (state,) = [name for name in os.listdir(keepfs.path("backups", "site")) if name[0].isdigit()]
+    assert counts(brought_back(keepfs, f"site/{state}/objects/b"))["written"] == 1
+    assert counts(brought_back(keepfs, "site/latest/objects"))["written"] == 2
+    assert files_below(foreign.root) == {**foreign.objects, "new": b"n"}
+    place = tmp_path / "place"
+    assert counts(brought_back(keepfs, f"site/{state}/objects to=dir:{place}"))["written"] == 3
+    assert files_below(place) == foreign.objects
+    assert "is no state of a mirror" in keepfs.refused("restore", f"site/{state}/config.tar.zst to=dir:{place}")
+
+
+def test_from_a_copy_alone(new_keepfs, store, foreign, tmp_path):
+    offsite = stores.DirStore(tmp_path / "offsite")
+    for key in ("a/1", "b"):
+        foreign.put(key, os.urandom(100 * KIB))
+    foreign.put("large", os.urandom(17 * MIB))
+    keepfs = new_keepfs({"mirror docs": foreign.section(copies="primary, offsite")})
+    keepfs.sections = {"store offsite": {"url": offsite.settings["url"], "retry_deadline": "1s"}}
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup("docs")
+    (state,) = states(store)
+    wait_until(lambda: f"manifests/{state}.json" in offsite.keys() and "whole" in keepfs.run("replicate", "--list").stdout, "a copy")
+    destroy(foreign)
+    for key in packs(store):
+        store.put(key, bytes(len(store.get(key))))
+    copy = state.replace("backups/", "copies/offsite/")
+    log = brought_back(keepfs, copy)
+    assert counts(log)["written"] == 3 and files_below(foreign.root) == foreign.objects

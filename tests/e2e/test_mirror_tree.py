@@ -10,6 +10,7 @@ import tarfile
 
 import pytest
 
+import faulty_s3
 import test_encrypt
 from daemon import wait_until
 from test_mirror import HOSTILE, KIB, MIB, Bucket, Directory, contents, foreign, lines_of, packs, states, unescaped  # noqa: F401
@@ -78,6 +79,9 @@ def test_what_a_state_shows(new_keepfs, store, foreign, tmp_path):
         for offset, length in [(0, 10), (MIB - 5, 10), (17 * MIB, 100), (17 * MIB + 3, 10), (5 * MIB, 3 * MIB)]:
             f.seek(offset)
             assert f.read(length) == foreign.objects["large"][offset:offset + length]
+    # SHA256SUMS of the job proves that of each state.
+    subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=os.path.dirname(state), check=True)
+    assert f"  {os.path.basename(state)}/SHA256SUMS" in read(os.path.join(os.path.dirname(state), "SHA256SUMS")).decode()
     subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=state, check=True)
     assert len(read(os.path.join(state, "SHA256SUMS"))) == os.stat(os.path.join(state, "SHA256SUMS")).st_size
     copied, synced = tmp_path / "copied", tmp_path / "synced"
@@ -95,7 +99,7 @@ def test_what_a_state_shows(new_keepfs, store, foreign, tmp_path):
     before = keepfs.text("status", "last-error")
     with pytest.raises(OSError) as caught:
         os.unlink(wanted)
-    assert caught.value.errno == errno.EPERM and "rmdir" in keepfs.text("status", "last-error") != before
+    assert caught.value.errno == errno.EPERM and "rm -r" in keepfs.text("status", "last-error") != before
 
 
 @pytest.mark.parametrize("foreign", ["ceph"], indirect=True)
@@ -118,6 +122,7 @@ def test_any_key_is_a_file(new_keepfs, store, foreign, tmp_path):
         assert all(len(part) <= COMPONENT + 2 for part in path.split(b"/"))
     assert os.path.isfile(os.path.join(state, "a%=")) and os.path.isdir(os.path.join(state, "a"))
     assert not os.path.exists(os.path.join(state, "c%=")) and not os.path.exists(os.path.join(state, "%%"))
+    subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=os.path.dirname(state), check=True)
     subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=state, check=True)
     subprocess.run(["cp", "-a", state, tmp_path / "copied"], check=True)
     assert {unescaped(name.removesuffix("%=")) for name in files_of(tmp_path / "copied")} == set(foreign.objects)
@@ -135,6 +140,7 @@ def test_an_object_called_like_the_sums(new_keepfs, store, foreign):
     keepfs.backup("docs")
     state = state_of(keepfs)
     assert sorted(os.listdir(state)) == ["SHA256SUMS", "file"] and read(os.path.join(state, "SHA256SUMS")) == b"their own"
+    subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=os.path.dirname(state), check=True)
 
 
 def test_many_objects_and_a_remount(new_keepfs, store, foreign, tmp_path):
@@ -264,3 +270,39 @@ def test_an_empty_bucket(new_keepfs, store, foreign):
     keepfs.backup("docs")
     state = state_of(keepfs)
     assert os.listdir(state) == ["SHA256SUMS"] and read(os.path.join(state, "SHA256SUMS")) == b""
+
+
+class Counting(faulty_s3.FaultyS3):
+    """a store that knows which stretches of packs it was asked for"""
+
+    def __init__(self):
+        super().__init__()
+        self.of_packs = []
+
+    def _get(self, answer, key, found):
+        if key.startswith("packs/"):
+            with self.lock:
+                self.of_packs.append((key, answer.first, answer.last))
+        return super()._get(answer, key, found)
+
+
+def test_a_copy_of_a_state_asks_for_each_stretch_once(new_keepfs, foreign):
+    """not once for each of the small files in it, whatever copies them"""
+    for i in range(1500):
+        foreign.put(f"{i % 3}/{i:05}", os.urandom(10000))
+    store = Counting()
+    try:
+        keepfs = new_keepfs({"mirror docs": foreign.section()}, store=store).mount()
+        keepfs.backup("docs")
+        size = sum(len(store.get(key)) for key in store.keys() if key.startswith("packs/") and key.endswith(".tar"))
+        for command in (["tar", "cf", "-", "."], ["find", ".", "-type", "f", "-exec", "cat", "{}", "+"]):
+            keepfs.remount()
+            store.of_packs.clear()
+            done = subprocess.run(command, cwd=state_of(keepfs), stdout=subprocess.PIPE, check=True)
+            assert len(done.stdout) >= 1500 * 10000
+            asked = list(store.of_packs)
+            assert len(asked) <= size // MIB + 5, len(asked)
+            assert sum(last - first + 1 for _, first, last in asked) <= size * 1.2
+        keepfs.unmount()
+    finally:
+        store.close()

@@ -15,10 +15,14 @@
 static void try_line(const char *text, size_t size)
 {
 	_cleanup(listing_entry) struct listing_entry e = {0}, again = {0};
-	_cleanup(str) struct str line = {0}, line_again = {0};
+	_cleanup(str) struct str line = {0}, line_again = {0}, key = {0};
 	struct error err = {0};
-	int r = listing_entry_decode(text, size, &e, &err);
+	int r = listing_line_key(text, size, &key, &err);
 
+	if (r != 0)
+		fuzz_must_refuse(r, &err);
+	err = (struct error){0};
+	r = listing_entry_decode(text, size, &e, &err);
 	if (r != 0) {
 		fuzz_must_refuse(r, &err);
 		fuzz_must(r == -EBADMSG && !e.key, "a refused line leaves nothing", err.message);
@@ -27,6 +31,9 @@ static void try_line(const char *text, size_t size)
 	listing_entry_encode(&e, &line);
 	fuzz_must(listing_entry_decode(line.data, line.len, &again, &err) == 0,
 	          "what was taken is taken again", line.data);
+	fuzz_must(listing_line_key(line.data, line.len, &key, &err) == 0 &&
+	                  strcmp(str_text(&key), again.key) == 0,
+	          "its key alone is the same", line.data);
 	listing_entry_encode(&again, &line_again);
 	fuzz_must(strcmp(line.data, line_again.data) == 0, "the same line", line.data);
 }

@@ -19,7 +19,7 @@ static void what_cannot_be_removed_says_what_can(void **state)
 	        "EPERM backups/full: only backups can be removed: this directory is made by keepfs itself\n"
 	        "EPERM backups/full/latest: only backups can be removed: this file is made by keepfs itself\n"
 	        "EPERM backups/full/" TREE
-	        ": its files are one backup and go together; remove the directory itself: rmdir " TREE
+	        ": its files are one backup and go together; remove the directory itself: rm -r " TREE
 	        " (2 times)\n"
 	        "EPERM backups/full/" TABLES
 	        ": it belongs to a backup and goes with it; remove that one: rm " DUMP "\n");

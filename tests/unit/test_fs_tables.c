@@ -12,7 +12,7 @@ static const struct table {
 } tables[] = {{"status", &status_files}, {"control", &control_files}, {"jobs/1", &run_files}};
 
 #define LAST_POSITION                                                                                        \
-	53 /* that may be given out: it has an offset of its own (dir.h), and no other inode number lies there (node.h) */
+	60 /* that may be given out: it has an offset of its own (dir.h), and no other inode number lies there (node.h) */
 
 static void a_row_is_a_text_or_a_command(void **state)
 {
@@ -141,7 +141,7 @@ static void files_keep_their_numbers(void **state)
 	        "metrics.prom schedule retention dashboard.html diffs schedule.json backups.jsonl recovery keys replicas replicas.jsonl confirmations evidence/ ");
 	assert_lists(
 	        f, "control",
-	        "./ ../ trigger probe README schedule prune hold ack undelete verify restore drill rescue import restore-tenant erase replicate confirm rewrap ");
+	        "./ ../ trigger probe README schedule prune hold ack undelete verify restore drill rescue import restore-tenant erase replicate confirm rewrap adopt ");
 	assert_lists(f, "jobs", "./ ../ 1/ ");
 	/* Without attributes: that of progress asks them in any case. */
 	files = list(f, "jobs/1", 4096, false);
@@ -245,7 +245,7 @@ static void readme_has_a_paragraph_of_each_command(void **state)
 	at = strstr(at,
 	            "\nTo hand out a backup: cat links/backups/<job>/<name> gives a URL that ends by itself\n"
 	            "To stop a run: echo 1 > jobs/<run>/cancel\n"
-	            "To remove a backup: rm backups/<job>/<name>, or rmdir when it is a directory.");
+	            "To remove a backup: rm backups/<job>/<name>, or rm -r when it is a directory.");
 	assert_non_null(at);
 }
 

@@ -48,7 +48,7 @@ static void attributes(void **state)
 
 	add_some(f);
 	st = stat_at(f, "backups/full/" TREE);
-	assert_int_equal(st.st_mode, S_IFDIR | 0550);
+	assert_int_equal(st.st_mode, S_IFDIR | 0750);
 	assert_int_equal(st.st_nlink, 2);
 	assert_int_equal(st.st_mtim.tv_sec, FINISHED + A_DAY_S);
 	st = stat_at(f, "backups/full");

@@ -243,6 +243,42 @@ static void test_no_time(void **state)
 	listing_entry_finish(&e);
 }
 
+static void assert_key(const char *line, const char *expected)
+{
+	_cleanup(str) struct str key = {0};
+	struct error err = {0};
+	int r = listing_line_key(line, strlen(line), &key, &err);
+
+	assert_int_equal(r, expected ? 0 : -EBADMSG);
+	if (expected)
+		assert_string_equal(str_text(&key), expected);
+	else
+		assert_int_equal(err.class, ERROR_CORRUPT);
+}
+
+static void test_keys_of_lines(void **state)
+{
+	static const char *const keys[] = {"a",      "a//b",  "..",   "/x",       "100%", "quo\"te",
+	                                   "back\\", "new\n", "dir/", "\xc3\xbc", "\xff", "{\"name\":\""};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		_cleanup(listing_entry) struct listing_entry e = entry_of((int)i);
+		_cleanup(str) struct str line = {0};
+
+		mem_replace_string(&e.key, keys[i]);
+		listing_entry_encode(&e, &line);
+		assert_key(str_text(&line), keys[i]);
+	}
+	assert_key("", NULL);
+	assert_key("{\"name\":\"", NULL);
+	assert_key("{\"name\":\"a", NULL);
+	assert_key("{\"name\":\"a//b\"", NULL);
+	assert_key("{\"name\":\"\"", NULL);
+	assert_key("{\"size\":1}", NULL);
+	/* Whoever else wrote it may have put it elsewhere. */
+	assert_key("{\"size\":1,\"name\":\"a\"" REST ",\"pack\":" GOOD_PACK ",\"at\":1}", "a");
+}
+
 static void refuse_index(const char *text, size_t len, int expected)
 {
 	struct listing_index x = {0};
@@ -329,6 +365,7 @@ int main(void)
 	        cmocka_unit_test(test_listings_as_a_whole),
 	        cmocka_unit_test(test_order_and_length_are_insisted_on),
 	        cmocka_unit_test(test_lines_that_are_wrong),
+	        cmocka_unit_test(test_keys_of_lines),
 	        cmocka_unit_test(test_indexes_that_are_wrong),
 	        cmocka_unit_test(test_damaged_frames),
 	        cmocka_unit_test(test_lines_of_sums),

@@ -475,6 +475,9 @@ static void test_where_a_state_goes(void **state)
 	assert_int_equal(mirror_back_place(&conf, "docs", "dir:srv", &to, &err), -EINVAL);
 	assert_int_equal(mirror_back_place(&conf, "docs", "s3://", &to, &err), -EINVAL);
 	assert_int_equal(mirror_back_place(&conf, "docs", "dir:/srv", &to, &err), 0);
+	mirror.mirror.from.url = (char *)"dir:/uploads";
+	assert_int_equal(mirror_back_place(&conf, "docs", "s3://other", &to, &err), 0);
+	assert_string_equal(to.endpoint, "https://two");
 	mirror.mirror.from.url = (char *)CONF_MIRROR_NONE;
 	assert_int_equal(mirror_back_place(&conf, "docs", NULL, &to, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "to=s3://"));

@@ -73,7 +73,7 @@ static void what_was_removed_is_read(void **state)
 	assert_int_equal(replica_view_new(&o, &v, NULL), 0);
 	assert_reads(v);
 	assert_false(is_listed(t.f, PATH));
-	replica_view_found_right(v);
+	replica_view_found_right(v, NULL);
 	replica_view_free(v);
 	assert_false(is_listed(t.f, PATH));
 	assert_int_equal(count_places(&t), 0);
@@ -159,8 +159,8 @@ static void what_is_wrong_is_told(void **state)
 	}
 	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
 	assert_int_equal(replica_view_new(&o, &v, NULL), 0);
-	replica_view_found_wrong(v, "its bytes are others");
-	replica_view_found_right(v);
+	replica_view_found_wrong(v, NULL, "its bytes are others");
+	replica_view_found_right(v, NULL);
 	replica_view_free(v);
 	assert_int_equal(row_of(&t, PATH).state, REPLICA_LOST);
 	assert_string_equal(row_of(&t, PATH).error, "its bytes are others");

@@ -70,6 +70,9 @@ struct catalog_removal {
  * NULL: policy is not asked, and there is no trash. */
 int catalog_entomb_artifact(struct catalog *c, uint64_t ino, const struct catalog_removal *how,
                             struct error *err);
+/** catalog_check_removal() - would catalog_entomb_artifact() do it now? Changes nothing. */
+int catalog_check_removal(struct catalog *c, uint64_t ino, const struct catalog_removal *how,
+                          struct error *err);
 /** catalog_drop_artifact() - its object and manifest are gone: forget it, and write the line of the audit that
  * catalog_entomb_artifact() was given. */
 int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err);

@@ -30,6 +30,8 @@ struct catalog_lock_wish {
 /** catalog_want_locks() - these are due; one that is to be locked for longer already stays so. */
 int catalog_want_locks(struct catalog *c, const struct catalog_lock_wish *wishes, size_t count,
                        struct error *err);
+/** catalog_want_pack_locks() - packs are to be locked as long as the artifacts that need them, in the trash or not, are, or are to be: those that are not are due. @ret_count: how many are now that were not. */
+int catalog_want_pack_locks(struct catalog *c, uint64_t *ret_count, struct error *err);
 /** catalog_lock_failed() - what is due could not be done, and stays due; the first time is remembered. */
 int catalog_lock_failed(struct catalog *c, uint64_t ino, const char *why, int64_t now_us, struct error *err);
 /** catalog_next_due_lock() - the first that is due behind @after_ino; heap path. -ENOENT: none. */

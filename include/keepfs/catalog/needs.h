@@ -14,9 +14,10 @@ struct catalog;
 struct catalog_pack {
 	uint64_t ino;
 	char path[512];
-	char job[201];          /* whose packs it is among */
-	int64_t run_id;         /* that made it */
-	int64_t finished_at_us; /* when it was made */
+	char job[201];           /* whose packs it is among */
+	int64_t run_id;          /* that made it */
+	int64_t finished_at_us;  /* when it was made */
+	int64_t locked_until_us; /* 0: it is not locked */
 	int64_t newest_run; /* the last run that made an artifact which needs packs of the job; 0: there is none */
 };
 /** catalog_next_unneeded_pack() - the first whose path is behind @after ("": of all), of those that are listed; -ENOENT: there are no more. */

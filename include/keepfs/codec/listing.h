@@ -68,6 +68,8 @@ static inline void cleanup_listing_entry(struct listing_entry *e)
 void listing_entry_encode(const struct listing_entry *e, struct str *out);
 /** listing_entry_decode() - from a line, with or without its end. @ret held nothing. -EBADMSG (ERROR_CORRUPT): it is no such line; the message says what is wrong. */
 int listing_entry_decode(const char *line, size_t len, struct listing_entry *ret, struct error *err);
+/** listing_line_key() - the key alone, of a line as listing_entry_encode() makes it, into @ret; what is behind it is not looked at. -EBADMSG: it is no such line. */
+int listing_line_key(const char *line, size_t len, struct str *ret, struct error *err);
 /** listing_pack_split() - "20261120T020000Z/00001" into the name of its directory and its number; false: it is no such name. */
 bool listing_pack_split(const char *pack, char ret_directory[static 17], int64_t *ret_number);
 
@@ -87,6 +89,9 @@ DEFINE_CLEANUP(listing_writer, struct listing_writer *, listing_writer_free)
 /** listing_writer_add() - the next object. -EINVAL: its key is not behind the one before; -E2BIG: its line would be longer than LISTING_LINE_BYTES; what the
  * listing_out said. */
 int listing_writer_add(struct listing_writer *w, const struct listing_entry *e, struct error *err);
+/** listing_writer_add_line() - the same of an object whose line was made already, by listing_entry_encode(). */
+int listing_writer_add_line(struct listing_writer *w, const struct listing_entry *e, const struct str *line,
+                            struct error *err);
 /** listing_writer_finish() - the last line; appends the index to @ret_index, NULL: nobody wants it. */
 int listing_writer_finish(struct listing_writer *w, struct str *ret_index, struct error *err);
 /** listing_writer_count(), listing_writer_bytes() - of the objects so far. */

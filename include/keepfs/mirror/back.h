@@ -92,7 +92,8 @@ void mirror_back_tell(const struct make_order *order, const struct mirror_back_c
 
 /**
  * mirror_back_place() - where a state of @job goes: by @url ("s3://bucket/prefix", "dir:/directory"; NULL: what [mirror @job] mirrors)
- * @ret: shallow: borrowed of @conf and @url. Credentials are those of [mirror @job], or, where the configuration has none of that name, of [store].
+ * @ret: shallow: borrowed of @conf and @url. Credentials are those of [mirror @job], or, where the configuration has none of that name or it mirrors no bucket, of
+ *        [store].
  * Return: 0; -EINVAL: the configuration has no such mirror, or it says url = none; or @url is no place.
  */
 int mirror_back_place(const struct conf *conf, const char *job, const char *url, struct conf_store *ret,

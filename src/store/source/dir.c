@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A directory as a source. Its files are listed in the order of their paths' bytes, which is not that of its names: a directory's name counts with the '/'
- * that follows it. Of each level the smallest BATCH names behind the last one are in memory.
+ * that follows it. Of each level the smallest names behind the last one are in memory, as many as NAMES_BYTES allow; when these are over, the directory is read once more.
  */
 #include "source_private.h"
 
@@ -21,7 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BATCH ((size_t)8192)
+#define NAMES_BYTES ((size_t)4 << 20)     /* of a level, at most: some 60,000 names */
+#define NAME_COSTS  (sizeof(char *) + 24) /* beside its text */
 
 static struct dir_source *dir_source_of(struct source *s)
 {
@@ -31,8 +32,10 @@ static struct dir_source *dir_source_of(struct source *s)
 struct level {
 	char *below;  /* "" or "a/b/" */
 	char **names; /* sorted; of a directory with a '/' at its end */
-	size_t count, at;
-	bool more; /* there are names behind these */
+	size_t count, at, room;
+	size_t bytes;         /* that they take */
+	const char *greatest; /* of those that were kept when there were too many; NULL: there were not */
+	bool more;            /* there are names behind these */
 	char *last;
 };
 
@@ -48,7 +51,8 @@ static void level_clear(struct level *l)
 		free(l->names[i]);
 	free(l->names);
 	l->names = NULL;
-	l->count = l->at = 0;
+	l->greatest = NULL;
+	l->count = l->at = l->room = l->bytes = 0;
 }
 
 static int compare_source_names(const void *a, const void *b)
@@ -56,26 +60,45 @@ static int compare_source_names(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void cut_batch(struct level *l)
+static size_t costs_of(const char *name)
 {
-	qsort(l->names, l->count, sizeof(*l->names), compare_source_names);
-	for (; l->count > BATCH; l->more = true)
-		free(l->names[--l->count]);
+	return strlen(name) + 1 + NAME_COSTS;
+}
+
+static void sort_names(struct level *l)
+{
+	if (l->count > 1)
+		qsort(l->names, l->count, sizeof(*l->names), compare_source_names);
+}
+
+/* The greater half waits until the directory is read again. */
+static void drop_greater_half(struct level *l)
+{
+	size_t keep = l->count / 2;
+
+	sort_names(l);
+	for (l->more = true; l->count > keep;) {
+		l->bytes -= costs_of(l->names[--l->count]);
+		free(l->names[l->count]);
+	}
+	l->greatest = l->names[keep - 1];
 }
 
 static void add_source_name(struct level *l, const char *name, bool is_directory)
 {
-	char *own = mem_printf("%s%s", name, is_directory ? "/" : "");
+	char own[sizeof(((struct dirent *)0)->d_name) + 1];
 
-	if (l->last && strcmp(own, l->last) <= 0) {
-		free(own);
+	snprintf(own, sizeof(own), "%s%s", name, is_directory ? "/" : "");
+	if ((l->last && strcmp(own, l->last) <= 0) || (l->greatest && strcmp(own, l->greatest) > 0))
 		return;
+	if (l->count == l->room) {
+		l->room = l->room ? 2 * l->room : 64;
+		l->names = mem_resize(l->names, l->room, sizeof(*l->names));
 	}
-	if (!l->names)
-		l->names = mem_array(2 * BATCH, sizeof(*l->names));
-	l->names[l->count++] = own;
-	if (l->count == 2 * BATCH)
-		cut_batch(l);
+	l->names[l->count++] = mem_strdup(own);
+	l->bytes += costs_of(own);
+	if (l->bytes > NAMES_BYTES)
+		drop_greater_half(l);
 }
 
 static void pass_source_over(struct source_list *list, const char *key, const char *why)
@@ -84,17 +107,28 @@ static void pass_source_over(struct source_list *list, const char *key, const ch
 		snprintf(list->left.first, sizeof(list->left.first), "%.300s: %s", key, why);
 }
 
-/* Links and sockets are counted when the directory is read first. */
-static void note_kind(struct source_list *list, const struct level *l, const struct dirent *entry,
-                      const struct stat *st)
+/* What the directory itself does not say of an entry; DT_UNKNOWN: it is gone by now. */
+static unsigned char kind_of_entry(DIR *dir, const struct dirent *entry)
 {
-	if (l->last || S_ISREG(st->st_mode) || S_ISDIR(st->st_mode))
-		return;
-	if (S_ISLNK(st->st_mode))
-		list->left.links++;
-	else
-		list->left.others++;
-	(void)entry;
+	struct stat st;
+
+	if (entry->d_type != DT_UNKNOWN)
+		return entry->d_type;
+	return fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? DT_UNKNOWN
+	                                                                        : IFTODT(st.st_mode);
+}
+
+static void take_source_entry(struct source_list *list, struct level *l, DIR *dir, const struct dirent *entry)
+{
+	unsigned char kind = kind_of_entry(dir, entry);
+	bool is_first_reading = !l->last;
+
+	if (kind == DT_REG || kind == DT_DIR)
+		add_source_name(l, entry->d_name, kind == DT_DIR);
+	else if (kind == DT_LNK)
+		list->left.links += is_first_reading;
+	else if (kind != DT_UNKNOWN)
+		list->left.others += is_first_reading;
 }
 
 static int read_level(struct source_list *list, struct level *l, DIR *dir, struct error *err)
@@ -102,21 +136,15 @@ static int read_level(struct source_list *list, struct level *l, DIR *dir, struc
 	struct dirent *entry;
 
 	while ((entry = readdir(dir))) {
-		struct stat st;
 		int r = store_call_check(list->call, "listing the source", err);
 
 		if (r < 0)
 			return r;
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    str_starts(entry->d_name, DIR_TEMP_PREFIX))
-			continue;
-		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			continue; /* it is gone by now */
-		note_kind(list, l, entry, &st);
-		if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
-			add_source_name(l, entry->d_name, S_ISDIR(st.st_mode));
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+		    !str_starts(entry->d_name, DIR_TEMP_PREFIX))
+			take_source_entry(list, l, dir, entry);
 	}
-	cut_batch(l);
+	sort_names(l);
 	return 0;
 }
 
