@@ -37,10 +37,12 @@ static void all_of_them(void **state)
 	_cleanup(restore_order) struct restore_order o = {0};
 	struct error err = {0};
 
-	assert_int_equal(read_words("site/latest confirm=acme secrets=yes parts='database, tenants' overwrite=config,certs delete=yes "
-	                            "target=database:shop_2 target=config:/etc/app target=documents:s3://b/p",
-	                            &line, &o, &err),
-	                 0);
+	assert_int_equal(
+	        read_words(
+	                "site/latest confirm=acme secrets=yes parts='database, tenants' overwrite=config,certs delete=yes "
+	                "target=database:shop_2 target=config:/etc/app target=documents:s3://b/p",
+	                &line, &o, &err),
+	        0);
 	assert_true(o.secrets && o.secrets_given && o.remove && !o.overwrite && o.swap);
 	assert_null(o.word_of_one);
 	assert_string_equal(restore_order_place(&o, "database"), "shop_2");
@@ -83,16 +85,11 @@ static void which_go_with_what(void **state)
 {
 	static const struct {
 		const char *text, *of_others, *of_one;
-	} cases[] = {{"full/latest.dump", NULL, NULL},
-	             {"full/latest.dump into=x", NULL, "into"},
-	             {"media/latest to=/srv/x", NULL, "to"},
-	             {"site check='select true'", NULL, "check"},
-	             {"site pre_hook=true", NULL, "pre_hook"},
-	             {"site parts=a", "parts", NULL},
-	             {"site target=a:b", "target", NULL},
-	             {"site secrets=no", "secrets", NULL},
-	             {"site overwrite=a", "overwrite", NULL},
-	             {"site overwrite=yes", "overwrite", NULL},
+	} cases[] = {{"full/latest.dump", NULL, NULL},         {"full/latest.dump into=x", NULL, "into"},
+	             {"media/latest to=/srv/x", NULL, "to"},   {"site check='select true'", NULL, "check"},
+	             {"site pre_hook=true", NULL, "pre_hook"}, {"site parts=a", "parts", NULL},
+	             {"site target=a:b", "target", NULL},      {"site secrets=no", "secrets", NULL},
+	             {"site overwrite=a", "overwrite", NULL},  {"site overwrite=yes", "overwrite", NULL},
 	             {"site owners=numbers", "owners", NULL}};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
