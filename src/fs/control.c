@@ -266,6 +266,9 @@ static const char restore_help[] =
         "                                 bring the objects of a mirror back to where they were, or to=s3://bucket/prefix, to=dir:/place:\n"
         "                                 what is missing; what differs with confirm=URL only, and what is only there is removed\n"
         "                                 with delete=yes only. plan=yes shows it. Further: rate, pre_hook, post_hook\n"
+        "         echo site/latest confirm=NAME > restore\n"
+        "                                 a whole deployment (secrets=yes parts=A,B target=PART:PLACE\n"
+        "                                 overwrite=yes delete=yes)\n"
         "         echo forget into=NAME > restore  what a failed one left (to=DIR), and health tells of, is settled\n"
         "                                 answer: <run> pending restore:<job>; watch it in jobs/<run>/\n"
         "         errors: EINVAL wrong command, or not confirmed; the reason: cat restore\n";
