@@ -143,6 +143,8 @@ struct conf_bundle {  /* what only a job that makes one backup of several jobs h
 	char *name;   /* how the deployment is called; "": as the job (conf_bundle_name()) */
 	char *version_command, *version_file; /* where the version of the deployment is told; "": nowhere */
 	bool allow_plain_secrets;             /* a part may be secret, and the bundle not encrypted */
+	char *restore_stop_hook,
+	        *restore_start_hook; /* commands around its restore, for /bin/sh -c; "": none */
 };
 
 enum conf_unreadable { CONF_UNREADABLE_FAIL, CONF_UNREADABLE_SKIP };
@@ -153,6 +155,7 @@ struct conf_mirror {            /* what only a job that mirrors a bucket has: [m
 	struct conf_store from; /* what is mirrored; of it only what the keys of the section say is set */
 	int64_t connections;    /* gets at once */
 	int skip_unreadable;    /* enum conf_unreadable */
+	bool allow_empty;       /* a state without objects is made also when the one before had some */
 };
 
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };
@@ -226,6 +229,7 @@ struct conf_named_store {
 	 * as the job's. */
 	struct conf_policy keeping;
 	uint64_t rate_bytes; /* per second, written into it; 0: no limit */
+	bool remove_adopted; /* what lies there and was adopted goes with its backup; else it stays where it is */
 	char *window;        /* when copies are made, as blackout_parse() takes it; "": at any time */
 };
 
@@ -351,7 +355,7 @@ struct conf_heartbeat { /* [heartbeat NAME] */
 	char *ca_file; /* "": the system's */
 };
 
-struct conf_check { /* [check NAME]: what a drill asks of what it has restored */
+struct conf_check { /* [check NAME]: what a drill asks of what it has restored, and a restore of a deployment */
 	char *name;
 	int line, kind; /* conf_load()'s own */
 	struct conf_origin *origins;
@@ -566,6 +570,8 @@ bool conf_drill_user_is_trusted(const struct conf *c);
 char *conf_drill_dir(const struct conf *c);
 /** conf_check_is_of() - is the check asked of @job's database @label? */
 bool conf_check_is_of(const struct conf_check *check, const char *job, const char *label);
+/** conf_check_is_of_bundle() - is it a health check of the deployment whose bundle is made by @job? Only one that names the job is. */
+bool conf_check_is_of_bundle(const struct conf_check *check, const char *job);
 /** conf_class_has_schedule() - does the section of the class say when its databases are backed up? Then they are no part of the
  * job's own scheduled runs. */
 bool conf_class_has_schedule(const struct conf *c, const char *class_name);

@@ -48,3 +48,10 @@ bool inbox_name_is_temporary(const char *name);
 
 /** inbox_kind - the kind of jobs; a run of it would have nothing to make. inbox_work - what the run of one file does. */
 extern const struct make_kind inbox_kind, inbox_work;
+
+/**
+ * inbox_adopt - files that lie in a place of others become backups of an inbox where they lie
+ * Words: where: the url of a [store NAME] or of something below it, or NAME. Pairs: job=NAME (of an [inbox NAME]), plan=yes (only says what would be taken), all=yes (also files of kinds that are not
+ * known), note=TEXT. What was looked at before, and is the same still, is not read again.
+ */
+extern const struct make_kind inbox_adopt;

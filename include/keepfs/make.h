@@ -61,7 +61,7 @@ struct make_target {
 	bool is_final;       /* it is the last one that is made of it, and says so */
 	uint64_t
 	        stays_ino; /* of prepare(): the artifact that must not be removed before the run has ended; 0: none */
-	char *claim; /* of prepare(): what no other run may have meanwhile, a word of the kind's own ("… database acme"); NULL */
+	char *claim; /* of prepare(): what no other run may have meanwhile, in lines of the kind's own ("… database acme"), one or several; NULL */
 };
 
 struct make_targets {
@@ -213,6 +213,7 @@ struct make_kind {
 	/* What follows is of other works alone; NULL of kinds of jobs. */
 	bool tells_state;      /* when it is cancelled its message says what is where, and that is kept */
 	bool first_word_alone; /* names a backup, and the others do not */
+	bool names_none;       /* no word does: one run of it is at work at a time */
 	/** lane() - of a run that is ordered so. Pure. */
 	enum make_lane (*lane)(const struct command_line *line);
 	/**

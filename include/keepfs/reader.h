@@ -92,10 +92,11 @@ struct reader_what {
 	struct store *
 	        store; /* that has it: consumed, on failure too, and freed when nothing of it is read any more; NULL: the reader's own */
 	uint64_t ino;  /* files of the same one share blocks */
-	const char *key;              /* of the object; copied */
-	struct extents *extents;      /* of the stored bytes; consumed, on failure too */
-	const char *sha256;           /* hex, of the whole file; "" or NULL: not known */
-	bool whole;                   /* compare it when the file is read from beginning to end in order */
+	const char *key;         /* of the object; copied */
+	struct extents *extents; /* of the stored bytes; consumed, on failure too */
+	const char *sha256;      /* hex, of the whole file; "" or NULL: not known */
+	bool is_part; /* one stretch of it is read, and the one behind it next, by the next that is opened so: read-ahead goes on there */
+	bool whole;   /* compare it when the file is read from beginning to end in order */
 	struct reader_layout *layout; /* consumed, on failure too; NULL: the stored bytes are the file's */
 	const char *stored_sha256;    /* with a layout: of the object; "" or NULL: not known */
 };

@@ -562,6 +562,21 @@ struct store_tried {
 int store_try(struct store *s, int64_t deadline_ms, struct cancel *cancel, struct store_tried *ret,
               struct error *err);
 
+/** struct store_elsewhere - where objects are that lie in other places than the store that knows of them. */
+struct store_elsewhere {
+	/* A store of the place of that name: the caller's store_free(). @removes: to remove an object there. -EINVAL (ERROR_USAGE): nobody says where it is, or how to get in;
+	 * -EPERM (ERROR_DENIED): nothing is removed there. Any thread. */
+	int (*open)(void *arg, const char *place, bool removes, struct store **ret_store, struct error *err);
+	void *arg;
+};
+/**
+ * store_elsewhere_new() - @inner (borrowed), in which what has a key that begins with "adopted/PLACE/" (keepfs/codec/manifest.h) is read in that place
+ * @places: copied
+ *
+ * Such an object can be read, looked for and have a URL; it can be removed where open() lets it; nothing can be written there (-EROFS), and nothing be locked (-ENOTSUP).
+ * Listings are of @inner alone.
+ */
+struct store *store_elsewhere_new(struct store *inner, const struct store_elsewhere *places);
 /** store_open() - the store that the configuration describes, wrapped: retry(meter?(fault?(driver))).
  * @net may be NULL for dir; @metrics NULL: not counted. */
 int store_open(const struct conf_store *conf, struct net *net, struct store_metrics *metrics,

@@ -51,6 +51,23 @@ void stores_follow(struct stores *s, struct conf_live *live);
  * says how to get into it (@err says what is missing): never ERROR_NOT_FOUND, so that it cannot look as if an object were missing.
  */
 int stores_open(struct stores *s, uint64_t id, struct store **ret_store, struct error *err);
+/** stores_main() - the store itself, which knows of objects that were adopted in the places of the configuration (store_elsewhere_new()): borrowed, as long as @s lives; NULL: there is none. */
+struct store *stores_main(struct stores *s);
+/** stores_open_place() - the place [store NAME], in which others put files: for reading alone, but for their removal, and no trace is left there. As stores_open_at(). */
+int stores_open_place(struct stores *s, const char *name, struct store **ret_store, struct error *err);
+/** stores_removes_adopted() - does what was adopted in the place of @key ("adopted/NAME/…") go with its backup? */
+bool stores_removes_adopted(struct stores *s, const char *key);
+/** stores_place_of_url() - heap: which [store NAME] has what lies at @url ("s3://bucket/prefix/2024", "dir:/srv/dumps/2024", or the name itself), and @ret_prefix (heap; "", or ends in '/'): where there. The one
+ * with the longest url. NULL: none, and @err says what there is. Pure. */
+char *stores_place_of_url(const struct conf *conf, const char *url, char **ret_prefix, struct error *err);
+struct source;
+struct stores_source;
+/** stores_open_source() - what lies below @prefix ("", or ends in '/') of the place [store NAME], to be listed and read (keepfs/store/source.h): the caller's stores_source_free(). */
+int stores_open_source(struct stores *s, const char *name, const char *prefix, unsigned connections,
+                       struct stores_source **ret, struct error *err);
+struct source *stores_source(const struct stores_source *s);       /* borrowed */
+struct stores_source *stores_source_free(struct stores_source *s); /* NULL allowed; returns NULL */
+DEFINE_CLEANUP(stores_source, struct stores_source *, stores_source_free)
 /** stores_open_at() - the same of one that need have no number: for trying it. */
 int stores_open_at(struct stores *s, const struct catalog_store *at, struct store **ret_store,
                    struct error *err);

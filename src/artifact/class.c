@@ -49,7 +49,8 @@ bool artifact_is_moved(const struct manifest *m, size_t number)
 {
 	const struct manifest_object *o = &m->objects[number];
 
-	if (o->role || o->stored_bytes < CLASS_LEAST_BYTES)
+	/* What somebody else has put is never moved by us. */
+	if (o->role || o->stored_bytes < CLASS_LEAST_BYTES || manifest_adopted_in(o->key, NULL))
 		return false;
 	return m->is_directory ? !is_of_counts(m, number) : manifest_own_object(m) == o;
 }
@@ -475,7 +476,7 @@ static int thaw_all(struct thawing *t, struct artifact_thaw *io, struct error *e
 		if (cancel_is_set(t->call.cancel))
 			return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 		/* A lifecycle rule moves what lies beside, too, but nothing that is small. */
-		if (t->m.objects[i].stored_bytes > 0)
+		if (t->m.objects[i].stored_bytes > 0 && !manifest_adopted_in(t->m.objects[i].key, NULL))
 			r = thaw_object(t, &t->m.objects[i], io, err);
 	}
 	return r;
@@ -510,7 +511,7 @@ static int look_at_objects(struct thawing *t, struct frozen_look *l, struct erro
 	for (size_t i = 0; r == 0 && l->frozen == 0 && i < t->m.object_count; i++) {
 		struct store_class class;
 
-		if (t->m.objects[i].stored_bytes == 0)
+		if (t->m.objects[i].stored_bytes == 0 || manifest_adopted_in(t->m.objects[i].key, NULL))
 			continue;
 		r = store_class_get(t->store, &t->call, t->m.objects[i].key, &class, err);
 		if (r < 0)

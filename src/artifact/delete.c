@@ -11,9 +11,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/adopted.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/stores.h>
 
 #define PAGE_OBJECTS 1000
 #define FEW          32 /* objects for which no threads are started */
@@ -222,6 +225,60 @@ static int give_up(struct repository *repo, uint64_t ino, const char *path, int 
 	return ARTIFACT_REFUSED;
 }
 
+/* What was adopted, before the manifest that knows of it: what keepfs did not make it never looks for. Only what it read goes, and not what somebody has put in its place. */
+static int remove_adopted(const struct repository *repo, struct store *store, const struct store_call *call,
+                          uint64_t ino, const char *path, struct error *err)
+{
+	_cleanup(free) char *key = NULL, *etag = NULL;
+	struct store_object there;
+	uint64_t bytes = 0;
+	int r = catalog_adopted_object(repo->catalog, ino, &key, &etag, &bytes);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");
+	if (!repo->stores || !stores_removes_adopted(repo->stores, key))
+		return 0;
+	r = store_head(store, call, key, &there, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (there.bytes == bytes && str_equal(there.etag, etag))
+		return store_remove(store, call, key, err);
+	log_warning("%s is removed, and %s stays: it is another file than the one that was adopted", path,
+	            key);
+	return 0;
+}
+
+/* In a store of copies what was adopted is an object as every other, under the same key. */
+static int remove_adopted_copies(struct store *store, const struct store_call *call, const char *path,
+                                 struct error *err)
+{
+	_cleanup(free) char *key = manifest_key(path), *text = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	struct error why = {0};
+	size_t len = 0;
+	int r = store_get_all(store, call, key, MANIFEST_MAX_BYTES, &text, &len, &why);
+
+	if (r < 0 && r != -ENOENT && r != -EFBIG) {
+		if (err)
+			*err = why;
+		return r;
+	}
+	if (r < 0 || manifest_decode(key, text, len, &m, &why) < 0)
+		return 0;
+	for (size_t i = 0; r == 0 && i < m.object_count; i++)
+		if (manifest_adopted_in(m.objects[i].key, NULL))
+			r = store_remove(store, call, m.objects[i].key, err);
+	return r;
+}
+
+int artifact_delete_copy(struct store *store, const struct store_call *call, const char *path,
+                         struct error *err)
+{
+	int r = remove_adopted_copies(store, call, path, err);
+
+	return r < 0 ? r : artifact_delete(store, call, path, err);
+}
+
 int artifact_delete_all(struct repository *repo, const struct store_call *call, uint64_t ino,
                         const char *path, struct error *err)
 {
@@ -236,6 +293,10 @@ int artifact_delete_all(struct repository *repo, const struct store_call *call, 
 	r = artifact_place(repo, path, &place, &why);
 	if (r == 0) {
 		r = artifact_check_unlocked(repo, place.store, call, ino, path, &why);
+		beginning.is_whole = r < 0;
+	}
+	if (r == 0) {
+		r = remove_adopted(repo, place.store, call, ino, path, &why);
 		beginning.is_whole = r < 0;
 	}
 	if (r == 0)

@@ -160,6 +160,15 @@ int artifact_lock_whole(struct store *store, const struct store_call *call, cons
 	return r < 0 ? r : lock_key(store, call, manifest, lock, hold, err);
 }
 
+/* What lies in a place of others cannot be locked there, and a lock of the rest alone would promise what is not so. */
+static bool has_adopted(const struct manifest *m)
+{
+	for (size_t i = 0; i < m->object_count; i++)
+		if (manifest_adopted_in(m->objects[i].key, NULL))
+			return true;
+	return false;
+}
+
 /* At birth. */
 
 /* A server may take locks and keep none; or take the request for something else. */
@@ -228,8 +237,10 @@ int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_o
 	struct retention_lock_terms terms;
 	struct retention_lock until;
 	struct store_lock lock;
-	int r = repository_store_of(repo, m->path, &store, err);
+	int r = has_adopted(m) ? 0 : repository_store_of(repo, m->path, &store, err);
 
+	if (r == 0 && !store)
+		return 0;
 	if (r == 0)
 		r = terms_at_birth(store, order, &terms, err);
 	if (r <= 0)
@@ -355,6 +366,8 @@ static int do_what_is_due(struct lock_look *l, struct error *err)
 	r = artifact_fetch(l->repo, l->store, l->call, l->path, &m, err);
 	if (r != 0)
 		return r < 0 ? r : -EBADMSG;
+	if (has_adopted(&m))
+		return 0;
 	if (wanted.until_us > l->there.until_us) {
 		r = artifact_lock_whole(l->store, l->call, &m, &wanted, false, err);
 		if (r == 0) {

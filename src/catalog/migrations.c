@@ -1101,6 +1101,16 @@ const char *const migrations[] = {
         "DELETE FROM copy_tree WHERE (store, path) IN (SELECT store, path FROM copy_about WHERE kind = 'bundle');"
         "ALTER TABLE copy_tree ADD COLUMN listing INTEGER NOT NULL DEFAULT 0;" /* 1: a listing says what is in it; 2: beside its files */
         "UPDATE replica_store SET compared_at_us = 0;",
+        /* What of places of others was looked at: keepfs/catalog/adopted.h. */
+        "CREATE TABLE adopted ("
+        " place TEXT NOT NULL,"
+        " key TEXT NOT NULL," /* there */
+        " bytes INTEGER NOT NULL,"
+        " etag TEXT NOT NULL," /* as it was listed */
+        " path TEXT NOT NULL," /* of the artifact that it became, or of the one that has the same; '': none */
+        " why TEXT NOT NULL,"  /* not; '' */
+        " PRIMARY KEY (place, key)"
+        ") STRICT, WITHOUT ROWID;",
         /* In which storage class artifacts are: keepfs/catalog/classes.h. */
         "CREATE TABLE storage_class ("
         " ino INTEGER PRIMARY KEY," /* of the artifact */

@@ -4,7 +4,8 @@
 
 #include <keepfs/catalog/restores.h>
 
-_Static_assert(RESTORE_PHASE_BESIDE == 0 && RESTORE_PHASE_SWAP == 2 && RESTORE_PHASE_FILES_OVER == 4,
+_Static_assert(RESTORE_PHASE_BESIDE == 0 && RESTORE_PHASE_SWAP == 2 && RESTORE_PHASE_FILES_OVER == 4 &&
+                       RESTORE_PHASE_DEPLOYMENT == 5,
                "catalogs hold these numbers");
 
 /* Where it went to is told when it has ended. */

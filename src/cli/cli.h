@@ -40,6 +40,7 @@ struct cli_options {
 	bool quick;                               /* --quick */
 	bool fix;                                 /* --fix */
 	bool apply;                               /* --apply */
+	const char *job;                          /* --job */
 	const char *confirm;                      /* --confirm */
 	const char *simulate;                     /* --simulate */
 	const char *to;                           /* --to */
@@ -79,7 +80,7 @@ struct cli_command {
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
 	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export)
-	 * l(ist)
+	 * l(ist) (jo)b (plan) e
 	 * p(rincipal) r(efuse)
 	 * N (tenant: new name) i (its id) k(eys) B(ackup: --from)
 	 * K (--key of signatures) V (--checkpoint: of the chain) U (--expect-sequence: until where) Z (--objects: all bytes)
@@ -118,6 +119,7 @@ int cmd_drill(const struct cli_options *options);
 int cmd_replicate(const struct cli_options *options);
 int cmd_rewrap(const struct cli_options *options);
 int cmd_thaw(const struct cli_options *options);
+int cmd_adopt(const struct cli_options *options);
 int cmd_verify(const struct cli_options *options);
 int cmd_restore(const struct cli_options *options);
 int cmd_restore_tenant(const struct cli_options *options);

@@ -233,7 +233,7 @@ static int settle_catalog(struct engine *e, bool is_new, struct error *err)
 	                                             .metrics = e->metrics,
 	                                             .fence = e->fence,
 	                                             .retry_deadline_ms = HASTY_DEADLINE_MS});
-	repository.store = store;
+	repository.store = store ? stores_main(stores) : NULL;
 	repository.stores = stores;
 	if (r == 0 && is_new)
 		r = begin_catalog(e, store, err);
@@ -562,7 +562,7 @@ static int open_parts(struct engine *e, const struct lease_wait *wait, struct er
 	                                                .metrics = e->metrics,
 	                                                .fence = e->fence});
 	e->keyring = keyring_new(e->conf);
-	e->repository = (struct repository){.store = e->store,
+	e->repository = (struct repository){.store = stores_main(e->stores),
 	                                    .stores = e->stores,
 	                                    .catalog = e->catalog,
 	                                    .chain = e->chain,

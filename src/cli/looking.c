@@ -81,8 +81,10 @@ static int open_looking_inside(struct looking *l, struct error *err)
 	l->stores = stores_new(
 	        &(struct stores_options){.conf = &l->conf, .main = l->store, .catalog = l->catalog});
 	l->keyring = keyring_new(&l->conf);
-	l->repository = (struct repository){
-	        .store = l->store, .stores = l->stores, .catalog = l->catalog, .keyring = l->keyring};
+	l->repository = (struct repository){.store = stores_main(l->stores),
+	                                    .stores = l->stores,
+	                                    .catalog = l->catalog,
+	                                    .keyring = l->keyring};
 	l->ctx = (struct make_context){.conf = &l->conf, .repository = &l->repository, .pool = l->pool};
 	return inside_new(&options, &l->inside, err);
 }

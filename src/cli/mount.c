@@ -189,7 +189,7 @@ static int start_reading(struct daemon *d, struct error *err)
 {
 	const struct conf *conf = d->engine.conf;
 	struct reader_options options = {
-	        .store = d->engine.store,
+	        .store = d->engine.repository.store,
 	        .pool = d->engine.pool,
 	        .buffers = pool_buffers(d->engine.pool) / 2,
 	        .threads = (unsigned)conf->read.connections,

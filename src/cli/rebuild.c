@@ -179,7 +179,7 @@ static int list_backups(struct rebuilding *rb, struct error *err)
 	_cleanup(stores) struct stores *stores = stores_new(&(struct stores_options){
 	        .conf = rb->conf, .main = rb->store, .catalog = rb->catalog, .fence = rb->fence});
 	_cleanup(chain) struct chain *chain = chain_new(rb->catalog, rb->signing);
-	struct repository repository = {.store = rb->store,
+	struct repository repository = {.store = stores_main(stores),
 	                                .stores = stores,
 	                                .catalog = rb->catalog,
 	                                .chain = chain,

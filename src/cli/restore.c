@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * keepfs restore: by the mount where there is one, else in this process. On a terminal the plan comes first, and then the name of the
- * database, or of a directory whose files are to be replaced, has to be typed; whoever has given it (confirm=) is not asked.
+ * database, or of a directory whose files are to be replaced, or of a whole deployment, has to be typed; whoever has given it (confirm=) is not asked. What is secret in a
+ * deployment is asked for by itself.
  */
 #include "work.h"
 
@@ -13,7 +14,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct work work = {.kind = &use_restore, .file = "control/restore", .shows_log = true};
+/* What the plan has told. */
+static bool is_of_deployment, has_secrets;
+
+static void notice_line(const char *line)
+{
+	is_of_deployment |= str_starts(line, "the deployment ");
+	has_secrets |= str_starts(line, "secret part ");
+}
+
+static const struct work work = {
+        .kind = &use_restore, .file = "control/restore", .shows_log = true, .line = notice_line};
 
 struct words { /* the order, as a list */
 	char **items;
@@ -115,43 +126,79 @@ static int order_restore(const struct cli_options *options, const struct words *
 	return work_to_end(&more, &work);
 }
 
-/* The same order with one more word. */
-static int with_word(const struct cli_options *options, const struct words *w, char *word)
+/* The same order with one more word, or two. */
+static int with_words(const struct cli_options *options, const struct words *w, char *word, char *other)
 {
-	struct words more = {.items = mem_array((size_t)w->count + 1, sizeof(*more.items)),
+	struct words more = {.items = mem_array((size_t)w->count + 2, sizeof(*more.items)),
 	                     .count = w->count};
 	int status;
 
 	memcpy(more.items, w->items, (size_t)w->count * sizeof(*more.items));
 	more.items[more.count++] = word;
+	if (other)
+		more.items[more.count++] = other;
 	status = order_restore(options, &more);
 	free(more.items);
 	return status;
 }
 
-static int plan_and_ask(const struct cli_options *options, const struct words *w)
+/* heap: what was typed; NULL: nothing was */
+static char *type_answer(const char *question)
 {
-	_cleanup(free) char *plan = mem_strdup("plan=yes"), *line = NULL, *word = NULL;
+	char *line = NULL;
 	size_t room = 0;
 	ssize_t n;
-	int status = with_word(options, w, plan);
 
-	if (status != CLI_DONE)
-		return status;
-	printf("To do that, type the name of the %s: ",
-	       !has_word(w, "to=") ? "database, or what the plan of a mirror names with confirm="
-	       : has_word(w, "to=s3:") || has_word(w, "to=dir:") ? "place, as it is written behind to="
-	                                                         : "directory");
+	fputs(question, stdout);
 	fflush(stdout);
 	n = getline(&line, &room, stdin);
 	if (n > 0 && line[n - 1] == '\n')
 		line[--n] = '\0';
-	if (n <= 0) {
+	if (n > 0)
+		return line;
+	free(line);
+	return NULL;
+}
+
+/* heap: the word that says it; NULL: there is nothing to ask */
+static char *ask_for_secrets(const struct words *w)
+{
+	_cleanup(free) char *typed = NULL;
+
+	if (!is_of_deployment || !has_secrets || has_word(w, "secrets="))
+		return NULL;
+	typed = type_answer(
+	        "Its secret parts are restored only when you say so a second time. Restore them, too? Type yes or no: ");
+	return mem_strdup(str_equal(typed, "yes") ? "secrets=yes" : "secrets=no");
+}
+
+static const char *what_to_type(const struct words *w)
+{
+	if (is_of_deployment)
+		return "deployment";
+	if (!has_word(w, "to="))
+		return "database, or what the plan of a mirror names with confirm=";
+	return has_word(w, "to=s3:") || has_word(w, "to=dir:") ? "place, as it is written behind to="
+	                                                       : "directory";
+}
+
+static int plan_and_ask(const struct cli_options *options, const struct words *w)
+{
+	_cleanup(free) char *plan = mem_strdup("plan=yes"), *line = NULL, *word = NULL, *secrets = NULL,
+	                    *question = NULL;
+	int status = with_words(options, w, plan, NULL);
+
+	if (status != CLI_DONE)
+		return status;
+	question = mem_printf("To do that, type the name of the %s: ", what_to_type(w));
+	line = type_answer(question);
+	if (!line) {
 		fprintf(stderr, "keepfs: nothing was typed, and nothing was done\n");
 		return CLI_FAILED;
 	}
 	word = mem_printf("confirm=%s", line);
-	return with_word(options, w, word);
+	secrets = ask_for_secrets(w);
+	return with_words(options, w, word, secrets);
 }
 
 int cmd_restore(const struct cli_options *options)

@@ -15,11 +15,15 @@
 /* "2026-11-20T02:00:00Z text", without the time. */
 static void print_log_line(void *arg, int64_t number, int64_t at_us, const char *line)
 {
+	const struct work *work = arg;
+
 	cli_put_line(stdout, line);
 	putchar('\n');
+	if (work->line)
+		work->line(line);
 }
 
-static void print_log_of_mount(const char *mountpoint, int64_t run_id)
+static void print_log_of_mount(const struct work *work, const char *mountpoint, int64_t run_id)
 {
 	_cleanup(free) char *path = mem_printf("%s/jobs/%lld/log", mountpoint, (long long)run_id);
 	_cleanup(free) char *line = NULL;
@@ -29,16 +33,23 @@ static void print_log_of_mount(const char *mountpoint, int64_t run_id)
 	while (f && getline(&line, &room, f) > 0) {
 		const char *text = strchr(line, ' ');
 
-		print_log_line(NULL, 0, 0, text ? text + 1 : line);
+		print_log_line((void *)work, 0, 0, text ? text + 1 : line);
 	}
 	if (f)
 		fclose(f);
 }
 
+struct work_here {
+	const struct work *work;
+	const struct cli_options *options;
+};
+
 static void print_log_and_result(void *arg, const struct engine *engine, const struct catalog_run *run)
 {
-	catalog_run_log(engine->catalog, run->id, 0, print_log_line, NULL);
-	run_print_result(arg, engine, run);
+	const struct work_here *here = arg;
+
+	catalog_run_log(engine->catalog, run->id, 0, print_log_line, (void *)here->work);
+	run_print_result((void *)here->options, engine, run);
 }
 
 static int work_by_mount(const struct cli_options *options, const struct work *work, const char *mountpoint)
@@ -58,7 +69,7 @@ static int work_by_mount(const struct cli_options *options, const struct work *w
 	                      : work->shows_log ? CLIENT_SHOW_STATES
 	                                        : CLIENT_SHOW_ALL);
 	if (work->shows_log && !options->json)
-		print_log_of_mount(mountpoint, run_id);
+		print_log_of_mount(work, mountpoint, run_id);
 	if (options->json && client_print_run_json(mountpoint, run_id) != CLI_DONE)
 		return CLI_FAILED;
 	return status;
@@ -66,14 +77,16 @@ static int work_by_mount(const struct cli_options *options, const struct work *w
 
 static int work_here(const struct cli_options *options, const struct work *work, const struct conf *conf)
 {
+	const struct work_here here = {.work = work, .options = options};
+	bool shows_log = work->shows_log && !options->json;
 	const struct run_request request = {
 	        .work = work->kind,
 	        .argc = options->argc,
 	        .argv = options->argv,
 	        .command = work->kind->name,
 	        .quiet = options->json,
-	        .ended = work->shows_log && !options->json ? print_log_and_result : run_print_result,
-	        .arg = (void *)options,
+	        .ended = shows_log ? print_log_and_result : run_print_result,
+	        .arg = shows_log ? (void *)&here : (void *)options,
 	};
 	struct catalog_run result = {0};
 	struct error err = {0};

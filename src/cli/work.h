@@ -7,8 +7,9 @@
 
 struct work {
 	const struct make_kind *kind;
-	const char *file; /* of the mount, that takes the order: "control/verify" */
-	bool shows_log;   /* what it did, line by line, is what people want to see at its end */
+	const char *file;               /* of the mount, that takes the order: "control/verify" */
+	bool shows_log;                 /* what it did, line by line, is what people want to see at its end */
+	void (*line)(const char *line); /* with shows_log: who wants to know each line of it, too; NULL */
 };
 
 /** work_to_end() - order it with the words of the command line, and follow it to its end. Return: an exit status: CLI_DONE when it

@@ -260,6 +260,28 @@ bool manifest_is_beside(const char *key, const char *path)
 	return is_contents(first + strlen(ROOT) + len);
 }
 
+char *manifest_adopted_key(const char *place, const char *key)
+{
+	_cleanup(free) char *adopted = mem_printf(MANIFEST_ADOPTED "%s/%s", place, key);
+
+	return manifest_object_key_is_valid("", adopted) ? take_ptr(&adopted) : NULL;
+}
+
+const char *manifest_adopted_in(const char *key, char **ret_place)
+{
+	const char *place, *slash;
+
+	if (!str_starts(key, MANIFEST_ADOPTED))
+		return NULL;
+	place = key + strlen(MANIFEST_ADOPTED);
+	slash = strchr(place, '/');
+	if (!slash || slash == place || !slash[1])
+		return NULL;
+	if (ret_place)
+		*ret_place = mem_printf("%.*s", (int)(slash - place), place);
+	return slash + 1;
+}
+
 bool manifest_is_beside_any(const char *key)
 {
 	_cleanup(free) char *first = manifest_key_of_generation(key, 1);

@@ -26,10 +26,15 @@ static void check_jobs_of(struct conf_loader *l, size_t item)
 		const struct conf_origin *at = check_origin(l, item, "jobs");
 		const struct conf_job *job = conf_find_job(&l->conf, check->jobs[k]);
 
-		if (!job || job->kind != CONF_JOB_DUMP)
+		if (!job || (job->kind != CONF_JOB_DUMP && job->kind != CONF_JOB_BUNDLE))
 			conf_problem(
 			        l, at->line,
-			        "%s: [check %s] jobs: there is no [backup %s]; allowed: names of jobs that back up databases, or nothing for all of them",
+			        "%s: [check %s] jobs: there is no [backup %s]; allowed: names of jobs that back up databases, names of bundles, or nothing for all databases",
+			        at->text, check->name, check->jobs[k]);
+		else if (job->kind == CONF_JOB_BUNDLE && (*check->sql || !*check->command))
+			conf_problem(
+			        l, at->line,
+			        "%s: [check %s] jobs: %s is a bundle, of whose services a command asks; allowed: command without sql, and a [check NAME] of its own for statements",
 			        at->text, check->name, check->jobs[k]);
 	}
 }
@@ -82,6 +87,11 @@ static bool is_listed_or_all(char *const *words, const char *word)
 		if (str_equal(*words, word))
 			return true;
 	return false;
+}
+
+bool conf_check_is_of_bundle(const struct conf_check *check, const char *job)
+{
+	return check->jobs && check->jobs[0] && is_listed_or_all(check->jobs, job);
 }
 
 bool conf_check_is_of(const struct conf_check *check, const char *job, const char *label)

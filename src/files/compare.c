@@ -24,6 +24,8 @@ struct comparing {
 	struct path_filter filter;
 	char *buf; /* READ_BYTES */
 	uint64_t largest_replaced;
+	struct str there,
+	        in_archive; /* contents of the file that is compared, where they differ and somebody wants them */
 	struct str counted; /* the directory whose parents, and that itself, were looked at last */
 };
 
@@ -85,6 +87,8 @@ struct content_check {
 	struct comparing *c;
 	int fd; /* -1: it differs already */
 	uint64_t at, data_bytes;
+	struct str text; /* of a file whose contents somebody wants to see, as far as it has no holes */
+	bool gathers;
 };
 
 static void stop_content(struct content_check *k)
@@ -140,6 +144,8 @@ static int compare_content(struct content_check *k, uint64_t size, struct error 
 		if (at > k->at)
 			compare_piece(k, NULL, at - k->at);
 		compare_piece(k, data, len);
+		if (k->gathers && at == k->text.len)
+			str_append_bytes(&k->text, data, len);
 		k->data_bytes += len;
 	}
 	if (r == 0 && size > k->at)
@@ -165,14 +171,58 @@ static void need_room(struct comparing *c, const struct untar_entry *e, const st
 	c->to->needed_files += s->fd < 0 && e->kind != UNTAR_HARD_LINK;
 }
 
+static void wipe_text(struct str *text)
+{
+	if (text->data)
+		explicit_bzero(text->data, text->len);
+	str_finish(text);
+}
+
+static bool wants_contents(const struct comparing *c, const struct untar_entry *e, const struct same_place *s)
+{
+	return c->u->options->contents && e->size <= FILES_TEXT_BYTES && s->fd >= 0 &&
+	       S_ISREG(s->st.st_mode) && s->st.st_size <= (off_t)FILES_TEXT_BYTES;
+}
+
+static void read_text_there(const struct same_place *s, struct str *ret)
+{
+	_cleanup(free) char *buf = mem_alloc(FILES_TEXT_BYTES);
+	_cleanup(fd) int fd = fd_reopen(s->fd, 0);
+	ssize_t n = fd < 0 ? -1 : pread(fd, buf, FILES_TEXT_BYTES, 0);
+
+	if (n > 0)
+		str_append_bytes(ret, buf, (size_t)n);
+	explicit_bzero(buf, FILES_TEXT_BYTES);
+}
+
+static void keep_contents(struct comparing *c, const struct content_check *k, const struct same_place *s)
+{
+	read_text_there(s, &c->there);
+	str_append_bytes(&c->in_archive, str_text(&k->text), k->text.len);
+}
+
+static void show_contents(struct comparing *c, const char *path)
+{
+	const struct files_unpack_options *o = c->u->options;
+	char shown[300];
+
+	path_printable(path, shown, sizeof(shown));
+	o->contents(o->arg, shown, &c->there, &c->in_archive);
+}
+
 static int compare_file(struct comparing *c, const struct untar_entry *e, const struct same_place *s,
                         const char **io_what, uint64_t *ret_data_bytes, struct error *err)
 {
-	struct content_check k = {.c = c, .fd = s->fd >= 0 && !*io_what ? fd_reopen(s->fd, 0) : -1};
+	struct content_check k = {.c = c,
+	                          .fd = s->fd >= 0 && !*io_what ? fd_reopen(s->fd, 0) : -1,
+	                          .gathers = wants_contents(c, e, s)};
 	int r = compare_content(&k, e->size, err);
 
 	if (r == 0 && s->fd >= 0 && !*io_what)
 		*io_what = "content";
+	if (r >= 0 && k.gathers && *io_what && k.text.len == e->size)
+		keep_contents(c, &k, s);
+	wipe_text(&k.text);
 	*ret_data_bytes = k.data_bytes;
 	return r < 0 ? r : 0;
 }
@@ -196,6 +246,10 @@ static int compare_other(struct comparing *c, const struct untar_entry *e, const
 		add_shown(c, FILES_ADDED, e->path, NULL);
 	else
 		add_shown(c, S_ISDIR(s->st.st_mode) ? FILES_IN_THE_WAY : FILES_DIFFERENT, e->path, what);
+	if (c->there.len > 0 || c->in_archive.len > 0)
+		show_contents(c, e->path);
+	wipe_text(&c->there);
+	wipe_text(&c->in_archive);
 	return 0;
 }
 
@@ -215,7 +269,8 @@ static void compare_directory(struct comparing *c, const struct untar_entry *e, 
 		return;
 	}
 	if (!S_ISDIR(s->st.st_mode)) {
-		add_shown(c, FILES_DIFFERENT, e->path, "kind");
+		/* What is in it could not be written. */
+		add_shown(c, c->u->options->keep ? FILES_IN_THE_WAY : FILES_DIFFERENT, e->path, "kind");
 		return;
 	}
 	what = same_difference(c->u, e, s);

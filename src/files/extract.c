@@ -94,6 +94,8 @@ static int extract_file(struct extracting *x, const struct untar_entry *e, struc
 		return extract_trouble(x, e->path, -r, err);
 	if (s.fd >= 0 && is_equal_still(x, e, &s))
 		return 0;
+	if (s.fd >= 0 && x->options->keep && !S_ISDIR(s.st.st_mode))
+		return 0;
 	if (s.fd >= 0 && (!x->options->overwrite || S_ISDIR(s.st.st_mode)))
 		return extract_trouble(x, e->path, EEXIST, err);
 	return extract_make(x, e, s.fd >= 0, err);

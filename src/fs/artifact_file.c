@@ -604,9 +604,10 @@ int artifact_pack_open(struct fs *fs, const struct node *node, const struct cata
 
 	forget_kept_packs(fs->kept_packs, pack->ino, true);
 	r = find_pack(fs, pack, pack_path, node->cancel, &s, &what, err);
-
-	if (r == 0)
-		r = open_handle(fs, node, &what, part, reader, ret_handle, err);
+	if (r < 0)
+		return r;
+	what.is_part = true;
+	r = open_handle(fs, node, &what, part, reader, ret_handle, err);
 	if (r == 0)
 		keep_pack_open(fs, pack, pack_path, node->cancel);
 	return r;

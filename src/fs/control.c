@@ -15,6 +15,7 @@
 #include <keepfs/catalog/runs.h>
 #include <keepfs/catalog/schedules.h>
 #include <keepfs/check.h>
+#include <keepfs/inbox.h>
 #include <keepfs/report/ack.h>
 #include <keepfs/use.h>
 
@@ -108,6 +109,11 @@ static int rewrap(struct command *c, struct str *answer, struct error *err)
 static int thaw(struct command *c, struct str *answer, struct error *err)
 {
 	return order_work(c, &use_thaw, answer, err);
+}
+
+static int order_adoption(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &inbox_adopt, answer, err);
 }
 
 static int restore(struct command *c, struct str *answer, struct error *err)
@@ -245,6 +251,16 @@ static const char thaw_help[] =
         "         plan=yes                only say how much it would be, in the log of the run\n"
         "                                 answer: <run> pending thaw:<job>; when it can be read: cat status/thaws\n"
         "         errors: EINVAL wrong command; the reason: cat thaw\n";
+
+static const char adopt_help[] =
+        "adopt    echo s3://bucket/dumps job=legacy > adopt\n"
+        "                                 dumps that others have put there become backups of [inbox legacy] where they lie: each new one\n"
+        "                                 is read once. The place is a [store NAME] of the configuration, or lies in one; NAME alone\n"
+        "                                 stands for all of it. What is known already is not read again\n"
+        "         plan=yes                only say what would be taken, in the log of the run\n"
+        "         all=yes                 also files that are no dumps\n"
+        "                                 answer: <run> pending adopt:all; watch it in jobs/<run>/\n"
+        "         errors: EINVAL wrong command; the reason: cat adopt\n";
 
 static const char restore_help[] =
         "restore  echo full/latest.dump into=shop_again > restore\n"
@@ -406,6 +422,7 @@ static const struct made_file rows[] = {
         {.number = 40, .name = "replicate", .of_writer = true, .run = replicate, .help = replicate_help},
         {.number = 46, .name = "confirm", .run = command_confirm, .help = confirm_help},
         {.number = 48, .name = "rewrap", .of_writer = true, .run = rewrap, .help = rewrap_help},
+        {.number = 58, .name = "adopt", .of_writer = true, .run = order_adoption, .help = adopt_help},
         {.number = 59, .name = "thaw", .of_writer = true, .run = thaw, .help = thaw_help},
 };
 

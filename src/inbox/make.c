@@ -8,16 +8,13 @@
  */
 #include "arrival.h"
 #include "content.h"
+#include "describe.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
-#include <keepfs/base/zone.h>
 #include <keepfs/catalog/artifacts.h>
-#include <keepfs/dump.h>
-#include <keepfs/files.h>
 #include <keepfs/make/draft.h>
-#include <keepfs/prune.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,8 +25,6 @@
 #define NAMING_TIMEOUT_MS (INT64_C(10) * 60 * 1000)
 /* A writer that has stopped holds memory that others wait for. */
 #define IDLE_TIMEOUT_MS (INT64_C(60) * 60 * 1000)
-/* What came in may be older than all that the rules keep: it is there for a day at least, so that somebody can say otherwise. */
-#define STAYS_US (INT64_C(86400) * US_PER_S)
 
 struct entry_work {
 	const struct make_context *ctx;
@@ -47,62 +42,27 @@ struct entry_work {
 
 /* Beginning. */
 
-static int64_t time_of_look(const struct entry_work *w, int64_t now_us)
-{
-	_cleanup(zone) struct zone *zone = NULL;
-	int64_t at_s[2] = {w->look.local_s, 0};
-	struct error ignored = {0};
-
-	if (!w->look.has_time)
-		return now_us;
-	if (!w->look.is_utc && zone_load(conf_zone_name(w->conf, w->order.job), &zone, &ignored) == 0)
-		zone_from_local(zone, w->look.local_s, at_s);
-	/* A clock that was wrong, or digits that are no date. */
-	return at_s[0] * US_PER_S > now_us ? now_us : at_s[0] * US_PER_S;
-}
-
-/* What can be read, restored and looked into as what such a job makes is called so. */
-static const char *kind_of_look(const struct inbox_look *look)
-{
-	bool is_gzip = look->method != COMPRESSION_ZSTD;
-
-	if ((look->shape == INBOX_ARCHIVE && look->method == COMPRESSION_NONE) ||
-	    (look->shape == INBOX_SQL && is_gzip))
-		return dump_kind.name;
-	return look->shape == INBOX_TAR ? files_kind.name : inbox_kind.name;
-}
-
-static void say_beginning(const struct entry_work *w, int64_t at_us, int64_t now_us)
-{
-	static const char *const shapes[] = {[INBOX_OTHER] = "a file of a kind that is not known here",
-	                                     [INBOX_ARCHIVE] = "an archive of pg_dump",
-	                                     [INBOX_SQL] = "a text of pg_dump",
-	                                     [INBOX_TAR] = "a tar"};
-	static const char *const methods[] = {[COMPRESSION_NONE] = "",
-	                                      [COMPRESSION_GZIP] = ", compressed with gzip",
-	                                      [COMPRESSION_ZSTD] = ", compressed with zstd"};
-	char iso[CLOCK_ISO_BYTES];
-
-	make_say(&w->order, "it is %s%s; %s %s", shapes[w->look.shape], methods[w->look.method],
-	         at_us == now_us              ? "nothing says when it was made, so it is of"
-	         : w->look.time_is_of_content ? "it says that it was made at"
-	                                      : "its name says that it was made at",
-	         clock_format_iso(at_us, iso));
-}
-
 static int begin_entry(struct entry_work *w, struct error *err)
 {
 	_cleanup(free) char *name = arrival_name(w->arrival, NULL);
 	_cleanup(free) char *plain = inbox_plain_name(name);
+	_cleanup(free) char *what = NULL;
 	struct draft_options options = {.ctx = w->ctx, .order = &w->order};
 	int64_t now_us = make_now_us(w->ctx);
+	char iso[CLOCK_ISO_BYTES];
 	int r;
 
 	inbox_look_at(str_text(&w->head), w->head.len, plain, &w->look);
-	options.kind = kind_of_look(&w->look);
+	options.kind = inbox_kind_of(&w->look);
 	options.suffix = w->look.suffix;
-	options.started_at_us = time_of_look(w, now_us);
-	say_beginning(w, options.started_at_us, now_us);
+	options.started_at_us =
+	        inbox_time_of(&w->look, conf_zone_name(w->conf, w->order.job), now_us, now_us);
+	what = inbox_look_text(&w->look);
+	make_say(&w->order, "it is %s; %s %s", what,
+	         options.started_at_us == now_us ? "nothing says when it was made, so it is of"
+	         : w->look.time_is_of_content    ? "it says that it was made at"
+	                                         : "its name says that it was made at",
+	         clock_format_iso(options.started_at_us, iso));
 	w->content = inbox_content_new(&w->look, w->ctx->conf->state_dir);
 	r = draft_new(&options, &w->draft, err);
 	return r < 0 ? r : draft_open(w->draft, NULL, 0, &w->object, err);
@@ -214,98 +174,13 @@ static int find_same(struct entry_work *w, char **ret_path, struct error *err)
 	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 1;
 }
 
-static int write_counts_lines(void *object, const void *data, size_t len, struct error *err)
-{
-	return stream_object_write(object, data, len, err);
-}
-
-static int put_incoming_counts(struct entry_work *w, struct error *err)
-{
-	const struct archive_counts *counts = inbox_content_counts(w->content);
-	_cleanup(free) char *name = draft_file_name(w->draft, "tables.csv");
-	_cleanup(stream_object) struct stream_object *object = NULL;
-	struct manifest *m = draft_manifest(w->draft);
-	struct archive_sums sums = {0};
-	int r = counts ? archive_counts_sum(counts, &sums, err) : 0;
-
-	if (r < 0 || !sums.is_counted)
-		return r;
-	manifest_set_fact_int(m, "rows", (int64_t)sums.rows);
-	manifest_set_fact_int(m, "tables", (int64_t)sums.tables);
-	manifest_set_fact_int(m, "raw_bytes", (int64_t)sums.bytes);
-	manifest_set_fact(m, "largest_tables", sums.largest);
-	free(sums.largest);
-	r = draft_open(w->draft, name, 0, &object, err);
-	if (r == 0)
-		r = archive_counts_write(counts, write_counts_lines, object, err);
-	return r < 0 ? r : draft_finish(w->draft, name, object, NULL, err);
-}
-
-/* What a file says of itself is somebody else's word: only what is a line of text goes into the manifest. */
-static void set_foreign_fact(struct manifest *m, const char *name, const char *text)
-{
-	_cleanup(str) struct str line = {0};
-
-	str_append_line(&line, text);
-	if (line.len > 0)
-		manifest_set_fact(m, name, str_text(&line));
-}
-
-static const char *compression_of_archive(enum pg_archive_compression compression)
-{
-	static const char *const names[] = {[PG_ARCHIVE_NONE] = "none",
-	                                    [PG_ARCHIVE_GZIP] = "gzip",
-	                                    [PG_ARCHIVE_LZ4] = "lz4",
-	                                    [PG_ARCHIVE_ZSTD] = "zstd"};
-
-	return names[compression];
-}
-
-static void describe_archive_entry(const struct entry_work *w, struct manifest *m)
-{
-	const struct archive_counts *counts = inbox_content_counts(w->content);
-
-	manifest_set_fact(m, "format", "custom");
-	manifest_set_fact(m, "content", "full");
-	if (counts)
-		manifest_set_fact(m, "compression",
-		                  compression_of_archive(archive_counts_facts(counts)->compression));
-}
-
-static void describe_by_kind(const struct entry_work *w, struct manifest *m)
-{
-	static const char *const methods[] = {
-	        [COMPRESSION_NONE] = "none", [COMPRESSION_GZIP] = "gzip", [COMPRESSION_ZSTD] = "zstd"};
-
-	if (str_equal(m->kind, dump_kind.name) && w->look.shape == INBOX_ARCHIVE) {
-		describe_archive_entry(w, m);
-		return;
-	}
-	manifest_set_fact(m, "compression", methods[w->look.method]);
-	if (str_equal(m->kind, dump_kind.name)) {
-		manifest_set_fact(m, "format", "plain");
-		manifest_set_fact(m, "content", "full");
-	} else if (str_equal(m->kind, files_kind.name)) {
-		manifest_set_fact(m, "format", "tar");
-		manifest_set_fact_int(m, "files", (int64_t)inbox_content_entries(w->content));
-	}
-}
-
 static void describe_incoming(struct entry_work *w)
 {
 	_cleanup(free) char *name = arrival_name(w->arrival, NULL);
 	struct manifest *m = draft_manifest(w->draft);
 
-	set_foreign_fact(m, "original_name", name);
-	set_foreign_fact(m, "database", w->look.database);
-	set_foreign_fact(m, "server_version", w->look.server_version);
-	set_foreign_fact(m, "tool_version", w->look.tool_version);
-	manifest_set_fact(m, "dated_by",
-	                  !w->look.has_time            ? "arrival"
-	                  : w->look.time_is_of_content ? "content"
-	                                               : "name");
-	describe_by_kind(w, m);
-	m->keep_until_us = make_now_us(w->ctx) + STAYS_US;
+	inbox_describe(m, &w->look, w->content, name, "arrival");
+	m->keep_until_us = make_now_us(w->ctx) + INBOX_STAYS_US;
 }
 
 static int feed_entry_again(void *arg, const void *data, size_t len, struct error *err)
@@ -329,33 +204,12 @@ static int publish_entry(struct entry_work *w, struct manifest *ret, struct erro
 	return r;
 }
 
-/* As behind every run of a job: what is too old goes. That fails nothing. */
-static void prune_entries(struct entry_work *w)
-{
-	const struct prune_order order = {.by = "retention"};
-	struct prune_outcome outcome = {0};
-	struct artifact_time time;
-	struct error err = {0};
-	struct prune p;
-	int r;
-
-	make_time(w->ctx, &time);
-	r = prune_begin(&p, w->ctx->repository, w->conf, &time, &err);
-	if (r == 0)
-		r = prune_directory(&p, w->order.target->directory, &order, &outcome, &err);
-	if (r < 0)
-		make_say(&w->order, "retention: %s", err.message);
-	else if (outcome.removed)
-		make_say(&w->order, "retention: %zu of %zu backups removed", outcome.removed,
-		         outcome.kept + outcome.removed);
-}
-
 static int publish_what_came(struct entry_work *w, struct manifest *ret, struct error *err)
 {
 	int r;
 
 	describe_incoming(w);
-	r = put_incoming_counts(w, err);
+	r = inbox_put_counts(w->draft, w->content, false, err);
 	if (r == 0)
 		r = publish_entry(w, ret, err);
 	if (r < 0)
@@ -365,7 +219,7 @@ static int publish_what_came(struct entry_work *w, struct manifest *ret, struct 
 		        &w->order,
 		        "nothing in such a file says where it ends: that it was written whole is what its writer has said by closing it");
 	arrival_succeed(w->arrival, ret->path, "");
-	prune_entries(w);
+	inbox_prune(w->ctx, w->conf, &w->order);
 	return 0;
 }
 

@@ -5,27 +5,46 @@
  */
 #include "job_private.h"
 
+#include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 
 #include <errno.h>
+#include <string.h>
 
-static bool have_one_claim(const struct make_targets *a, const struct make_targets *b, const char **ret)
+static bool has_claim(const char *claims, const char *claim, size_t len)
 {
-	for (size_t i = 0; i < a->count; i++)
-		for (size_t k = 0; a->items[i].claim && k < b->count; k++) {
-			*ret = b->items[k].claim;
-			if (str_equal(a->items[i].claim, *ret))
-				return true;
-		}
+	for (const char *at = claims; at && *at; at += strcspn(at, "\n"), at += *at == '\n')
+		if (strcspn(at, "\n") == len && memcmp(at, claim, len) == 0)
+			return true;
 	return false;
+}
+
+/* The first line of @claims that is in @others, too: heap; NULL: none. */
+static char *common_claim(const char *claims, const char *others)
+{
+	for (const char *at = claims; at && *at; at += strcspn(at, "\n"), at += *at == '\n')
+		if (has_claim(others, at, strcspn(at, "\n")))
+			return mem_printf("%.*s", (int)strcspn(at, "\n"), at);
+	return NULL;
+}
+
+/* heap */
+static char *have_one_claim(const struct make_targets *a, const struct make_targets *b)
+{
+	char *found = NULL;
+
+	for (size_t i = 0; !found && i < a->count; i++)
+		for (size_t k = 0; !found && k < b->count; k++)
+			found = common_claim(a->items[i].claim, b->items[k].claim);
+	return found;
 }
 
 int claims_take(struct jobs *j, struct run *run, struct error *err)
 {
 	for (struct run *other = j->claimants; other; other = other->next_claimant) {
-		const char *claim;
+		_cleanup(free) char *claim = have_one_claim(&run->targets, &other->targets);
 
-		if (!have_one_claim(&run->targets, &other->targets, &claim))
+		if (!claim)
 			continue;
 		/* It has no number yet: it is being ordered at this moment. */
 		if (other->id == 0)

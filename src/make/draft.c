@@ -76,7 +76,7 @@ int draft_new(const struct draft_options *options, struct draft **ret_draft, str
 	pthread_mutex_init(&d->secrets_lock, NULL);
 	d->rate = order->rate ? order->rate : rate_new(order->job->max_rate_bytes);
 	draft_describe(d, options, path);
-	r = draft_find_recipients(d, err);
+	r = options->is_plain ? 0 : draft_find_recipients(d, err);
 	if (r < 0) {
 		d->is_untouched = true;
 		draft_free(d);
@@ -254,16 +254,31 @@ static size_t enter_object(struct draft *d, const char *key, struct stream_facts
 	return index;
 }
 
-static void enter_file(struct draft *d, const char *name, struct stream_facts *facts)
+static void enter_file_at(struct draft *d, const char *name, const char *key, struct stream_facts *facts)
 {
 	const char *own = strrchr(d->m.path, '/') + 1;
 	struct manifest_file *file = manifest_add_file(&d->m, name ? name : own);
-	_cleanup(free) char *key = draft_key(d, name);
 
 	file->size_bytes = facts->bytes;
 	str_copy(file->sha256, sizeof(file->sha256), facts->sha256);
 	/* Nothing comes before the own file, whose table is as long as it has become. */
 	file->object = enter_object(d, key, facts, name != NULL);
+}
+
+static void enter_file(struct draft *d, const char *name, struct stream_facts *facts)
+{
+	_cleanup(free) char *key = draft_key(d, name);
+
+	enter_file_at(d, name, key, facts);
+}
+
+int draft_enter_adopted(struct draft *d, const char *key, struct stream_facts *facts, struct error *err)
+{
+	int r = draft_check_free(d, err);
+
+	if (r == 0)
+		enter_file_at(d, NULL, key, facts);
+	return r;
 }
 
 void draft_enter(struct draft *d, const char *name, struct stream_facts *facts)

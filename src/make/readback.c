@@ -117,8 +117,12 @@ static void *read_some(void *arg)
 		size_t number = (size_t)(object - reading->draft->m.objects);
 		char unknown[SHA256_HEX_BYTES] = ""; /* of an object without a file nobody wants it */
 		struct manifest_file *file = reading->files[number];
-		int r = read_back_object(reading->draft, object, object == own ? reading->check : NULL,
-		                         file ? file->sha256 : unknown, &err);
+		/* It was read where it lies, and nothing was sent. */
+		int r = manifest_adopted_in(object->key, NULL)
+		                ? 0
+		                : read_back_object(reading->draft, object,
+		                                   object == own ? reading->check : NULL,
+		                                   file ? file->sha256 : unknown, &err);
 
 		if (r == 0)
 			continue;

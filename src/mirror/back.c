@@ -89,15 +89,14 @@ static int bring_listing(struct mirror_back *b, const struct manifest *m, const 
 	return r;
 }
 
-/* Encrypted, its key has a suffix. */
+/* @part: NULL: the state is the backup itself. Keys do not tell, since those of what was rewrapped have other endings. */
 static const struct manifest_object *find_listing_object(const struct manifest *m, const char *role,
-                                                         const char *key)
+                                                         const char *part)
 {
 	for (size_t i = 0; i < m->object_count; i++) {
-		const char *own = m->objects[i].key;
+		const struct manifest_part *of = manifest_part_of_object(m, i);
 
-		if (str_equal(m->objects[i].role, role) && str_starts(own, key) &&
-		    (!own[strlen(key)] || str_equal(own + strlen(key), MANIFEST_SEALED_SUFFIX)))
+		if (str_equal(m->objects[i].role, role) && str_equal(of ? of->name : NULL, part))
 			return &m->objects[i];
 	}
 	return NULL;
@@ -106,16 +105,14 @@ static const struct manifest_object *find_listing_object(const struct manifest *
 static int bring_state(struct mirror_back *b, struct error *err)
 {
 	const struct mirror_back_options *o = &b->options;
-	_cleanup(free) char *key = manifest_contents_key(o->path, o->part),
-	                    *index_key = manifest_contents_index_key(o->path, o->part);
 	_cleanup(manifest) struct manifest m = {0};
 	const struct manifest_object *listing, *index;
 	int r = artifact_read_manifest_anywhere(o->ctx->repository, o->path, o->cancel, &m, err);
 
 	if (r < 0)
 		return r;
-	listing = find_listing_object(&m, MANIFEST_ROLE_LISTING, key);
-	index = find_listing_object(&m, MANIFEST_ROLE_LISTING_INDEX, index_key);
+	listing = find_listing_object(&m, MANIFEST_ROLE_LISTING, o->part);
+	index = find_listing_object(&m, MANIFEST_ROLE_LISTING_INDEX, o->part);
 	if (!listing || !index)
 		return error_set(err, ERROR_USAGE, EINVAL, "%s%s%s is no state of a mirror", o->path,
 		                 o->part ? "/" : "", str_or_empty(o->part));

@@ -89,6 +89,30 @@ struct back_packs *back_packs_free(struct back_packs *p)
 	return NULL;
 }
 
+/* Of a copy that is read by itself the catalog has no packs: what lies beside them in its store tells of them. */
+static int read_pack_object(struct back_packs *p, const char *path, struct manifest *m,
+                            struct manifest_object *ret, struct error *err)
+{
+	const struct mirror_back_options *o = &p->b->options;
+	size_t number;
+	int r;
+
+	manifest_finish(m);
+	*m = (struct manifest){0};
+	r = artifact_read_manifest_anywhere(o->ctx->repository, path, o->cancel, m, err);
+	if (r < 0) {
+		error_prefix(err, "the pack %s", path);
+		return r;
+	}
+	number = m->file_count == 1 ? m->files[0].object : MANIFEST_NO_OBJECT;
+	if (number == MANIFEST_NO_OBJECT)
+		return error_set(err, ERROR_CORRUPT, EBADMSG, "the manifest of %s is not that of a pack",
+		                 path);
+	*ret = m->objects[number];
+	m->objects[number] = (struct manifest_object){0};
+	return 0;
+}
+
 static int find_pack_object(struct back_packs *p, const char *path, struct manifest *m,
                             struct manifest_object *ret, struct error *err)
 {
@@ -98,10 +122,12 @@ static int find_pack_object(struct back_packs *p, const char *path, struct manif
 
 	if (r == 0)
 		r = catalog_object(catalog, ino, ret);
-	if (r == -ENOENT)
-		return error_set(err, ERROR_NOT_FOUND, ENOENT, "the pack %s is not there", path);
-	if (r < 0)
+	if (r < 0 && r != -ENOENT)
 		return error_system(err, -r, "the catalog cannot be read");
+	if (r == -ENOENT)
+		r = read_pack_object(p, path, m, ret, err);
+	if (r < 0)
+		return r;
 	return sealed_is_known(ret) ? 0 : sealed_refuse_unknown(ret, path, err);
 }
 

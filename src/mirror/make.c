@@ -219,9 +219,9 @@ static int pack_piece(struct mirror *m, struct fetched_object *object, const str
 	return r < 0 || !p->is_last ? r : list_packed_object(m, &object->entry, err);
 }
 
-static bool is_get_refused(int r, const struct error *why)
+static bool is_get_refused(int r)
 {
-	return r == -EACCES || r == -EPERM || why->class == ERROR_DENIED;
+	return r == -EACCES || r == -EPERM;
 }
 
 /* One after the other: it is what changes just now. */
@@ -280,9 +280,10 @@ static int on_changed(struct mirror *m, struct fetched_object *object, struct er
 		}
 	}
 	if (r == -ESTALE)
-		error_prefix(err,
-		             "the object changed %d times while it was got, and so it cannot be mirrored",
-		             TRIES + 1);
+		error_prefix(
+		        err,
+		        "an object changed %d times while it was got; the next run tries it again, and goes on from what this one has packed",
+		        TRIES + 1);
 	return r;
 }
 
@@ -303,7 +304,7 @@ static int on_failed(struct mirror *m, struct fetched_object *object, int r, con
 		m->counts.vanished++;
 		return spoil(m, object, err);
 	}
-	if (r < 0 && is_get_refused(r, &now)) {
+	if (r < 0 && is_get_refused(r)) {
 		note_unreadable_object(m, object->entry.key, now.message);
 		return spoil(m, object, err);
 	}
@@ -480,11 +481,22 @@ static void say_counts(const struct mirror *m)
 	if (left->links + left->others > 0)
 		make_say(m->order, "left out: %" PRIu64 " symbolic links, %" PRIu64 " that are no files",
 		         left->links, left->others);
-	if (listing_writer_count(m->listing) == 0 && m->base.passed > 0)
-		make_warn(
-		        m->order,
-		        "%s is empty, and was not before: is it the right one, and is everything mounted there?",
-		        m->conf->from.url);
+}
+
+/* Otherwise the states that are right would be let go, one for each run, by rules that count states. */
+static int judge_empty(const struct mirror *m, struct error *err)
+{
+	if (listing_writer_count(m->listing) > 0 || m->base.passed == 0)
+		return 0;
+	if (!m->conf->allow_empty)
+		return error_set(
+		        err, ERROR_USAGE, ENODATA,
+		        "%s is empty, and had %" PRIu64
+		        " objects in the state before, so no state is made: is it the right one, and is everything mounted there? If it is meant to be empty, set allow_empty = yes in [mirror %s], or for one run: trigger '%s allow_empty=yes'",
+		        m->conf->from.url, m->base.passed, m->order->job->name, m->order->job->name);
+	make_warn(m->order, "%s is empty, and had %" PRIu64 " objects in the state before", m->conf->from.url,
+	          m->base.passed);
+	return 0;
 }
 
 /* Unless they are to be left out, a state without them is none. */
@@ -509,6 +521,16 @@ static int judge_unreadable(struct mirror *m, struct error *err)
 	return 0;
 }
 
+static int open_mirrored_source(struct mirror *m, unsigned connections, struct error *err)
+{
+	_cleanup(free) char *section = mem_printf("[mirror %s]", m->order->job->name);
+	int r = source_open(&m->conf->from, connections, &m->source, err);
+
+	if (r == 0)
+		source_set_section(m->source, section);
+	return r;
+}
+
 static int open_all(struct mirror *m, int64_t started_at_us, struct error *err)
 {
 	const struct draft_options options = {.ctx = m->ctx,
@@ -526,7 +548,7 @@ static int open_all(struct mirror *m, int64_t started_at_us, struct error *err)
 	if (r == 0)
 		draft_pin_packs(m->draft, m->order->job->name);
 	if (r == 0)
-		r = source_open(&m->conf->from, fetch.connections, &m->source, err);
+		r = open_mirrored_source(m, fetch.connections, err);
 	if (r == 0)
 		r = base_open(&m->base, m->draft, m->ctx, m->order, err);
 	if (r == 0)
@@ -561,6 +583,8 @@ static int make_state(struct mirror *m, struct manifest *ret, struct error *err)
 	}
 	if (r == 0)
 		r = judge_unreadable(m, err);
+	if (r == 0)
+		r = judge_empty(m, err);
 	if (r == 0)
 		r = store_listing(m, err);
 	if (r < 0)

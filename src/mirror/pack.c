@@ -34,10 +34,12 @@ struct packer {
 	struct stream_object *object;
 	uint64_t at;
 	struct listing_writer *members;
-	struct str listing;       /* of members */
-	struct str line;          /* of the member that was ended last */
-	uint64_t count;           /* packs that were published */
-	struct sha256 *digest;    /* of the member that is written */
+	struct str listing;    /* of members */
+	struct str line;       /* of the member that was ended last */
+	uint64_t count;        /* packs that were published */
+	struct sha256 *digest; /* of the member that is written */
+	bool is_in_member,
+	        is_broken;        /* one was begun and not ended; the store has refused bytes of the pack */
 	uint64_t member_at, left; /* of it */
 	uint64_t member_bytes;
 };
@@ -75,6 +77,7 @@ static void forget_pack(struct packer *p)
 	p->digest = sha256_free(p->digest);
 	str_clear(&p->listing);
 	p->at = 0;
+	p->is_in_member = p->is_broken = false;
 }
 
 struct packer *packer_free(struct packer *p)
@@ -146,8 +149,11 @@ static int open_pack(struct packer *p, struct error *err)
 
 static int put_packed(struct packer *p, const void *data, size_t len, struct error *err)
 {
+	int r = stream_object_write(p->object, data, len, err);
+
 	p->at += len;
-	return stream_object_write(p->object, data, len, err);
+	p->is_broken = p->is_broken || r < 0;
+	return r;
 }
 
 static int put_zeros(struct packer *p, uint64_t bytes, struct error *err)
@@ -170,7 +176,7 @@ static int put_pack_members(struct packer *p, struct error *err)
 	                                err);
 }
 
-static int publish_pack(struct packer *p, struct error *err)
+static int seal_pack(struct packer *p, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	struct manifest *made = draft_manifest(p->draft);
@@ -185,21 +191,30 @@ static int publish_pack(struct packer *p, struct error *err)
 	manifest_set_fact_int(made, "objects", (int64_t)listing_writer_count(p->members));
 	manifest_set_fact_int(made, "content_bytes", (int64_t)listing_writer_bytes(p->members));
 	r = put_pack_members(p, err);
-	if (r == 0)
-		r = draft_publish(p->draft, NULL, &m, err);
-	if (r < 0)
-		return r;
-	p->count++;
+	return r < 0 ? r : draft_publish(p->draft, NULL, &m, err);
+}
+
+/* What could not be published is given up: nothing can be written to it any more. */
+static int publish_pack(struct packer *p, struct error *err)
+{
+	int r = seal_pack(p, err);
+
+	p->count += r == 0;
 	forget_pack(p);
-	return 0;
+	return r;
 }
 
 int packer_finish(struct packer *p, struct error *err)
 {
-	if (p->draft && listing_writer_count(p->members) > 0)
+	int r = 0;
+
+	/* Of a run that failed in the middle of an object. */
+	if (p->is_in_member && !p->is_broken)
+		r = packer_spoil(p, err);
+	if (r == 0 && p->draft && !p->is_broken && listing_writer_count(p->members) > 0)
 		return publish_pack(p, err);
 	forget_pack(p);
-	return 0;
+	return r;
 }
 
 static bool is_full_for(const struct packer *p, uint64_t bytes)
@@ -220,6 +235,7 @@ int packer_begin(struct packer *p, const struct listing_entry *e, struct error *
 		return r;
 	shown_name(e->key, strlen(e->key), &name);
 	tar_member_append(&headers, str_text(&name), e->bytes, e->modified_us);
+	p->is_in_member = true;
 	r = put_packed(p, headers.data, headers.len, err);
 	p->member_at = p->at;
 	p->member_bytes = p->left = e->bytes;
@@ -251,6 +267,7 @@ int packer_end(struct packer *p, struct listing_entry *e, struct error *err)
 	free(e->pack);
 	e->pack = mem_printf("%s/%s", p->time, p->target.stem);
 	e->at = p->member_at;
+	p->is_in_member = false;
 	r = put_zeros(p, tar_member_padding(p->member_bytes), err);
 	str_clear(&p->line);
 	listing_entry_encode(e, &p->line);
@@ -270,5 +287,6 @@ int packer_spoil(struct packer *p, struct error *err)
 		forget_pack(p);
 		return 0;
 	}
+	p->is_in_member = false;
 	return put_zeros(p, p->left + tar_member_padding(p->member_bytes), err);
 }

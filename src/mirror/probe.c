@@ -16,7 +16,7 @@ void mirror_check(const struct make_context *ctx, const struct conf_job *job,
 	_cleanup(source_list) struct source_list *list = NULL;
 	_cleanup(source_object) struct source_object first = {0};
 	struct error err = {0};
-	char name[224];
+	char name[224], section[sizeof(name) + 2];
 	int r;
 
 	(void)ctx;
@@ -27,6 +27,8 @@ void mirror_check(const struct make_context *ctx, const struct conf_job *job,
 	}
 	r = source_open(&job->mirror.from, 1, &source, &err);
 	if (r == 0) {
+		snprintf(section, sizeof(section), "[%s]", name);
+		source_set_section(source, section);
 		list = source_list_new(source, &call);
 		r = source_list_next(list, &first, &err);
 	}

@@ -7,6 +7,9 @@
  * doubles with each block that is entered; another request ends it. It takes no buffer that somebody needs:
  * when there is none, the window shrinks.
  *
+ * Many small files that are parts of one artifact (members of a pack) are opened, read and closed one after the other: each begins with the position and the window of the one
+ * before. Otherwise no window would ever begin, and the pack be got in the small pieces that they are.
+ *
  * All of it is called with the lock, by the caller of reader_read() or reader_close(): it decides what is to be
  * fetched, and wakes fetchers for it.
  */
@@ -36,8 +39,28 @@ static void set_window(struct reader_file *f, unsigned blocks)
 	f->window = blocks;
 }
 
+void ahead_begin(struct reader_file *f)
+{
+	const struct artifact *a = f->artifact;
+
+	if (!f->is_part || !a->part_started)
+		return;
+	f->started = true;
+	f->position = a->part_position;
+	f->ahead = a->part_ahead;
+	f->inherited = a->part_window;
+}
+
 void ahead_end(struct reader_file *f)
 {
+	struct artifact *a = f->artifact;
+
+	if (f->is_part && f->started && !f->inherited) {
+		a->part_started = true;
+		a->part_position = f->position;
+		a->part_ahead = f->ahead;
+		a->part_window = f->window;
+	}
 	set_window(f, 0);
 }
 
@@ -74,11 +97,16 @@ static bool advance(struct reader_file *f, uint64_t offset, uint64_t end)
 
 	if (!in_order(f, offset, end) || !f->started) {
 		f->started = true;
+		f->inherited = 0;
 		set_window(f, 0);
 		f->position = end;
 		f->ahead = 0;
 		return false;
 	}
+	if (f->inherited)
+		set_window(f,
+		           f->inherited < window_limit(f->reader) ? f->inherited : window_limit(f->reader));
+	f->inherited = 0;
 	if (end <= f->position)
 		return false;
 	entered = end > block_end(f->artifact, f->position);

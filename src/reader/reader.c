@@ -184,7 +184,8 @@ static struct artifact *artifact_get(struct reader *reader, struct artifact **fr
 }
 
 /* Return: NULL when the reader takes no files any more. */
-static struct reader_file *file_new(struct reader *reader, struct artifact **fresh, bool whole)
+static struct reader_file *file_new(struct reader *reader, struct artifact **fresh,
+                                    const struct reader_what *what)
 {
 	struct reader_file *f = NULL;
 
@@ -192,11 +193,13 @@ static struct reader_file *file_new(struct reader *reader, struct artifact **fre
 	if (!reader->refusing) {
 		f = mem_alloc(sizeof(*f));
 		*f = (struct reader_file){.reader = reader,
-		                          .artifact = artifact_get(reader, fresh, whole),
+		                          .artifact = artifact_get(reader, fresh, what->whole),
+		                          .is_part = what->is_part,
 		                          .next = reader->files};
 		if (f->next)
 			f->next->prev = f;
 		reader->files = f;
+		ahead_begin(f);
 		atomic_fetch_add(&reader->metrics->open_files, 1);
 	}
 	pthread_mutex_unlock(&reader->lock);
@@ -220,7 +223,7 @@ int reader_open(struct reader *reader, const struct reader_what *what, struct re
 		return r;
 	}
 	fresh = artifact_new(reader, what, &layout, bytes);
-	f = file_new(reader, &fresh, what->whole);
+	f = file_new(reader, &fresh, what);
 	if (fresh) /* it is open already: nobody else has seen this one */
 		artifact_release(fresh);
 	if (!f)

@@ -139,6 +139,10 @@ struct artifact { /* what is open, once however often it is; key to bytes never 
 	unsigned whole_kept;       /* blocks that wait for their turn to be hashed */
 	struct block *whole_held;  /* what came last: right, but loading until the verdict */
 	parts_t whole_held_parts;
+	/* Where the one that was opened as a part of it and closed last has got to: see ahead.c. */
+	bool part_started;
+	uint64_t part_position, part_ahead;
+	unsigned part_window;
 	struct artifact *next;
 };
 
@@ -177,7 +181,9 @@ struct reader_file { /* what reader_open() returns */
 	uint64_t position; /* highest end of what was read in order */
 	uint64_t ahead;    /* read-ahead was asked for up to here */
 	unsigned window;   /* blocks to be ahead of position */
-	uint64_t tick;     /* reader->tick when position moved last */
+	bool is_part;
+	unsigned inherited; /* window of the part before, if this one begins in order; 0: none */
+	uint64_t tick;      /* reader->tick when position moved last */
 };
 
 struct piece { /* consecutive parts of one block */
@@ -325,7 +331,8 @@ void request_deliver(struct reader *reader, struct answers *answers);
 
 /* ahead_note() - @f's range from @offset to @end was asked for. */
 void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end);
-/* ahead_end() - the file is closed. */
+/* ahead_begin() - the file was opened. ahead_end() - it is closed. */
+void ahead_begin(struct reader_file *f);
 void ahead_end(struct reader_file *f);
 
 /* gets.c, lock held. */

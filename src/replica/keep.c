@@ -88,7 +88,7 @@ static int delete_copy(const struct replica_order *o, struct store *store, struc
 	const struct store_call call = {.cancel = o->cancel};
 	_cleanup(free) char *published = NULL;
 	struct error why = {0}, ignored = {0};
-	int r = artifact_delete(store, &call, row->path, &why), found;
+	int r = artifact_delete_copy(store, &call, row->path, &why), found;
 
 	if (r == 0)
 		r = artifact_drop_holds(store, &call, row->path, &why);

@@ -15,7 +15,8 @@ static void add_left(void *arg, const struct catalog_restore *x)
 	if (!x->is_over)
 		return;
 	item = checking_add(c,
-	                    x->phase == RESTORE_PHASE_IN_PLACE || x->phase == RESTORE_PHASE_FILES_OVER
+	                    x->phase == RESTORE_PHASE_IN_PLACE || x->phase == RESTORE_PHASE_FILES_OVER ||
+	                                    x->phase == RESTORE_PHASE_DEPLOYMENT
 	                            ? REPORT_CRIT
 	                            : REPORT_WARN,
 	                    mem_printf("restore %s", x->target), x->target);

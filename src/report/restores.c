@@ -57,8 +57,21 @@ static char *describe_state(const struct catalog_restore *x)
 	                  x->before[0] ? "is as it was" : "was not made", x->made);
 }
 
+static char *describe_deployment(const struct catalog_restore *x)
+{
+	return mem_printf(
+	        "run %lld restored the deployment %s from %s and did not end well (%s): %s",
+	        (long long)x->run_id, x->target, x->backup, x->problem,
+	        str_equal(x->made, RESTORE_DEPLOYMENT_ALL)
+	                ? "all of its parts are those of the backup"
+	                : "some of its parts may be those of the backup, and others as they were; it may be stopped");
+}
+
 char *report_restore_left(const struct catalog_restore *x)
 {
+	if (x->phase == RESTORE_PHASE_DEPLOYMENT)
+		return describe_deployment(x);
+
 	_cleanup(free) char *state = is_files(x) ? describe_files_state(x) : describe_state(x);
 
 	return mem_printf("run %lld restored %s to %s and did not end well (%s): %s", (long long)x->run_id,
@@ -72,6 +85,10 @@ char *report_restore_advice(const struct catalog_restore *x)
 	_cleanup(str) struct str forget = {0};
 
 	str_appendf(&forget, "keepfs restore forget run=%lld", (long long)x->run_id);
+	if (x->phase == RESTORE_PHASE_DEPLOYMENT)
+		return mem_printf(
+		        "restore it once more as it was asked for (jobs/%lld/log has it), or look whether it works as it is; when it is settled: %s",
+		        (long long)x->run_id, str_text(&forget));
 	command_line_append(&forget, into);
 	if (is_files(x))
 		return advise_of_files(x, &forget);

@@ -85,8 +85,15 @@ static void note_mark(struct settings *s)
 	sha256_update(h, &plain.first_byte_timeout_ms, sizeof(plain.first_byte_timeout_ms));
 	sha256_update(h, &plain.stall_timeout_ms, sizeof(plain.stall_timeout_ms));
 	sha256_update(h, &plain.retry_deadline_ms, sizeof(plain.retry_deadline_ms));
+	sha256_update(h, &plain.read_only, sizeof(plain.read_only));
 	sha256_final(h, s->mark);
 	sha256_free(h);
+}
+
+void settings_read_only(struct settings *s)
+{
+	s->conf.read_only = true;
+	note_mark(s);
 }
 
 static void copy_secret(struct conf_secret *to, const struct conf_secret *from)

@@ -32,6 +32,7 @@ struct stores {
 	struct opened *list; /* lock */
 	unsigned count;      /* lock */
 	uint64_t uses;       /* lock */
+	struct store *main;  /* NULL: there is none */
 };
 
 struct stores *stores_new(const struct stores_options *options)
@@ -42,7 +43,15 @@ struct stores *stores_new(const struct stores_options *options)
 	if (!s->options.kept_open)
 		s->options.kept_open = STORES_KEPT_OPEN;
 	pthread_mutex_init(&s->lock, NULL);
+	if (options->main)
+		s->main = store_elsewhere_new(
+		        options->main, &(struct store_elsewhere){.open = stores_open_adopted, .arg = s});
 	return s;
+}
+
+struct store *stores_main(struct stores *s)
+{
+	return s->main;
 }
 
 static void close_opened(struct opened *o)
@@ -65,6 +74,7 @@ struct stores *stores_free(struct stores *s)
 		close_opened(o);
 		o = next;
 	}
+	store_free(s->main);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 	return NULL;
@@ -75,12 +85,12 @@ void stores_follow(struct stores *s, struct conf_live *live)
 	s->live = live;
 }
 
-static const struct conf *conf_in_force(struct stores *s)
+const struct conf *stores_conf(struct stores *s)
 {
 	return s->live ? conf_live_ref(s->live) : s->options.conf;
 }
 
-static void conf_let_go(struct stores *s, const struct conf *conf)
+void stores_conf_done(struct stores *s, const struct conf *conf)
 {
 	if (s->live)
 		conf_unref(conf);
@@ -193,27 +203,38 @@ static int open_fresh(struct stores *s, const struct conf *conf, struct settings
 	return 0;
 }
 
-static int open_by(struct stores *s, const struct conf *conf, const struct catalog_store *at,
-                   struct opened **ret, struct error *err)
+static int open_by(struct stores *s, const struct conf *conf, struct settings *settings, struct opened **ret,
+                   struct error *err)
 {
-	struct settings settings;
-	int r = settings_of(conf, at, &settings, err);
+	int r = 0;
 
-	if (r < 0)
-		return r;
 	if (s->options.retry_deadline_ms)
-		settings.conf.retry_deadline_ms = s->options.retry_deadline_ms;
+		settings->conf.retry_deadline_ms = s->options.retry_deadline_ms;
 	pthread_mutex_lock(&s->lock);
-	*ret = find_opened(s, &settings);
+	*ret = find_opened(s, settings);
 	pthread_mutex_unlock(&s->lock);
 	if (!*ret)
-		r = open_fresh(s, conf, &settings, ret, err);
-	settings_finish(&settings);
+		r = open_fresh(s, conf, settings, ret, err);
+	settings_finish(settings);
+	return r;
+}
+
+int stores_open_settings(struct stores *s, const struct conf *conf, struct settings *settings,
+                         const char *label, struct store **ret_store, struct error *err)
+{
+	struct opened *o = NULL;
+	int r = open_by(s, conf, settings, &o, err);
+
+	if (r < 0)
+		error_prefix(err, "%s", label);
+	else
+		*ret_store = store_handle_new(o->store, label, release_handle, o);
+	close_those_too_many(s);
 	return r;
 }
 
 /* "the store acme (s3://…) of tenant globex" */
-static char *label_of(const struct catalog_store *at)
+char *stores_label(const struct catalog_store *at)
 {
 	_cleanup(str) struct str text = {0};
 	struct str label = {0};
@@ -228,17 +249,16 @@ static char *label_of(const struct catalog_store *at)
 int stores_open_at(struct stores *s, const struct catalog_store *at, struct store **ret_store,
                    struct error *err)
 {
-	const struct conf *conf = conf_in_force(s);
-	_cleanup(free) char *label = label_of(at);
-	struct opened *o = NULL;
-	int r = open_by(s, conf, at, &o, err);
+	const struct conf *conf = stores_conf(s);
+	_cleanup(free) char *label = stores_label(at);
+	struct settings settings;
+	int r = settings_of(conf, at, &settings, err);
 
-	conf_let_go(s, conf);
 	if (r < 0)
 		error_prefix(err, "%s", label);
 	else
-		*ret_store = store_handle_new(o->store, label, release_handle, o);
-	close_those_too_many(s);
+		r = stores_open_settings(s, conf, &settings, label, ret_store, err);
+	stores_conf_done(s, conf);
 	return r;
 }
 
@@ -257,10 +277,10 @@ int stores_open(struct stores *s, uint64_t id, struct store **ret_store, struct 
 	_cleanup(catalog_store) struct catalog_store at = {0};
 	int r;
 
-	if (id == CATALOG_MAIN_STORE && !s->options.main)
+	if (id == CATALOG_MAIN_STORE && !s->main)
 		return error_set(err, ERROR_USAGE, EINVAL, "the store could not be opened");
 	if (id == CATALOG_MAIN_STORE) {
-		*ret_store = store_handle_new(s->options.main, NULL, NULL, NULL);
+		*ret_store = store_handle_new(s->main, NULL, NULL, NULL);
 		return 0;
 	}
 	r = find_store_row(s, id, &at, err);
@@ -280,10 +300,10 @@ char *stores_name(struct stores *s, uint64_t id)
 
 bool stores_may_have_now(struct stores *s, const struct catalog_store *at, const char *path, const char *job)
 {
-	const struct conf *conf = conf_in_force(s);
+	const struct conf *conf = stores_conf(s);
 	bool may = stores_may_have(conf, at, path, job);
 
-	conf_let_go(s, conf);
+	stores_conf_done(s, conf);
 	return may;
 }
 

@@ -7,6 +7,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/drills.h>
+#include <keepfs/catalog/parts.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/inside/toc.h>
 
@@ -54,12 +55,47 @@ static int check_dump_of(const struct manifest *m, const char *database, struct 
 	return 0;
 }
 
-static int check_named(struct catalog *c, uint64_t ino, const char *database, struct error *err)
+/* Of a bundle: the part that is a dump of that database. Which one would not do, and why, is told where there is but one dump. */
+static int find_dump_in_bundle(struct catalog *c, const struct manifest *bundle, const char *database,
+                               uint64_t *ret_ino, struct error *err)
 {
-	_cleanup(manifest) struct manifest m = {0};
-	int r = catalog_manifest(c, ino, &m);
+	struct catalog_part part = {.number = -1};
+	struct error why = {0};
+	size_t dumps = 0;
+	int r;
 
-	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : check_dump_of(&m, database, err);
+	while ((r = catalog_next_part(c, ino_of_artifact(bundle->path), part.number, &part)) == 0) {
+		_cleanup(manifest) struct manifest m = {0};
+
+		if (!str_equal(part.kind, "dump") || catalog_backup_manifest(c, part.ino, &m) < 0)
+			continue;
+		dumps++;
+		if (check_dump_of(&m, database, &why) < 0)
+			continue;
+		*ret_ino = part.ino;
+		return 0;
+	}
+	if (r != -ENOENT)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (dumps == 1 && err)
+		*err = why;
+	if (dumps == 1)
+		return -EINVAL;
+	return error_set(err, ERROR_USAGE, EINVAL,
+	                 "no part of the bundle %s is a dump of the database %s that holds tables and rows",
+	                 bundle->path, *database ? database : "of [export]");
+}
+
+/* @io_ino: of a backup, or a part of one; of a bundle that of its part. */
+static int check_named(struct catalog *c, uint64_t *io_ino, const char *database, struct manifest *ret,
+                       struct error *err)
+{
+	int r = catalog_backup_manifest(c, *io_ino, ret);
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	return str_equal(ret->kind, "bundle") ? find_dump_in_bundle(c, ret, database, io_ino, err)
+	                                      : check_dump_of(ret, database, err);
 }
 
 /* The newest good one of a directory, if it is of that database, and newer than @io. */
@@ -67,19 +103,25 @@ static int consider_directory(struct catalog *c, const char *directory, const ch
                               int64_t *io_started_us, uint64_t *io_ino)
 {
 	_cleanup(manifest) struct manifest m = {0};
+	struct catalog_entry latest = {0};
 	struct error ignored = {0};
 	uint64_t ino;
 	int r = catalog_newest_whole(c, directory, &ino);
 
-	if (r == 0)
-		r = catalog_manifest(c, ino, &m);
+	/* Of bundles what "latest" leads to. */
+	if (r == -ENOENT) {
+		r = catalog_entry_latest(c, ino_of_directory(directory), "", &latest);
+		ino = latest.ino;
+	}
+
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	if (m.started_at_us > *io_started_us && check_dump_of(&m, database, &ignored) == 0) {
+	r = check_named(c, &ino, database, &m, &ignored);
+	if (r == 0 && m.started_at_us > *io_started_us) {
 		*io_started_us = m.started_at_us;
 		*io_ino = ino;
 	}
-	return 0;
+	return r < 0 && ignored.class == ERROR_USAGE ? 0 : r;
 }
 
 static int find_newest_of(struct catalog *c, const char *path, const char *word, const char *database,
@@ -108,6 +150,7 @@ int past_find_dump(const struct make_context *ctx, const char *word, const char 
 {
 	struct catalog *c = ctx->repository->catalog;
 	_cleanup(free) char *path = words_path(word);
+	_cleanup(manifest) struct manifest m = {0};
 	struct catalog_entry entry;
 	int r = words_find_backup(c, path, &entry);
 
@@ -118,7 +161,7 @@ int past_find_dump(const struct make_context *ctx, const char *word, const char 
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
 	*ret_ino = entry.ino;
-	return check_named(c, entry.ino, database, err);
+	return check_named(c, ret_ino, database, &m, err);
 }
 
 /* What makes its database. */

@@ -5,6 +5,8 @@
  */
 #include "copied.h"
 #include "proving.h"
+#include "restore_bundle.h"
+#include "restore_dump.h"
 #include "restore_files.h"
 #include "restore_mirror.h"
 #include "restore_target.h"
@@ -31,8 +33,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGE_TARGETS       32
-#define BUNDLE_NAMES_BYTES 400
+#define PAGE_TARGETS 32
 
 /* What is restored. */
 
@@ -177,73 +178,6 @@ static int find_what_to_restore(struct catalog *c, const struct restore_order *o
 
 /* Where to. */
 
-static int check_not_damaged(const struct backup *b, struct error *err)
-{
-	_cleanup(free) char *good = NULL;
-
-	if (!b->damage)
-		return 0;
-	good = catalog_good_beside(b->ctx->repository->catalog, b->ino);
-	return error_set(
-	        err, ERROR_CORRUPT, EINVAL,
-	        "%s is marked as damaged (%s), and nothing was changed; %s%s; when it is right again, keepfs verify %s level=1 takes the mark away",
-	        b->path, b->damage, good ? "the nearest good one is " : "there is no good one beside it",
-	        good ? good : "", b->path);
-}
-
-/* Its parts are restored, each for itself. */
-static int refuse_bundle(const struct backup *b, struct error *err)
-{
-	struct catalog *c = b->ctx->repository->catalog;
-	_cleanup(str) struct str names = {0};
-	struct catalog_part part;
-	int64_t number = -1;
-
-	while (names.len < BUNDLE_NAMES_BYTES && catalog_next_part(c, b->ino, number, &part) == 0) {
-		_cleanup(free) char *path = catalog_path(c, part.ino);
-
-		number = part.number;
-		if (path)
-			str_appendf(&names, "%s%s", names.len > 0 ? ", " : "", tree_short(path));
-	}
-	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "%s is a bundle: restore its parts, each for itself, such as %s", b->path,
-	                 names.len > 0 ? str_text(&names) : "those that it has none of");
-}
-
-static int choose_target(struct restore_target *t, struct error *err)
-{
-	int r = check_not_damaged(t->backup, err);
-	const char *of_backup = manifest_fact(&t->backup->m, "database");
-
-	if (r < 0)
-		return r;
-	if (str_equal(t->backup->m.kind, "export"))
-		return words_refuse_export(t->backup->path, err);
-	if (str_equal(t->backup->m.kind, "bundle"))
-		return refuse_bundle(t->backup, err);
-	if (!str_equal(t->backup->m.kind, "dump"))
-		return error_set(
-		        err, ERROR_USAGE, EINVAL,
-		        "%s is neither a dump of a database nor an archive of files: it is copied from the mount",
-		        t->backup->path);
-	t->server = words_server(t->ctx->conf, t->wanted->server, t->backup->m.job, err);
-	t->database = t->wanted->into ? t->wanted->into : of_backup;
-	if (t->server && !t->database)
-		return error_set(
-		        err, ERROR_USAGE, EINVAL,
-		        "%s does not say of which database it is: name the one to restore into with into=NAME",
-		        t->backup->path);
-	return t->server ? restore_target_look(t, err) : -EINVAL;
-}
-
-static int choose_and_foresee(struct restore_target *t, struct error *err)
-{
-	int r = choose_target(t, err);
-
-	return r < 0 ? r : restore_target_foresee(t, err);
-}
-
 /* @copy is set when it is one, and @b is read from it then; *@ret_below: heap: what is meant of a state of a mirror. */
 static int find_and_open(struct backup *b, const char *path, struct copied *copy, char **ret_below,
                          struct error *err)
@@ -271,35 +205,6 @@ static const struct copied *copy_or_null(const struct copied *copy)
 	return copy->view ? copy : NULL;
 }
 
-/* The database is another run's when it is the same one of the same server, however that is called. */
-static char *claim_of(const struct restore_target *t)
-{
-	return mem_printf("the database %s (server started %s)", t->database, t->look.instance);
-}
-
-/* However it is spelled. */
-static char *claim_of_directory(const char *directory)
-{
-	_cleanup(free) char *place = restore_files_place(directory);
-
-	return mem_printf("the directory %s", place);
-}
-
-/* 0: not known, of a part of it. */
-static int64_t whole_time(const struct restore_target *t)
-{
-	struct restore_expectation e;
-
-	restore_expect(t, &e);
-	return e.check_us && e.restore_us ? e.check_us + e.restore_us : 0;
-}
-
-static void expect_to_end_in(const struct restore_target *t, int64_t us)
-{
-	if (t->order->progress)
-		atomic_store(&t->order->progress->ends_us, us ? clock_mono_us() + us : 0);
-}
-
 static bool is_for_files(const struct backup *b, const struct restore_order *order)
 {
 	return order->to || str_equal(b->m.kind, "files");
@@ -317,10 +222,10 @@ static int check_words_of_mirror(const struct backup *b, const struct restore_or
 	        b->path);
 }
 
-static int accept_mirror(struct backup *b, const struct restore_order *order, struct make_target *target,
-                         const char *below, struct error *err)
+static int accept_mirror(const struct make_context *ctx, struct backup *b, const struct restore_order *order,
+                         struct make_target *target, const char *below, struct error *err)
 {
-	const struct restore_mirror m = {.ctx = b->ctx, .wanted = order, .backup = b, .below = below};
+	const struct restore_mirror m = {.ctx = ctx, .wanted = order, .backup = b, .below = below};
 	_cleanup(free) char *claim = NULL;
 	int r = restore_mirror_look(&m, &claim, err);
 
@@ -345,22 +250,24 @@ static int accept_with_pool(const struct make_context *ctx, const struct restore
 	bool is_files;
 	int r = find_and_open(&b, target->name, &copy, &below, err);
 
+	if (r == 0 && restore_bundle_is(&b))
+		return restore_bundle_accept(&t, target, err);
 	if (r == 0)
 		r = check_words_of_mirror(&b, order, below, err);
 	if (r < 0)
 		return r;
 	if (restore_mirror_is(&b))
-		return accept_mirror(&b, order, target, below, err);
+		return accept_mirror(ctx, &b, order, target, below, err);
 	is_files = is_for_files(&b, order);
-	r = is_files ? restore_files_look(&files, err) : choose_and_foresee(&t, err);
+	r = is_files ? restore_files_look(&files, err) : restore_dump_choose(&t, err);
 	if (r < 0)
 		return r;
 	if (order->plan && !is_files)
 		target->stays_ino = 0;
 	if (!order->plan)
-		target->claim = is_files ? claim_of_directory(order->to) : claim_of(&t);
+		target->claim = is_files ? restore_files_claim(order->to) : restore_dump_claim(&t);
 	if (!is_files)
-		target->expected_us = whole_time(&t);
+		target->expected_us = restore_dump_time(&t);
 	return 0;
 }
 
@@ -397,55 +304,6 @@ static int restore_prepare(const struct make_context *ctx, const struct make_wan
 
 /* Doing it. */
 
-/* What [store] has of it is not right, or cannot be had: what is read with the help of a copy in a further store may be. */
-static int prove_with_copies(const struct restore_target *t, struct proving *p)
-{
-	struct error why = {0};
-	int r;
-
-	if (cancel_is_set(t->order->cancel))
-		return p->result;
-	r = proving_copy(p, t->backup->ino, &why);
-	if (r == 0)
-		make_warn(t->order, "%s is restored from its copy in a further store: %s", t->backup->path,
-		          p->first.message);
-	else if (r != -ENOENT)
-		make_say(t->order, "nor is it right with the help of its copies: %s", why.message);
-	return r == 0 ? 0 : p->result;
-}
-
-static int prove_first(const struct restore_target *t, struct error *err)
-{
-	struct proving p = {.ctx = t->backup->ctx,
-	                    .order = t->order,
-	                    .copy = t->copy,
-	                    .name = t->backup->path,
-	                    .level = t->wanted->level};
-
-	if (!proving_backup(&p, t->backup->ino))
-		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled before anything was changed");
-	/* It was frozen since it was looked at. */
-	if (p.frozen > 0 && p.result == 0) {
-		if (err)
-			*err = p.why_frozen;
-		error_prefix(err, "nothing was changed");
-		return -EIO;
-	}
-	/* What was removed meanwhile is neither right nor wrong. */
-	if (p.result == 0 && p.right != 1)
-		return error_set(err, ERROR_NOT_FOUND, ENOENT,
-		                 "%s was removed while it was read, and no database was changed",
-		                 t->backup->path);
-	/* Whoever names a copy wants that one. */
-	if (p.result == 0 || (!t->copy && prove_with_copies(t, &p) == 0))
-		return 0;
-	if (err)
-		*err = p.first;
-	error_prefix(err, p.damaged > 0 ? "the backup is damaged, and nothing was changed"
-	                                : "the backup could not be checked, and nothing was changed");
-	return p.result;
-}
-
 static int restore_one_archive(const struct restore_target *t, struct error *err)
 {
 	_cleanup(restore_files) struct restore_files files = {
@@ -456,44 +314,23 @@ static int restore_one_archive(const struct restore_target *t, struct error *err
 
 static int restore_one_mirror(const struct restore_target *t, const char *below, struct error *err)
 {
-	struct make_context own = *t->ctx;
-	const struct restore_mirror m = {
-	        .ctx = &own, .order = t->order, .wanted = t->wanted, .backup = t->backup, .below = below};
+	struct make_context reading = *t->backup->ctx;
+	const struct restore_mirror m = {.ctx = t->ctx,
+	                                 .reading = &reading,
+	                                 .order = t->order,
+	                                 .wanted = t->wanted,
+	                                 .backup = t->backup,
+	                                 .below = below};
 	int r;
 
 	/* Other objects than those that are damaged come back all the same. */
 	if (t->backup->damage)
 		make_warn(t->order, "%s is marked as damaged: %s", t->backup->path, t->backup->damage);
-	own.pool = pool_new(MIRROR_BACK_POOL_BYTES);
-	if (!own.pool)
+	reading.pool = pool_new(MIRROR_BACK_POOL_BYTES);
+	if (!reading.pool)
 		return error_system(err, ENOMEM, "there is no memory for bringing objects back");
 	r = restore_mirror_run(&m, err);
-	pool_free(own.pool);
-	return r;
-}
-
-static int restore_one(struct restore_target *t, struct error *err)
-{
-	struct restore_expectation e;
-	int r = choose_and_foresee(t, err);
-
-	if (r < 0)
-		return r;
-	restore_target_tell(t);
-	if (t->wanted->plan) {
-		make_say(t->order, "plan=yes: nothing was done");
-		return 0;
-	}
-	restore_expect(t, &e);
-	expect_to_end_in(t, whole_time(t));
-	r = prove_first(t, err);
-	if (r < 0)
-		return r;
-	expect_to_end_in(t, e.restore_us);
-	r = restore_target_run(t, err);
-	/* What the server, or a parser, says of right bytes is nothing against them. */
-	if (r < 0 && err->damage)
-		proving_again(t->backup->ctx, t->order, t->copy, t->backup->ino);
+	pool_free(reading.pool);
 	return r;
 }
 
@@ -531,10 +368,12 @@ static int restore_make(const struct make_context *ctx, const struct make_order 
 	t.copy = copy_or_null(&copy);
 	if (t.copy)
 		make_say(order, "%s is read from its copy in %s alone", copy.path, copy.store);
-	if (r == 0 && restore_mirror_is(&b))
+	if (r == 0 && restore_bundle_is(&b))
+		r = restore_bundle_run(&t, err);
+	else if (r == 0 && restore_mirror_is(&b))
 		r = restore_one_mirror(&t, below, err);
 	else if (r == 0)
-		r = is_for_files(&b, &wanted) ? restore_one_archive(&t, err) : restore_one(&t, err);
+		r = is_for_files(&b, &wanted) ? restore_one_archive(&t, err) : restore_dump_run(&t, err);
 	copy.ctx.pool = own.pool = pool_free(own.pool);
 	return r;
 }

@@ -39,6 +39,8 @@ static int check_kind(const struct restore_files *f, struct error *err)
 		        err, ERROR_USAGE, EINVAL,
 		        "%s is in a format that this keepfs does not know: use the newer one that made it",
 		        f->backup->path);
+	if (f->wanted->word_of_others)
+		return restore_order_refuse_word(f->wanted, err);
 	if (f->wanted->to)
 		return 0;
 	return error_set(
@@ -224,6 +226,8 @@ static struct files_unpack_options unpack_options(struct restore_files *f)
 	        .stage = f->stage,
 	        /* What was told of and confirmed; else what has come, or was changed, since it was compared stays. */
 	        .overwrite = f->wanted->overwrite && f->wanted->confirm,
+	        .keep = f->wanted->of_whole && !f->wanted->overwrite,
+	        .contents = f->wanted->of_whole && !f->is_told ? restore_files_contents : NULL,
 	        .by_number = f->wanted->owners_by_number,
 	        .entries = fact_number(f, "files") + fact_number(f, "directories") + fact_number(f, "links") +
 	                   fact_number(f, "others"),
@@ -265,6 +269,8 @@ static int check_differences(const struct restore_files *f, struct error *err)
 		        err, ERROR_CONFLICT, EEXIST,
 		        "nothing was changed: in %s stand directories where the backup has files, or something above what was chosen that is no directory (%.300s); move these away",
 		        to, str_text(&names[FILES_IN_THE_WAY].first));
+	if (f->wanted->of_whole)
+		return 0;
 	if (!f->wanted->overwrite && names[FILES_DIFFERENT].count > 0)
 		return error_set(
 		        err, ERROR_CONFLICT, EEXIST,
@@ -312,7 +318,8 @@ static bool is_nothing_to_do(const struct restore_files *f)
 	const struct files_names *names = f->found.names;
 
 	return f->found.is_there && names[FILES_ADDED].count + f->found.new_directories == 0 &&
-	       (f->wanted->overwrite ? restore_files_changes(f) == 0 : names[FILES_DIFFERENT].count == 0);
+	       (f->wanted->overwrite ? restore_files_changes(f) == 0
+	                             : f->wanted->of_whole || names[FILES_DIFFERENT].count == 0);
 }
 
 /* What is kept of it while it is at work. */
@@ -390,6 +397,8 @@ static void note_files_proof(const struct restore_files *f)
 
 	if (f->wanted->paths || f->outcome.left_out + f->outcome.partly + f->found.foreign_owners > 0)
 		return;
+	if (!f->wanted->overwrite && f->found.names[FILES_DIFFERENT].count > 0)
+		return;
 	if (backup_set_proof(f->backup, PROOF_RESTORED, make_now_us(f->ctx), f->order->run_id, &err) < 0)
 		make_warn(f->order, "that %s can be restored could not be kept: %s", f->backup->path,
 		          err.message);
@@ -449,14 +458,19 @@ static int change_with_hooks(struct restore_files *f, struct error *err)
 	return r;
 }
 
+int restore_files_judge(const struct restore_files *f, struct error *err)
+{
+	int r = check_differences(f, err);
+
+	return r < 0 ? r : check_room(f, err);
+}
+
 static int change_when_allowed(struct restore_files *f, struct error *err)
 {
 	const struct catalog_restore_which which = {.target = f->wanted->to, .server = ""};
 	uint64_t settled;
-	int r = check_differences(f, err);
+	int r = restore_files_judge(f, err);
 
-	if (r == 0)
-		r = check_room(f, err);
 	if (r < 0)
 		return r;
 	if (is_nothing_to_do(f))
@@ -473,12 +487,12 @@ static void tell_plan(const struct restore_files *f)
 {
 	struct error why = {0};
 
-	if (check_differences(f, &why) < 0 || check_room(f, &why) < 0)
+	if (restore_files_judge(f, &why) < 0)
 		make_say(f->order, "it would be refused: %s", why.message);
 	make_say(f->order, "plan=yes: nothing was done");
 }
 
-int restore_files_run(struct restore_files *f, struct error *err)
+int restore_files_compare(struct restore_files *f, struct error *err)
 {
 	char size[16];
 	int r = restore_files_look(f, err);
@@ -492,12 +506,21 @@ int restore_files_run(struct restore_files *f, struct error *err)
 	if (f->order->progress)
 		f->backup->done_bytes = &f->order->progress->read_bytes;
 	snprintf(f->stage, sizeof(f->stage), "%s%" PRId64, FILES_STAGE_PREFIX, f->order->run_id);
-	make_say(f->order, "%s (%s) is read, checked, and held against %s", f->backup->path,
-	         str_format_bytes(size, sizeof(size), f->backup->m.size_bytes), f->wanted->to);
+	if (!f->is_told)
+		make_say(f->order, "%s (%s) is read, checked, and held against %s", f->backup->path,
+		         str_format_bytes(size, sizeof(size), f->backup->m.size_bytes), f->wanted->to);
 	r = check_and_compare(f, err);
+	if (r == 0 && !f->is_told)
+		restore_files_tell(f);
+	return r;
+}
+
+int restore_files_run(struct restore_files *f, struct error *err)
+{
+	int r = restore_files_compare(f, err);
+
 	if (r < 0)
 		return r;
-	restore_files_tell(f);
 	if (!f->wanted->plan)
 		return change_when_allowed(f, err);
 	tell_plan(f);

@@ -22,6 +22,7 @@ struct restore_files { /* restore_files_finish() */
 	uint64_t told[FILES_DIFFERENCES]; /* names that have a line of their own */
 	struct files_comparison found;
 	struct files_outcome outcome;
+	bool is_told; /* what was found is in the log already */
 };
 
 /** restore_files_place() - heap: where @directory really is, however it is spelled, also when it is still to be made. Asks its file system. */
@@ -30,6 +31,10 @@ char *restore_files_place(const char *directory);
 int restore_files_check_place(const struct conf *conf, const char *directory, struct error *err);
 /** restore_files_look() - what can be said before the archive is read: -EINVAL: the words do not fit; or why nothing can be written there. */
 int restore_files_look(const struct restore_files *f, struct error *err);
+/** restore_files_compare() - read the archive, check it, and tell what would be done. What is there already is no failure. */
+int restore_files_compare(struct restore_files *f, struct error *err);
+/** restore_files_judge() - of what was compared: may it be written? -EEXIST, ENOSPC with what to do. */
+int restore_files_judge(const struct restore_files *f, struct error *err);
 /** restore_files_run() - do it, or with plan=yes tell what would be done. @err says what is where when it fails. */
 int restore_files_run(struct restore_files *f, struct error *err);
 void restore_files_finish(struct restore_files *f);
@@ -39,6 +44,9 @@ static inline void cleanup_restore_files(struct restore_files *f)
 }
 
 /* restore_files_tell.c: what was found, as lines for the log. */
+
+/** restore_files_contents() - the `contents` of a comparison: which variables of an env file differ, without what they are. */
+void restore_files_contents(void *arg, const char *path, const struct str *there, const struct str *backup);
 
 /** restore_files_name() - the `found` of a comparison; @arg: struct restore_files. */
 void restore_files_name(void *arg, enum files_difference what, const char *path, const char *why);

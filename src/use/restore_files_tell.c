@@ -4,6 +4,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/codec/variables.h>
 
 #include <inttypes.h>
 #include <pwd.h>
@@ -53,13 +54,42 @@ void restore_files_name(void *arg, enum files_difference what, const char *path,
 	struct restore_files *f = arg;
 	const char *word = word_of(f, what);
 
-	if (!word || ++f->told[what] > NAMES_TOLD + 1)
+	if (!word || f->is_told || ++f->told[what] > NAMES_TOLD + 1)
 		return;
 	if (f->told[what] > NAMES_TOLD)
 		make_say(f->order, "%s: more than %d, which are counted below", word, NAMES_TOLD);
 	else
 		make_say(f->order, "%s: %s%s%s%s", word, path, why ? " (" : "", str_or_empty(why),
 		         why ? ")" : "");
+}
+
+struct variables_told {
+	const struct restore_files *f;
+	const char *path;
+	uint64_t same;
+};
+
+/* Whoever can read the history must not read what is secret. */
+static void tell_variable_of(void *arg, const char *name, enum variable_difference what)
+{
+	struct variables_told *t = arg;
+
+	t->same += what == VARIABLE_EQUAL;
+	if (what == VARIABLE_CHANGED)
+		make_say(t->f->order, "%s: %s=… has another value there than in the backup", t->path, name);
+	else if (what != VARIABLE_EQUAL)
+		make_say(t->f->order, "%s: %s=… is only %s", t->path, name,
+		         what == VARIABLE_ONLY_FIRST ? "there" : "in the backup");
+}
+
+void restore_files_contents(void *arg, const char *path, const struct str *there, const struct str *backup)
+{
+	struct restore_files *f = arg;
+	struct variables_told told = {.f = f, .path = path};
+
+	if (f->told[FILES_DIFFERENT] <= NAMES_TOLD &&
+	    variables_compare(there, backup, tell_variable_of, &told))
+		make_say(f->order, "%s: %" PRIu64 " variables are the same", path, told.same);
 }
 
 static void tell_changes(const struct restore_files *f)
@@ -69,7 +99,10 @@ static void tell_changes(const struct restore_files *f)
 
 	if (names[FILES_DIFFERENT].count > 0)
 		make_say(f->order, "%" PRIu64 " files differ%s: %s", names[FILES_DIFFERENT].count,
-		         over ? " and are replaced" : "", str_text(&names[FILES_DIFFERENT].first));
+		         over                  ? " and are replaced"
+		         : f->wanted->of_whole ? " and stay as they are there"
+		                               : "",
+		         str_text(&names[FILES_DIFFERENT].first));
 	if (names[FILES_CHANGED_DIRECTORY].count > 0)
 		make_say(
 		        f->order, "of %" PRIu64 " directories owner, mode or attributes differ: these %s: %s",

@@ -13,26 +13,23 @@
 
 #define DIRECTORY_BYTES sizeof(((struct catalog_restore *)NULL)->target)
 
-static int take_directory(const char *value, struct restore_order *o, struct error *err)
+int restore_order_directory(const char *key, const char *value, char **ret, struct error *err)
 {
-	if (!value)
-		return 0;
-	if (str_starts(value, "s3://") || str_starts(value, "dir:/")) {
-		o->place = value;
-		return 0;
-	}
+	char *path;
+
 	if (*value != '/')
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
-		        "to=%.80s: write the directory from the root on (/srv/media): keepfs works in another one",
-		        value);
+		        "%s=%.80s: write the directory from the root on (/srv/media): keepfs works in another one",
+		        key, value);
 	if (strlen(value) >= DIRECTORY_BYTES)
 		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "to=%.40s…: a directory's path has at most %zu bytes", value,
+		                 "%s=%.40s…: a directory's path has at most %zu bytes", key, value,
 		                 DIRECTORY_BYTES - 1);
-	o->to = mem_strdup(value);
-	for (size_t len = strlen(o->to); len > 1 && o->to[len - 1] == '/'; len--)
-		o->to[len - 1] = '\0';
+	path = mem_strdup(value);
+	for (size_t len = strlen(path); len > 1 && path[len - 1] == '/'; len--)
+		path[len - 1] = '\0';
+	*ret = path;
 	return 0;
 }
 
@@ -138,8 +135,7 @@ static const char *one_given(const struct command_line *line, const char *const 
 	return NULL;
 }
 
-static int check_of_one_kind(const struct command_line *line, const struct restore_order *o,
-                             struct error *err)
+static int check_of_one_kind(const struct command_line *line, struct restore_order *o, struct error *err)
 {
 	static const char *const of_files[] = {"paths", "overwrite", "owners", "room", NULL};
 	static const char *const of_databases[] = {
@@ -162,10 +158,9 @@ static int check_of_one_kind(const struct command_line *line, const struct resto
 		        err, ERROR_USAGE, EINVAL,
 		        "%s= is for databases, and to= for the files of an archive: leave one of them away",
 		        other);
-	return error_set(
-	        err, ERROR_USAGE, EINVAL,
-	        "%s= is for the files of an archive: say with to=/DIRECTORY where they are restored to",
-	        other);
+	/* A deployment has both, and only the catalog knows what the word is of. */
+	o->word_of_others = other;
+	return 0;
 }
 
 int restore_order_read_mirror(const struct command_line *line, struct restore_order *o, struct error *err)
@@ -181,12 +176,13 @@ int restore_order_read_mirror(const struct command_line *line, struct restore_or
 
 int restore_order_read_files(const struct command_line *line, struct restore_order *o, struct error *err)
 {
-	int r = take_directory(words_pair(line, "to"), o, err);
+	const char *to = words_pair(line, "to");
+	bool is_place = to && (str_starts(to, "s3://") || str_starts(to, "dir:/"));
+	int r = to && !is_place ? restore_order_directory("to", to, &o->to, err) : 0;
 
+	o->place = is_place ? to : NULL;
 	if (r == 0)
 		r = take_choices(line, o, err);
-	if (r == 0)
-		r = restore_order_bool(line, "overwrite", &o->overwrite, err);
 	if (r == 0)
 		r = take_owners(line, o, err);
 	if (r == 0)

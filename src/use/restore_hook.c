@@ -30,20 +30,29 @@ int restore_hook_run(const struct restore_hook *hook, const char *name, const ch
 	const char *const argv[] = {"/bin/sh", "-c", command, NULL};
 	_cleanup(free) char *target = mem_printf("%s=%s", hook->variable, hook->target),
 	                    *backup = mem_printf("KEEPFS_BACKUP=%s", hook->backup),
-	                    *result = mem_printf("KEEPFS_STATE=%s", state);
-	const char *const env[] = {target, backup, result, NULL};
+	                    *result = mem_printf("KEEPFS_STATE=%s", state),
+	                    *run = mem_printf("KEEPFS_RUN=%lld", (long long)hook->order->run_id),
+	                    *job = mem_printf("KEEPFS_JOB=%s", str_or_empty(hook->job)),
+	                    *problem = mem_printf("KEEPFS_ERROR=%s", str_or_empty(hook->problem));
+	const char *const env[] = {target,
+	                           backup,
+	                           result,
+	                           run,
+	                           hook->job ? job : NULL,
+	                           hook->job && hook->problem ? problem : NULL,
+	                           NULL};
 	const struct proc_options options = {.argv = argv,
 	                                     .env = PROC_ENV_HOOK,
 	                                     .extra_env = env,
 	                                     .on_stderr_line = say_hook_line,
 	                                     .arg = (void *)hook,
 	                                     .cancel = cancel,
-	                                     .timeout_ms = HOOK_MS,
+	                                     .timeout_ms = hook->timeout_ms ? hook->timeout_ms : HOOK_MS,
 	                                     .output_to_lines = true};
 	_cleanup(proc) struct proc *p = NULL;
 	int r;
 
-	if (!command)
+	if (!command || !*command)
 		return 0;
 	make_say(hook->order, "%s: %s", name, command);
 	r = proc_start(&options, &p, err);

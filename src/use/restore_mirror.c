@@ -104,7 +104,7 @@ static int check_mirror_words(const struct restore_mirror *m, struct error *err)
 {
 	static const char *const allowed[] = {"to",       "plan",      "dry-run", "confirm", "delete", "rate",
 	                                      "pre_hook", "post_hook", "note",    "run",     NULL};
-	int r = words_check_pairs(m->wanted->line, allowed, err);
+	int r = m->wanted->of_whole ? 0 : words_check_pairs(m->wanted->line, allowed, err);
 
 	if (r == 0 && m->wanted->to)
 		return error_set(
@@ -185,7 +185,8 @@ static void tell_mirror_plan(const struct bringing_back *g, const struct mirror_
 	if (plan->extra.count > 0)
 		make_say(order, "what is only there %s",
 		         g->m->wanted->remove ? "would be removed" : "stays (delete=yes removes it)");
-	make_say(order, "plan=yes: nothing was done");
+	if (!g->m->wanted->of_whole)
+		make_say(order, "plan=yes: nothing was done");
 }
 
 /* Doing it. */
@@ -290,7 +291,7 @@ static int open_back(struct bringing_back *g, struct error *err)
 {
 	const struct restore_mirror *m = g->m;
 	const struct conf_job *job = conf_find_job(g->conf, job_of(m));
-	struct mirror_back_options options = {.ctx = m->ctx,
+	struct mirror_back_options options = {.ctx = m->reading ? m->reading : m->ctx,
 	                                      .cancel = m->order->cancel,
 	                                      .order = m->order,
 	                                      .part = g->part,

@@ -7,9 +7,10 @@
 #include <keepfs/inside/backup.h>
 #include "restore_order.h"
 
-struct restore_mirror { /* borrowed */
-	const struct make_context
-	        *ctx; /* its pool is of MIRROR_BACK_POOL_BYTES, and used for nothing else meanwhile */
+struct restore_mirror {                 /* borrowed */
+	const struct make_context *ctx; /* of the run */
+	/* Of the backup, where that is read from a copy; its pool is of MIRROR_BACK_POOL_BYTES, and used for nothing else meanwhile. NULL: ctx is, and so is its pool. */
+	const struct make_context *reading;
 	const struct make_order *order;
 	const struct restore_order *wanted;
 	struct backup *backup;

@@ -58,7 +58,7 @@ static int take_number_word(const struct command_line *line, const char *key, in
 }
 
 /* "a, b" */
-static char **take_names(const char *value)
+char **restore_order_names(const char *value)
 {
 	_cleanup(free) char *copy = mem_strdup(value);
 	char *rest = copy, *name, **names = NULL;
@@ -192,8 +192,8 @@ int restore_order_read(const struct command_line *line, struct restore_order *re
 	        "schemas", "tables",    "no_owner",  "no_privileges", "roles",   "extensions",
 	        "jobs",    "on_error",  "confirm",   "level",         "analyze", "plan",
 	        "run",     "pre_hook",  "post_hook", "check",         "note",    "to",
-	        "paths",   "overwrite", "owners",    "room",          "dry-run", "delete",
-	        "rate",    NULL};
+	        "paths",   "overwrite", "owners",    "room",          "dry-run", "parts",
+	        "target",  "secrets",   "delete",    "rate",          NULL};
 	int r = words_check_pairs(line, allowed, err);
 
 	*ret = (struct restore_order){.line = line, .create = true, .roles = true, .analyze = true};
@@ -202,14 +202,16 @@ int restore_order_read(const struct command_line *line, struct restore_order *re
 	ret->confirm = words_pair(line, "confirm");
 	ret->pre_hook = words_pair(line, "pre_hook");
 	ret->post_hook = words_pair(line, "post_hook");
-	ret->schemas = take_names(words_pair(line, "schemas"));
-	ret->tables = take_names(words_pair(line, "tables"));
+	ret->schemas = restore_order_names(words_pair(line, "schemas"));
+	ret->tables = restore_order_names(words_pair(line, "tables"));
 	if (r == 0)
 		r = take_switches(line, ret, err);
 	if (r == 0)
 		r = take_values(line, ret, err);
 	if (r == 0)
 		r = restore_order_read_files(line, ret, err);
+	if (r == 0)
+		r = restore_order_read_whole(line, ret, err);
 	if (r == 0)
 		r = restore_order_read_mirror(line, ret, err);
 	if (r == 0)
@@ -234,6 +236,9 @@ void restore_order_finish(struct restore_order *o)
 	free_names(o->schemas);
 	free_names(o->tables);
 	free_names(o->paths);
+	free_names(o->parts);
+	free_names(o->overwrites);
+	o->parts = o->overwrites = NULL;
 	free(o->to);
 	o->schemas = o->tables = o->paths = NULL;
 	o->to = NULL;

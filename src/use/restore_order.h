@@ -27,6 +27,13 @@ struct restore_order {
 	uint64_t rate_bytes; /* of what is written; 0: no limit */
 	bool overwrite, owners_by_number;
 	bool any_room; /* also where the disk seems too full */
+	/* Of a whole deployment (restore_bundle.h). */
+	char **parts;      /* as they are called, without suffixes; NULL-terminated; NULL: all */
+	char **overwrites; /* those whose files are replaced; NULL-terminated; NULL: none, or with overwrite all */
+	bool secrets, secrets_given;
+	bool of_whole; /* of an archive: files that differ stay (but with overwrite), and variables that differ are told */
+	const char *word_of_others; /* borrowed: one that is given, and not of dumps; NULL */
+	const char *word_of_one;    /* ... and not of deployments; NULL */
 	const struct command_line *line;
 };
 
@@ -34,6 +41,20 @@ struct restore_order {
 int restore_order_read(const struct command_line *line, struct restore_order *ret, struct error *err);
 /** restore_order_read_files() - those of them that are about files. -EINVAL; also for those that do not go with to=. */
 int restore_order_read_files(const struct command_line *line, struct restore_order *o, struct error *err);
+/** restore_order_read_whole() - those that are about a deployment; -EINVAL. */
+int restore_order_read_whole(const struct command_line *line, struct restore_order *o, struct error *err);
+/** restore_order_refuse_word() - -EINVAL: word_of_others does not go with a single backup. */
+int restore_order_refuse_word(const struct restore_order *o, struct error *err);
+/** restore_order_place() - borrowed: what target=PART:PLACE says of @part; NULL: nothing. */
+const char *restore_order_place(const struct restore_order *o, const char *part);
+/** restore_order_has_part() - is @part ("database", "tenants/acme") one of @names, or below one ("tenants")? NULL: there are no names. */
+bool restore_order_has_part(char *const *names, const char *part);
+/** restore_order_overwrites() - are files of @part that are there to be replaced? */
+bool restore_order_overwrites(const struct restore_order *o, const char *part);
+/** restore_order_directory() - @value, which is that of @key, without a '/' at its end; heap. -EINVAL: it is no path from the root on. */
+int restore_order_directory(const char *key, const char *value, char **ret, struct error *err);
+/** restore_order_names() - "a, b": heap, NULL-terminated; NULL: there is none. */
+char **restore_order_names(const char *value);
 /** restore_order_read_mirror() - those that are about mirrors, but for the place. -EINVAL. */
 int restore_order_read_mirror(const struct command_line *line, struct restore_order *o, struct error *err);
 /** restore_order_bool() - "yes" or "no" of @key into *@io, which stays when it is not given; -EINVAL. */

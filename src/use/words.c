@@ -273,7 +273,9 @@ char *use_name(const struct make_kind *work, const struct command_line *line)
 {
 	_cleanup(free) char *job = NULL;
 
-	size_t count = work->first_word_alone && line->word_count > 1 ? 1 : line->word_count;
+	size_t count = work->names_none                                 ? 0
+	               : work->first_word_alone && line->word_count > 1 ? 1
+	                                                                : line->word_count;
 
 	for (size_t i = 0; i < count; i++) {
 		_cleanup(free) char *path = copied_is_word(line->words[i]) ? copied_path(line->words[i])

@@ -196,7 +196,7 @@ def measure_large(directory, server):
         source.fill(data)
         shutil.rmtree(data)
         found = bench_common.measured({"keepfs": mirror_once(directory, server, source), "the store's rate": get_and_put(server, source, size),
-                                       "rclone sync": rclone_once(server, source)})
+                                       "rclone sync": rclone_once(server, source, *BETWEEN), "rclone sync, the server copies": rclone_once(server, source)})
     finally:
         source.remove()
     table(f"{LARGE} objects of {LARGE_MB} MiB, from one bucket of {SERVER} into another (keepfs also reads back what it stored)", found, LARGE * size / 1e6, "keepfs")

@@ -185,7 +185,7 @@ def new_keepfs(tmp_path, store, pg):
 @pytest.fixture
 def drill_dir():
     """where throw-away servers are made: one of its own, since one at a time works there. The server runs as another user, who must be able to pass"""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-drill-", dir="/var/tmp"))
+    path = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-drill-", dir=postgres.quick_base() or "/var/tmp"))
     os.chmod(path, 0o711)
     yield path
     left = [name for _, directories, files in os.walk(path) for name in directories + files if name not in ("exports", "lock")]

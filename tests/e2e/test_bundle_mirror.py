@@ -8,6 +8,7 @@ import pytest
 
 import daemon
 import test_encrypt
+import test_rewrap
 from daemon import wait_until
 from test_mirror import HOSTILE, KIB, MIB, Bucket, Directory, foreign, packs, unescaped  # noqa: F401
 from test_mirror_tree import files_of, inodes, read
@@ -297,3 +298,33 @@ def test_verify_reads_the_packs(new_keepfs, store, foreign, shop, config):
     store.put(pack, bytes(data))
     done = keepfs.run("verify", f"site/{os.path.basename(root)}", check=False)
     assert done.returncode != 0 and pack in done.stdout + done.stderr
+
+
+def test_it_comes_back_by_itself(new_keepfs, store, foreign, shop, config, tmp_path):
+    """also when the bundle was encrypted anew, which gives its listing another key"""
+    old, new = test_encrypt.Identity(tmp_path / "old"), test_encrypt.Identity(tmp_path / "new")
+    both = tmp_path / "both"
+    both.write_text(old.path.read_text() + new.path.read_text())
+    both.chmod(0o600)
+    for i in range(20):
+        foreign.put(f"dir/{i}", os.urandom(1000))
+    keepfs = new_keepfs(jobs_of(shop, config, foreign, parts="config, objects", encrypt_to=old.recipient), identity_file=both).mount()
+    keepfs.backup("site")
+    (root,) = bundles(keepfs)
+    name = os.path.basename(root)
+    (tmp_path / "other").mkdir()
+    keepfs.run("restore", f"site/{name}/objects", f"to=dir:{tmp_path / 'other'}")
+    assert {str(path.relative_to(tmp_path / "other")): path.read_bytes() for path in (tmp_path / "other").rglob("*") if path.is_file()} == foreign.objects
+    keepfs.jobs["bundle site"]["encrypt_to"] = new.recipient
+    keepfs.write_conf()
+    keepfs.remount()
+    test_rewrap.rewrap(keepfs, f"site/{name}")
+    assert any(key.endswith(".contents.objects.zst.r2.age") for key in store.keys())
+    assert objects_of(root) == foreign.objects
+    check_sums(root)
+    keepfs.run("restore", f"site/{name}/objects", f"to=dir:{tmp_path / 'other'}")
+    keepfs.unmount()
+    (keepfs.state / "catalog.db").unlink()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert objects_of(root) == foreign.objects

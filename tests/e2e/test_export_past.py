@@ -104,6 +104,34 @@ def test_as_it_was(new_keepfs, app, copy, drill_dir, form):
     assert past["source"]["server_version"] == living["acme"]["source"]["server_version"]
 
 
+@pytest.mark.parametrize("form", ["custom", "directory"])
+def test_from_a_part_of_a_bundle(new_keepfs, app, copy, drill_dir, tmp_path, form):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "env").write_text("A=1")
+    keepfs = new_keepfs({"full": {"database": app.uri(copy), **FORMATS[form]}, "files config": {"path": tmp_path / "config"},
+                         "bundle site": {"parts": "full, config"}}, drill_dir=drill_dir)
+    keepfs.sections = {"export": settings(app.uri(copy), **RULES)}
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup("site")
+    name = [n for n in os.listdir(keepfs.path("backups", "site")) if n[0].isdigit()][0]
+    part = {"custom": "full.dump", "directory": "full"}[form]
+    ended(keepfs)
+    living = comparable(document(keepfs, "acme"))
+    app.sql(copy, "DELETE FROM comments; UPDATE users SET email = 'changed'")
+    # The part, or the bundle that has one of that database.
+    for word in (f"site/latest/{part}", f"site/{name}", "site")[:3 if form == "custom" else 1]:
+        run, _ = ended(keepfs, f"export acme from={word}")
+        assert comparable(document(keepfs, "acme")) == living
+        assert f"is exported from backups/site/{name}/{part}" in keepfs.text("jobs", str(run), "log")
+    path = keepfs.path("exports", "acme", made(keepfs, "acme")[-1])
+    assert os.getxattr(path, "user.keepfs.from").decode() == f"backups/site/{name}/{part}"
+    keepfs.run("export", "acme", "--from", f"site/{name}/{part}", "--wait")
+    # An archive has no rows.
+    log = log_of(keepfs, f"export acme from=site/{name}/config.tar.zst", "failed")
+    assert f"backups/site/{name}/config.tar.zst is no dump of a database" in log
+
+
 def log_of(keepfs, words, state="completed"):
     run, _ = ended(keepfs, words, state)
     return keepfs.text("jobs", str(run), "log")

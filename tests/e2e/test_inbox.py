@@ -17,6 +17,7 @@ import pytest
 
 import daemon
 import postgres
+import stores
 
 MIB = 1 << 20
 DATABASE = "inbox_sample"
@@ -53,7 +54,7 @@ def inbox(new_keepfs):
 def artifacts(keepfs, job="legacy"):
     """the files of its directory, without what keepfs makes itself"""
     return sorted(n for n in os.listdir(keepfs.path("backups", job))
-                  if n != "SHA256SUMS" and not n.startswith("latest") and not n.endswith(".tables.csv"))
+                  if not n.startswith(("SHA256SUMS", "latest")) and not n.endswith(".tables.csv"))
 
 
 def the_artifact(keepfs, job="legacy"):
@@ -321,6 +322,63 @@ def test_a_store_that_is_full(new_keepfs, tmp_path, dumps):
         keepfs.unmount()
     finally:
         subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+def test_encrypted_copied_and_in_a_bucket(new_keepfs, s3_servers, dumps, tmp_path):
+    """on an S3 server, with a further store, for a key that opens both"""
+    first = stores.S3Store(s3_servers("ceph"), f"inbox/{os.getpid()}")
+    offsite = stores.DirStore(tmp_path / "offsite")
+    identity = tmp_path / "identity"
+    subprocess.run(["age-keygen", "-o", str(identity)], stderr=subprocess.DEVNULL, check=True)
+    recipient = subprocess.run(["age-keygen", "-y", str(identity)], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    keepfs = new_keepfs({"inbox legacy": {"encrypt_to": recipient, "copies": "primary, offsite"}}, store=first, identity_file=str(identity))
+    keepfs.sections = {"store offsite": {"url": offsite.settings["url"]}}
+    keepfs.write_conf()
+    keepfs.mount()
+    large = os.urandom(24 * MIB)  # several parts of an upload
+    (tmp_path / "large").write_bytes(large)
+    for source, name in ((dumps / "custom", "old.dump"), (tmp_path / "large", "large.bin")):
+        done = copy_into(keepfs, source, name)
+        assert done.returncode == 0, done.stderr + keepfs.text("status", "last-error")
+    (tmp_path / "cut").write_bytes((dumps / "custom").read_bytes()[:-2000])
+    assert copy_into(keepfs, tmp_path / "cut", "cut.dump").returncode != 0 and "cut.dump" in keepfs.text("status", "last-error")
+    writer = os.open(keepfs.path("inbox", "legacy", "half.bin"), os.O_CREAT | os.O_WRONLY)
+    os.write(writer, large[:MIB])
+    with pytest.raises(OSError) as refused:
+        os.open(keepfs.path("inbox", "legacy", "half.bin"), os.O_WRONLY)
+    assert refused.value.errno == errno.EBUSY
+    os.close(writer)
+    found = {fact(keepfs.path("backups", "legacy", n), "original_name"): n for n in artifacts(keepfs)}
+    assert sorted(found) == ["half.bin", "large.bin", "old.dump"]
+    path = keepfs.path("backups", "legacy", found["old.dump"])
+    assert path.read_bytes() == (dumps / "custom").read_bytes() and keepfs.path("backups", "legacy", found["large.bin"]).read_bytes() == large
+    # The bucket has files of age alone, which its own program opens; and nothing that names a table.
+    stored = [key for key in first.keys() if key.startswith("backups/")]
+    assert stored and all(key.endswith(".age") for key in stored)
+    opened = subprocess.run(["age", "-d", "-i", str(identity)], input=first.get(f"backups/legacy/{found['old.dump']}.age"), stdout=subprocess.PIPE, check=True).stdout
+    assert opened == (dumps / "custom").read_bytes()
+    assert not any(b"odd, name" in first.get(key) for key in first.keys() if key.startswith("manifests/"))
+    daemon.wait_until(lambda: sorted(k for k in offsite.keys() if k.startswith("backups/")) == sorted(stored), lambda: keepfs.text("status", "replicas"))
+    assert keepfs.path("copies", "offsite", "backups", "legacy", found["old.dump"]).read_bytes() == opened
+    verified = keepfs.wait_run(int(keepfs.ask("verify", "legacy").split()[0]))
+    assert verified["state"] == "completed", verified
+    keepfs.unmount()
+    first.clear()
+
+
+def test_a_writer_is_killed_on_a_server(new_keepfs, s3_servers):
+    """nothing stays in the bucket, no upload either"""
+    first = stores.S3Store(s3_servers("ceph"), f"killed/{os.getpid()}")
+    keepfs = new_keepfs({"inbox legacy": {}}, store=first).mount()
+    target = keepfs.path("inbox", "legacy", "half.bin")
+    writer = subprocess.Popen(["dd", "if=/dev/urandom", f"of={target}", "bs=1M", "status=none"])
+    daemon.wait_until(lambda: target.exists() and os.stat(target).st_size >= 20 * MIB, "some parts of an upload")
+    writer.kill()
+    writer.wait()
+    assert [r["state"] for r in wait_for_end(keepfs)] == ["failed"]
+    assert artifacts(keepfs) == [] and first.uploads() == [] and [k for k in first.keys() if k.startswith(("backups/", "manifests/"))] == []
+    keepfs.unmount()
+    first.clear()
 
 
 def test_rules_of_keeping_and_a_reload(new_keepfs, tmp_path):

@@ -384,3 +384,40 @@ def test_verify_reads_the_packs(new_keepfs, store, foreign):
     run = keepfs.backup("docs")
     assert contents(store, states(store)[1]) == foreign.objects
     assert "stored anew" in keepfs.text("jobs", str(run["run"]), "log")
+
+
+def test_on_a_host_without_an_identity(new_keepfs, store, foreign, tmp_path):
+    """each run works, and stores everything anew since nobody can read the listing before; verify compares what is stored, and says what it cannot look into"""
+    identity = test_encrypt.Identity(tmp_path / "identity")
+    for i in range(20):
+        foreign.put(f"f{i}", test_encrypt.PLANTED + os.urandom(1000))
+    keepfs = new_keepfs({"mirror docs": foreign.section()}, encrypt_to=identity.recipient).mount()
+    keepfs.backup("docs")
+    run = keepfs.backup("docs")
+    said = keepfs.text("jobs", str(run["run"]), "log")
+    assert "stored anew" in said and "identity" in said, said
+    first, second = states(store)
+    assert facts(store, second)["new"] == 20 and len(packs(store)) == 2
+    assert test_encrypt.PLANTED not in b"".join(store.get(key) for key in store.keys() if not key.startswith("catalog/"))
+    done = keepfs.run("verify", second)
+    said = keepfs.text("jobs", done.stdout.split()[1], "log")
+    assert f"{second} is right" in said and f"{packs(store)[1].removesuffix('.age')} is right" in said, said
+    assert said.count("it is encrypted, and this host has no identity to look into it") == 2, said
+    # What is stored is compared nevertheless.
+    victim = packs(store)[1]
+    data = store.get(victim)
+    store.put(victim, data[:2000] + b"x" + data[2001:])
+    done = keepfs.run("verify", second, check=False)
+    assert done.returncode != 0 and f"{victim.removesuffix('.age')} is damaged" in keepfs.text("jobs", done.stdout.split()[1], "log")
+    keepfs.run("verify", first)
+    store.put(victim, data)
+    keepfs.run("verify", second)
+    # Whoever has the identity has all of it.
+    keepfs.unmount()
+    keepfs.settings["identity_file"] = identity.path
+    keepfs.write_conf()
+    keepfs.mount()
+    for path in (first, second):
+        assert {e.name: e.read_bytes() for e in keepfs.path(*path.split("/")).iterdir() if e.name != "SHA256SUMS"} == foreign.objects
+    keepfs.backup("docs")
+    assert facts(store, states(store)[2])["unchanged"] == 20

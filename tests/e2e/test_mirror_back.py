@@ -6,6 +6,7 @@ import os
 import pytest
 
 import faulty_s3
+import stores
 import test_encrypt
 from daemon import wait_until
 from test_mirror import HOSTILE, KIB, MIB, Bucket, Directory, foreign, packs, states  # noqa: F401
@@ -370,3 +371,43 @@ def test_a_directory_brought_into_a_bucket(new_keepfs, store, foreign, s3_server
         for key in other.client.keys(""):
             other.client.remove(key)
         other.client.request("DELETE")
+
+
+def test_a_part_of_a_bundle(new_keepfs, store, foreign, tmp_path):
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "env").write_text("A=1\n")
+    for key in ("a/1", "a/2", "b"):
+        foreign.put(key, key.encode())
+    keepfs = new_keepfs({"files config": {"path": config}, "mirror objects": foreign.section(), "bundle site": {"parts": "config, objects"}}).mount()
+    keepfs.backup("site")
+    destroy(foreign)
+    (foreign.root / "new").write_bytes(b"n")
+    (state,) = [name for name in os.listdir(keepfs.path("backups", "site")) if name[0].isdigit()]
+    assert counts(brought_back(keepfs, f"site/{state}/objects/b"))["written"] == 1
+    assert counts(brought_back(keepfs, "site/latest/objects"))["written"] == 2
+    assert files_below(foreign.root) == {**foreign.objects, "new": b"n"}
+    place = tmp_path / "place"
+    assert counts(brought_back(keepfs, f"site/{state}/objects to=dir:{place}"))["written"] == 3
+    assert files_below(place) == foreign.objects
+    assert "is no state of a mirror" in keepfs.refused("restore", f"site/{state}/config.tar.zst to=dir:{place}")
+
+
+def test_from_a_copy_alone(new_keepfs, store, foreign, tmp_path):
+    offsite = stores.DirStore(tmp_path / "offsite")
+    for key in ("a/1", "b"):
+        foreign.put(key, os.urandom(100 * KIB))
+    foreign.put("large", os.urandom(17 * MIB))
+    keepfs = new_keepfs({"mirror docs": foreign.section(copies="primary, offsite")})
+    keepfs.sections = {"store offsite": {"url": offsite.settings["url"], "retry_deadline": "1s"}}
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup("docs")
+    (state,) = states(store)
+    wait_until(lambda: f"manifests/{state}.json" in offsite.keys() and "whole" in keepfs.run("replicate", "--list").stdout, "a copy")
+    destroy(foreign)
+    for key in packs(store):
+        store.put(key, bytes(len(store.get(key))))
+    copy = state.replace("backups/", "copies/offsite/")
+    log = brought_back(keepfs, copy)
+    assert counts(log)["written"] == 3 and files_below(foreign.root) == foreign.objects

@@ -258,3 +258,28 @@ def test_kill_between_packs_and_state(copied, offsite, foreign):
     wait_copied(keepfs, offsite, first)
     assert {key: os.stat(offsite.root / key).st_mtime_ns for key in there} == there
     assert contents(offsite, first) == foreign.objects and same_packs(keepfs, offsite)
+
+
+def test_a_bundle_with_a_mirror(new_keepfs, offsite, foreign, tmp_path):
+    """what is copied of it, shown in copies/ and brought back from there has the packs of its mirror, too"""
+    fill(foreign)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "site.conf").write_text("port = 1\n")
+    keepfs = new_keepfs({"mirror docs": foreign.section(), "files config": {"path": tmp_path / "etc"}, "bundle site": {"parts": "config, docs", "copies": "primary, offsite"}})
+    keepfs.sections = {"store offsite": {"url": offsite.settings["url"]}}
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup("site")
+    (path,) = [key.removeprefix("manifests/").removesuffix(".json") for key in keepfs.store.keys() if key.startswith("manifests/backups/site/") and key.endswith(".json")]
+    wait_copied(keepfs, offsite, path)
+    assert same_packs(keepfs, offsite) and len(packs(offsite)) == 1
+    here, there = keepfs.path(*path.split("/")), keepfs.path("copies", "offsite", *path.split("/"))
+    expected = files_of(here)
+    assert {f"docs/{key}" for key in foreign.objects} < set(expected)
+    assert files_of(there) == expected
+    keepfs.run("verify", f"copies/offsite/{path.removeprefix('backups/')}")
+    keepfs.backup("site")
+    here.rmdir()
+    wait_until(lambda: copy_states(keepfs)[path] == "removed", lambda: keepfs.text("status", "replicas"))
+    keepfs.run("replicate", path, "from=offsite", "--wait")
+    assert files_of(here) == expected

@@ -10,6 +10,7 @@ import tarfile
 
 import pytest
 
+import faulty_s3
 import test_encrypt
 from daemon import wait_until
 from test_mirror import HOSTILE, KIB, MIB, Bucket, Directory, contents, foreign, lines_of, packs, states, unescaped  # noqa: F401
@@ -269,3 +270,39 @@ def test_an_empty_bucket(new_keepfs, store, foreign):
     keepfs.backup("docs")
     state = state_of(keepfs)
     assert os.listdir(state) == ["SHA256SUMS"] and read(os.path.join(state, "SHA256SUMS")) == b""
+
+
+class Counting(faulty_s3.FaultyS3):
+    """a store that knows which stretches of packs it was asked for"""
+
+    def __init__(self):
+        super().__init__()
+        self.of_packs = []
+
+    def _get(self, answer, key, found):
+        if key.startswith("packs/"):
+            with self.lock:
+                self.of_packs.append((key, answer.first, answer.last))
+        return super()._get(answer, key, found)
+
+
+def test_a_copy_of_a_state_asks_for_each_stretch_once(new_keepfs, foreign):
+    """not once for each of the small files in it, whatever copies them"""
+    for i in range(1500):
+        foreign.put(f"{i % 3}/{i:05}", os.urandom(10000))
+    store = Counting()
+    try:
+        keepfs = new_keepfs({"mirror docs": foreign.section()}, store=store).mount()
+        keepfs.backup("docs")
+        size = sum(len(store.get(key)) for key in store.keys() if key.startswith("packs/") and key.endswith(".tar"))
+        for command in (["tar", "cf", "-", "."], ["find", ".", "-type", "f", "-exec", "cat", "{}", "+"]):
+            keepfs.remount()
+            store.of_packs.clear()
+            done = subprocess.run(command, cwd=state_of(keepfs), stdout=subprocess.PIPE, check=True)
+            assert len(done.stdout) >= 1500 * 10000
+            asked = list(store.of_packs)
+            assert len(asked) <= size // MIB + 5, len(asked)
+            assert sum(last - first + 1 for _, first, last in asked) <= size * 1.2
+        keepfs.unmount()
+    finally:
+        store.close()

@@ -10,6 +10,7 @@ import pytest
 
 import everything
 import handmade
+import postgres
 from restoring import LACKED, left, names_like, restored, rows
 
 TOP = pathlib.Path(__file__).parents[2]
@@ -240,7 +241,7 @@ def test_verifying_all(new_keepfs, pg, market):
 @pytest.fixture
 def drilling(new_keepfs, pg, market):
     """a job with one check, which holds"""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-drill-", dir="/var/tmp"))
+    path = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-drill-", dir=postgres.quick_base() or "/var/tmp"))
     os.chmod(path, 0o711)
     keepfs = new_keepfs({"full": {"database": pg.uri(market)}}, drill_dir=path)
     keepfs.sections = {"check orders": {"sql": "SELECT count(*) FROM orders", "expect": "n = 100"}}

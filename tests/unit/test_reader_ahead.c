@@ -101,6 +101,53 @@ static void test_window_doubles_from_one_block(void **state)
 	assert_int_equal(b.store.bytes, 13 * MIB);
 }
 
+static void read_part(struct bench *b, uint64_t size, uint64_t offset, size_t len)
+{
+	struct extents x = copy_extents(&b->extents);
+	const struct reader_what what = {.ino = 1,
+	                                 .key = "backups/full/20261120T020000Z.dump",
+	                                 .extents = &x,
+	                                 .sha256 = "",
+	                                 .is_part = true};
+	struct reader_file *f;
+	struct error err = {0};
+
+	assert_int_equal(reader_open(b->reader, &what, &f, &err), 0);
+	assert_int_equal(read_range(f, size, offset, len), 0);
+	wait_for_bytes(&b->store, f->ahead);
+	reader_close(f, NULL);
+}
+
+/* Small files in a pack, each opened for itself: what is read ahead goes on from one to the next. */
+static void test_parts_that_follow_each_other(void **state)
+{
+	uint64_t size = 48 * MIB, part = 12 << 10;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 64, 8);
+	for (uint64_t at = 0; at < size; at += part)
+		read_part(&b, size, at, 10 << 10);
+	assert_int_equal(b.store.bytes, size);
+	assert_in_range(b.store.gets, 1, 48 / 4 + 5);
+	bench_finish(&b);
+}
+
+static void test_parts_here_and_there(void **state)
+{
+	uint64_t size = 60 * MIB;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 64, 8);
+	/* The first two are neighbours, so a window begins; those behind are not, and it ends. */
+	read_part(&b, size, 0, 4096);
+	read_part(&b, size, 4096, 4096);
+	for (uint64_t at = 55 * MIB; at > 5 * MIB; at -= 5 * MIB)
+		read_part(&b, size, at, 4096);
+	assert_in_range(b.store.bytes, 1, (2 + 10) * MIB);
+	assert_int_equal(b.reader->sequential_files, 0);
+	bench_finish(&b);
+}
+
 static void test_out_of_order_is_sequential(void **state)
 {
 	static const unsigned order[] = {1, 0, 3, 2, 6, 4, 5, 7};
@@ -226,6 +273,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_sequential_reads_ahead),
+	        cmocka_unit_test(test_parts_that_follow_each_other),
+	        cmocka_unit_test(test_parts_here_and_there),
 	        cmocka_unit_test(test_many_sequential_readers_share_memory),
 	        cmocka_unit_test(test_idle_readers_have_no_share),
 	        cmocka_unit_test(test_window_doubles_from_one_block),

@@ -22,6 +22,9 @@ int artifact_decode(const struct repository *repo, struct store *store, const st
 /** artifact_delete() - manifest, what lies beside it, then every object below the stem of @path: in this order. What
  * is not there is success. */
 int artifact_delete(struct store *store, const struct store_call *call, const char *path, struct error *err);
+/** artifact_delete_copy() - the same in a store of copies, with what was adopted elsewhere, and has its copy there under a key that nothing but its manifest tells. */
+int artifact_delete_copy(struct store *store, const struct store_call *call, const char *path,
+                         struct error *err);
 /** artifact_abort_uploads() - drop all open uploads below the stem of @path, until none is listed. */
 int artifact_abort_uploads(struct store *store, const struct store_call *call, const char *path,
                            struct error *err);

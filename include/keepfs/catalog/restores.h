@@ -17,7 +17,11 @@ enum restore_phase {
 	/* An archive: target is the directory, made the stage in it (keepfs/files/unpack.h); there is no server. */
 	RESTORE_PHASE_FILES,      /* what is not there is written */
 	RESTORE_PHASE_FILES_OVER, /* ... and what is there is replaced */
+	/* A whole deployment, whose name is the target: its parts have rows of their own while they are at work. made is RESTORE_DEPLOYMENT_ALL when all of them were restored. */
+	RESTORE_PHASE_DEPLOYMENT,
 };
+
+#define RESTORE_DEPLOYMENT_ALL "all"
 
 struct catalog_restore {
 	int64_t run_id;

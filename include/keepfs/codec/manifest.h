@@ -240,6 +240,14 @@ char *manifest_extents_key(const char *path);
 char *manifest_facts_key(const char *path);
 /** manifest_index_key() - heap: "manifests/<path>.index", the segment index. */
 char *manifest_index_key(const char *path);
+/** MANIFEST_ADOPTED - keys of objects that somebody else has made, and that lie where he put them, begin so: "adopted/PLACE/KEY" is the object KEY of the place PLACE, a
+ * section [store PLACE] of the configuration. */
+#define MANIFEST_ADOPTED "adopted/"
+/** manifest_adopted_key() - heap; NULL: it is nothing that a manifest can name (control characters, a part of more than 255 bytes, all of it more than 900, "a//b", ".."). */
+char *manifest_adopted_key(const char *place, const char *key);
+/** manifest_adopted_in() - is @key that of an adopted object? Then @ret_place (heap; NULL: nobody wants to know) is where, and the result its key there, borrowed of
+ * @key; NULL: it is not. */
+const char *manifest_adopted_in(const char *key, char **ret_place);
 /** manifest_is_beside() - is @key that of an object which lies beside the manifest of @path, and comes before it in
  * the order of keys? */
 bool manifest_is_beside(const char *key, const char *path);

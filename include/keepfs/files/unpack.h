@@ -25,6 +25,9 @@
 /** FILES_STAGE_PREFIX - what the name of every stage begins with. */
 #define FILES_STAGE_PREFIX ".keepfs-restore-"
 
+/** FILES_TEXT_BYTES - of larger files nobody is given the contents. */
+#define FILES_TEXT_BYTES ((size_t)64 << 10)
+
 /** enum files_difference - what a name is, when an archive is held against a directory */
 enum files_difference {
 	/* Of all but directories. Equal: in kind, content, owner (as root), mode, time of change, attributes, ACLs. */
@@ -47,6 +50,7 @@ struct files_unpack_options { /* all borrowed, up to the end */
 	char *const *paths;
 	const char *stage; /* name of the stage: FILES_STAGE_PREFIX and something that nobody else has */
 	bool overwrite;    /* what differs is replaced */
+	bool keep;         /* what differs stays as it is there; without both it is an error */
 	/* Owners by their numbers, not by their names; as root only, since nobody else may give files away. */
 	bool by_number;
 	uint64_t entries; /* about how many the archive has; 0: unknown */
@@ -55,6 +59,8 @@ struct files_unpack_options { /* all borrowed, up to the end */
 	void (*warn)(void *arg, const char *line);
 	/* Each name as it is found, printable whatever it holds; @why: what is otherwise ("size"), or NULL. That thread. NULL. */
 	void (*found)(void *arg, enum files_difference what, const char *path, const char *why);
+	/* Of a comparison, after found(): both contents of a file that has others, where neither has more than FILES_TEXT_BYTES. They are wiped when it returns. That thread. NULL. */
+	void (*contents)(void *arg, const char *path, const struct str *there, const struct str *backup);
 	void *arg;
 };
 

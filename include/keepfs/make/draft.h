@@ -35,6 +35,8 @@ struct draft_options {
 	/* It is a pack, which other artifacts need (packs/…): it is an artifact of its own whatever the order makes, no rule keeps it, and no run has made it
 	 * as its result. */
 	bool is_pack;
+	/* It is not encrypted, whatever its job says: what it is of is somebody else's, and stays as it is. */
+	bool is_plain;
 	int64_t started_at_us;
 	uint64_t store; /* that gets it: keepfs/catalog/stores.h; 0: the store itself */
 };
@@ -83,6 +85,9 @@ int draft_finish(struct draft *d, const char *name, struct stream_object *object
 /** draft_enter() - a file whose object was completed by the caller, after draft_check_free(). @facts' extents are
  * taken. */
 void draft_enter(struct draft *d, const char *name, struct stream_facts *facts);
+/** draft_enter_adopted() - the artifact's own file, which was read whole where it lies already, under @key (manifest_adopted_key()): it is not read back, and never removed when the draft fails. -EEXIST: as
+ * draft_check_free(). @facts' extents are taken. */
+int draft_enter_adopted(struct draft *d, const char *key, struct stream_facts *facts, struct error *err);
 /** draft_keep_secret() - the file that was entered under @name (NULL: the artifact's own) is for nobody but the owner of the mount to read. */
 void draft_keep_secret(struct draft *d, const char *name);
 /** draft_put() - a file from memory. */

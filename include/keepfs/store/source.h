@@ -26,6 +26,8 @@ struct source *source_free(struct source *s); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(source, struct source *, source_free)
 /** source_name() - "s3://documents/prefix": borrowed. */
 const char *source_name(const struct source *s);
+/** source_set_section() - "[mirror documents]": where the configuration has what errors say is to be mended; before the first call. */
+void source_set_section(struct source *s, const char *section);
 /** source_is_local() - a directory: no request is on its way to anybody. */
 bool source_is_local(const struct source *s);
 /** source_requests() - how many were made so far, each try counted; 0 of a directory. */
@@ -84,7 +86,7 @@ static inline void cleanup_source_facts(struct source_facts *f)
  * @ret:  which held nothing; NULL: nobody wants to know
  *
  * No bytes may be wanted, of an object that is empty: it is asked whether it is there. Return: 0; -ESTALE: it is another one now; -ENOENT: it is gone; -EACCES:
- * it must not be read, or is in an archive.
+ * it must not be read, or is in an archive; -EKEYREJECTED: the credentials are refused, whatever the object.
  */
 int source_get(struct source *s, const struct store_call *call, const char *key, const char *etag,
                uint64_t offset, const struct iovec *iov, int count, struct source_facts *ret,

@@ -85,9 +85,10 @@ static int ask_for_page(struct s3_source *s, const struct store_call *call, stru
 	if (r == 0)
 		r = s3xml_parse_list(str_text(&answer.text), answer.text.len, &list, err);
 	if (r == 0 && p->disordered)
-		r = error_set(err, ERROR_USAGE, EPROTO,
-		              "GET %s: the server does not list keys in byte order, which keepfs needs",
-		              s->base.name);
+		r = error_set(
+		        err, ERROR_USAGE, EPROTO,
+		        "GET %s: the server's list has keys twice, or is not in byte order, so nobody can tell whether it is whole; what lists so (a directory bucket of S3, say) cannot be mirrored",
+		        s->base.name);
 	if (r == 0 && list.truncated && !list.next_token)
 		r = error_set(err, ERROR_UNAVAILABLE, EPROTO,
 		              "GET %s: the list goes on, but the server does not say where", s->base.name);
@@ -227,12 +228,26 @@ static int check_answer(struct source *s, const char *key, const char *etag,
 	return answer->into_bytes == want ? 0 : wrong_bytes(s, key, err);
 }
 
-/* Of an archive without a restored copy: 403 InvalidObjectState. */
+/* They say nothing about the object. */
+static bool are_credentials_refused(const struct error *err)
+{
+	return err->class == ERROR_DENIED && *err->code && !str_equal(err->code, "AccessDenied");
+}
+
 static int get_failed(struct source *s, const char *key, int r, uint64_t offset, struct error *err)
 {
 	if (err->http_status == 412)
 		return error_set(err, ERROR_CONFLICT, ESTALE, "GET %s/%s: the object is another one now",
 		                 s->name, key);
+	if (str_equal(err->code, "InvalidObjectState"))
+		return error_set(
+		        err, ERROR_DENIED, EACCES,
+		        "GET %s/%s: it is in an archive of its storage class, and has to be restored from there first",
+		        s->name, key);
+	if (are_credentials_refused(err)) {
+		err->errnum = EKEYREJECTED;
+		return -EKEYREJECTED;
+	}
 	if (err->http_status == 416 && offset > 0)
 		return error_set(err, ERROR_CONFLICT, ESTALE, "GET %s/%s: the object has become shorter",
 		                 s->name, key);

@@ -27,8 +27,33 @@ struct source *source_free(struct source *s)
 	if (!s)
 		return NULL;
 	free(s->name);
+	free(s->section);
 	s->ops->free(s);
 	return NULL;
+}
+
+void source_set_section(struct source *s, const char *section)
+{
+	mem_replace_string(&s->section, section);
+}
+
+/* The driver of S3 speaks of the store, and of the rights that a store needs. */
+static int tell_as_source(const struct source *s, int r, struct error *err)
+{
+	const struct {
+		const char *text, *instead;
+	} words[] = {{"[store]", s->section}, {" and s3:ListBucketMultipartUploads", ""}};
+
+	for (size_t i = 0; r < 0 && err && s->section && i < ARRAY_SIZE(words); i++) {
+		_cleanup(str) struct str text = {0};
+		const char *at = err->message, *found;
+
+		for (; (found = strstr(at, words[i].text)); at = found + strlen(words[i].text))
+			str_appendf(&text, "%.*s%s", (int)(found - at), at, words[i].instead);
+		str_append(&text, at);
+		str_copy(err->message, sizeof(err->message), str_text(&text));
+	}
+	return r;
 }
 
 const char *source_name(const struct source *s)
@@ -94,7 +119,7 @@ struct source_list *source_list_free(struct source_list *l)
 
 int source_list_next(struct source_list *l, struct source_object *ret, struct error *err)
 {
-	return l->source->ops->next(l, ret, err);
+	return tell_as_source(l->source, l->source->ops->next(l, ret, err), err);
 }
 
 const struct source_left *source_list_left(const struct source_list *l)
@@ -111,8 +136,11 @@ int source_get(struct source *s, const struct store_call *call, const char *key,
 	if (!s->retry)
 		return s->ops->get(s, call, key, etag, offset, iov, count, ret, err);
 	tries_begin(&t, s->retry, call);
-	return tries_end(&t, TRY(&t, s->ops->get(s, &t.call, key, etag, offset, iov, count, ret, &t.error)),
-	                 err);
+	return tell_as_source(
+	        s,
+	        tries_end(&t, TRY(&t, s->ops->get(s, &t.call, key, etag, offset, iov, count, ret, &t.error)),
+	                  err),
+	        err);
 }
 
 int source_head(struct source *s, const struct store_call *call, const char *key, struct source_object *ret,
@@ -123,7 +151,8 @@ int source_head(struct source *s, const struct store_call *call, const char *key
 	if (!s->retry)
 		return s->ops->head(s, call, key, ret, err);
 	tries_begin(&t, s->retry, call);
-	return tries_end(&t, TRY(&t, s->ops->head(s, &t.call, key, ret, &t.error)), err);
+	return tell_as_source(s, tries_end(&t, TRY(&t, s->ops->head(s, &t.call, key, ret, &t.error)), err),
+	                      err);
 }
 
 int source_check_key(const struct source *s, const char *key, struct error *err)

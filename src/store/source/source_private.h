@@ -32,6 +32,7 @@ struct source_ops {
 struct source {
 	const struct source_ops *ops;
 	char *name;
+	char *section;       /* NULL: nobody has said which */
 	struct store *retry; /* whose tries are those of our calls; NULL: they are made once */
 	atomic_ullong requests;
 };
