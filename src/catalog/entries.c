@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/manifest.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/inside.h>
@@ -110,15 +111,20 @@ int catalog_has_another(struct catalog *c, const char *path, const char *fact, c
 	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
 }
 
+/* What was adopted comes first: whoever adopts asks for that. */
 int catalog_find_content(struct catalog *c, const char *path, const char *sha256, uint64_t size_bytes,
-                         char **ret_path)
+                         bool only_own, char **ret_path)
 {
 	static const char sql[] =
-	        "SELECT name FROM artifact WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1)"
+	        "SELECT name, coalesce((SELECT o.key > '" MANIFEST_ADOPTED
+	        "' AND o.key < 'adopted0' FROM object o WHERE o.id = artifact.object_id), 0) AS adopted FROM artifact"
+	        " WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1)"
 	        " AND tomb = 0 AND damaged IS NULL AND is_directory = 0 AND size_bytes = ?3 AND sha256 = ?2"
-	        " ORDER BY sequence DESC LIMIT 1";
-	_cleanup(query) struct query query = query_begin(
-	        c, sql, VALUES(text_value(path), text_value(sha256), int_value((int64_t)size_bytes)));
+	        " AND NOT (?4 AND adopted) ORDER BY adopted DESC, sequence DESC LIMIT 1";
+	_cleanup(query) struct query query =
+	        query_begin(c, sql,
+	                    VALUES(text_value(path), text_value(sha256), int_value((int64_t)size_bytes),
+	                           int_value(only_own)));
 	int r = query_one(&query);
 
 	if (r == 0)

@@ -478,7 +478,7 @@ static int find_same_content(const struct candidate *c, const char *directory, c
                              struct error *err)
 {
 	int r = catalog_find_content(c->a->ctx->repository->catalog, directory, c->facts.sha256,
-	                             c->facts.bytes, ret_path);
+	                             c->facts.bytes, false, ret_path);
 
 	if (r == -ENOENT)
 		return 0;

@@ -10,6 +10,10 @@
 
 #define TAIL_BYTES 1024
 
+#define DATABASE_END "\n-- PostgreSQL database dump complete\n"
+#define CLUSTER_END  "\n-- PostgreSQL database cluster dump complete\n"
+#define BEFORE_END   (sizeof(CLUSTER_END) - 2) /* of what is cut in two, at most so much is in either piece */
+
 struct inbox_content {
 	const struct inbox_look *look;
 	struct decompressor *decompressor; /* NULL: it is not compressed as a whole */
@@ -19,6 +23,7 @@ struct inbox_content {
 	uint64_t entries;
 	char tail[TAIL_BYTES]; /* of a text: its last bytes */
 	size_t tail_bytes;
+	bool has_cluster_end; /* of a text of pg_dumpall: its last line has passed by */
 };
 
 static void keep_incoming_tail(struct inbox_content *c, const char *data, size_t len)
@@ -34,6 +39,25 @@ static void keep_incoming_tail(struct inbox_content *c, const char *data, size_t
 	memmove(c->tail, c->tail + c->tail_bytes - keep, keep);
 	memcpy(c->tail + keep, data, len);
 	c->tail_bytes = keep + len;
+}
+
+static size_t least_bytes(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Before the piece is in the tail. */
+static void look_for_cluster_end(struct inbox_content *c, const char *data, size_t len)
+{
+	char joint[2 * BEFORE_END];
+	size_t before = least_bytes(c->tail_bytes, BEFORE_END), behind = least_bytes(len, BEFORE_END);
+
+	if (!c->look->is_cluster || c->has_cluster_end)
+		return;
+	memcpy(joint, c->tail + c->tail_bytes - before, before);
+	memcpy(joint + before, data, behind);
+	c->has_cluster_end = memmem(joint, before + behind, CLUSTER_END, strlen(CLUSTER_END)) ||
+	                     memmem(data, len, CLUSTER_END, strlen(CLUSTER_END));
 }
 
 /* What is not known is kept as it is. */
@@ -61,6 +85,7 @@ static int feed_plain(void *arg, const void *data, size_t len, struct error *err
 	case INBOX_TAR:
 		return tar_check_write(&c->tar, data, len, err);
 	case INBOX_SQL:
+		look_for_cluster_end(c, data, len);
 		keep_incoming_tail(c, data, len);
 		return 0;
 	default:
@@ -106,8 +131,14 @@ static bool has_in_tail(const struct inbox_content *c, const char *text)
 /* A newer pg_dump writes a line behind it ("\unrestrict …"). */
 static int end_incoming_text(const struct inbox_content *c, struct error *err)
 {
-	if (has_in_tail(c, "\n-- PostgreSQL database dump complete\n") ||
-	    has_in_tail(c, "\n-- PostgreSQL database cluster dump complete\n"))
+	bool ends = has_in_tail(c, DATABASE_END) || has_in_tail(c, CLUSTER_END);
+
+	/* That of pg_dumpall has an end of each database in it; behind its own some have put texts of pg_dump. */
+	if (ends && c->look->is_cluster && !c->has_cluster_end)
+		return error_set(
+		        err, ERROR_CORRUPT, EBADMSG,
+		        "the text ends behind a database, without the end that pg_dumpall writes: it is cut off");
+	if (ends)
 		return 0;
 	return error_set(err, ERROR_CORRUPT, EBADMSG,
 	                 "the text has not the end that pg_dump writes: it is cut off");

@@ -259,10 +259,14 @@ static void look_at_sql(const char *text, struct inbox_look *look)
 	look->is_utc = str_ends(started, " UTC") || str_ends(started, " GMT");
 }
 
+static bool is_sql_of_cluster(const char *text)
+{
+	return str_starts(text, "--\n-- PostgreSQL database cluster dump\n");
+}
+
 static bool is_sql(const char *text)
 {
-	return str_starts(text, "--\n-- PostgreSQL database dump\n") ||
-	       str_starts(text, "--\n-- PostgreSQL database cluster dump\n");
+	return str_starts(text, "--\n-- PostgreSQL database dump\n") || is_sql_of_cluster(text);
 }
 
 static enum inbox_shape shape_of(const struct str *plain, struct inbox_look *look)
@@ -272,6 +276,7 @@ static enum inbox_shape shape_of(const struct str *plain, struct inbox_look *loo
 	if (look_at_archive(head, plain->len, look))
 		return INBOX_ARCHIVE;
 	if (is_sql(head)) {
+		look->is_cluster = is_sql_of_cluster(head);
 		look_at_sql(head, look);
 		return INBOX_SQL;
 	}

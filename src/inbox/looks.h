@@ -22,6 +22,7 @@ enum inbox_shape {
 struct inbox_look {
 	enum compression_method method;  /* of the file as a whole */
 	enum inbox_shape shape;          /* of what is in it */
+	bool is_cluster;                 /* a text that begins as those of pg_dumpall do */
 	char suffix[INBOX_SUFFIX_BYTES]; /* that its artifact is to have: ".dump", ".sql.gz", ".tar.zst" */
 	/* When it was made, by a clock on the wall that shows the time of the job's zone, or UTC: seconds, as base/zone.h has local times. */
 	bool has_time, is_utc;

@@ -159,7 +159,7 @@ static int wait_for_name(struct entry_work *w, struct error *err)
 	return r;
 }
 
-/* 1: @ret_path (heap) has it already. */
+/* 1: @ret_path (heap) has it already. What was adopted is in no store of ours: the writer is promised that this is. */
 static int find_same(struct entry_work *w, char **ret_path, struct error *err)
 {
 	const struct manifest_file *own = &draft_manifest(w->draft)->files[0];
@@ -168,7 +168,7 @@ static int find_same(struct entry_work *w, char **ret_path, struct error *err)
 	if (r < 0)
 		return r;
 	r = catalog_find_content(w->ctx->repository->catalog, w->order.target->directory, own->sha256,
-	                         own->size_bytes, ret_path);
+	                         own->size_bytes, true, ret_path);
 	if (r == -ENOENT)
 		return 0;
 	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 1;

@@ -248,6 +248,26 @@ def test_a_name_that_is_written_again_and_again(new_keepfs, dumps_there, dumps):
     assert len([n for n in os.listdir(keepfs.path("backups", "legacy")) if n.endswith(".sql.gz") and not n.startswith("latest")]) == 3
 
 
+def test_what_is_written_into_the_inbox_is_ours_though_the_same_was_adopted(new_keepfs, dumps_there, dumps, tmp_path):
+    """who copies a dump is promised that it is in the store, and that is what he does before the old place goes"""
+    place = dumps_there
+    keepfs = set_up(new_keepfs, place)
+    adopt(keepfs, place.url)
+    adopted = set(backups(keepfs).values())
+    (tmp_path / "copy.dump").write_bytes(dumps["custom"])
+    for _ in range(2):  # the second time it is one
+        subprocess.run(["cp", str(tmp_path / "copy.dump"), str(keepfs.path("inbox", "legacy", "copy.dump"))], check=True)
+    (own,) = set(backups(keepfs).values()) - adopted
+    # The adopted one that was only touched is still known as what it is.
+    os.utime(place.store.root / "shop 2024-01-05.dump", (1, 1))
+    said = adopt(keepfs, place.url).stdout
+    assert "5 were known" in said and "replaced" not in said, said
+    assert all(fact(path, "state") != "damaged" for path in adopted)
+    shutil.rmtree(place.store.root)
+    assert own.read_bytes() == dumps["custom"]
+    completed(keepfs, "verify", f"legacy/{own.name}")
+
+
 @pytest.mark.parametrize("removes", ["no", "yes"])
 def test_rm_and_the_rules(new_keepfs, place, dumps, removes):
     """what others have made stays, unless the configuration says that keepfs may remove it"""

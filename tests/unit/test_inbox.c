@@ -136,6 +136,58 @@ static void test_text_of_pg_dump(void **state)
 	}
 }
 
+static int feed_cluster(const char *text, size_t piece)
+{
+	struct inbox_look look;
+	struct inbox_content *c;
+	struct error err = {0};
+	int r;
+
+	inbox_look_at(text, strlen(text), "all.sql", &look);
+	assert_int_equal(look.shape, INBOX_SQL);
+	assert_true(look.is_cluster);
+	c = inbox_content_new(&look, "/tmp");
+	for (size_t at = 0, len = strlen(text); at < len; at += piece)
+		assert_int_equal(inbox_content_feed(c, text + at, len - at < piece ? len - at : piece, &err),
+		                 0);
+	r = inbox_content_end(c, &err);
+	inbox_content_free(c);
+	return r;
+}
+
+/* pg_dumpall that fails at a database leaves what it has written: roles, and whole databases. */
+static void test_text_of_pg_dumpall(void **state)
+{
+#define CLUSTER  "--\n-- PostgreSQL database cluster dump\n--\n\nCREATE ROLE a;\n\n"
+#define DATABASE "--\n-- PostgreSQL database dump\n--\n\n--\n-- PostgreSQL database dump complete\n--\n\n"
+#define END      "--\n-- PostgreSQL database cluster dump complete\n--\n\n"
+	_cleanup(str) struct str large = {0};
+	static const struct {
+		const char *text;
+		int r;
+	} cases[] = {
+	        {CLUSTER END, 0},
+	        {CLUSTER DATABASE DATABASE END, 0},
+	        {CLUSTER END DATABASE, 0}, /* pg_dumpall --globals-only, and pg_dump behind it */
+	        {CLUSTER DATABASE, -EBADMSG},
+	        {CLUSTER DATABASE "\\connect shop\n\n", -EBADMSG},
+	        {CLUSTER DATABASE DATABASE, -EBADMSG},
+	        {CLUSTER DATABASE "--\n-- PostgreSQL database cluster dump complete", -EBADMSG},
+	        {CLUSTER, -EBADMSG},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		for (size_t piece = 1; piece < 200; piece++)
+			assert_int_equal(feed_cluster(cases[i].text, piece), cases[i].r);
+	/* Its end is long before that of the file. */
+	str_append(&large, CLUSTER END);
+	for (size_t i = 0; i < 10000; i++)
+		str_append(&large, "INSERT INTO t VALUES (1);\n");
+	str_append(&large, DATABASE);
+	assert_int_equal(feed_cluster(str_text(&large), 4096), 0);
+	assert_int_equal(feed_cluster(str_text(&large), 7), 0);
+}
+
 /* Nothing that only begins like something makes the program fail. */
 static void test_hostile_heads(void **state)
 {
@@ -180,8 +232,11 @@ static void test_hostile_heads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_times_in_names), cmocka_unit_test(test_temporary_names),
-	        cmocka_unit_test(test_endings),        cmocka_unit_test(test_text_of_pg_dump),
+	        cmocka_unit_test(test_times_in_names),
+	        cmocka_unit_test(test_temporary_names),
+	        cmocka_unit_test(test_endings),
+	        cmocka_unit_test(test_text_of_pg_dump),
+	        cmocka_unit_test(test_text_of_pg_dumpall),
 	        cmocka_unit_test(test_hostile_heads),
 	};
 

@@ -48,9 +48,9 @@ int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret);
  * a negative errno. */
 int catalog_has_another(struct catalog *c, const char *path, const char *fact, const char *value);
 /** catalog_find_content() - heap: the path of an artifact that is listed directly in the directory @path, is not known to be damaged, is one file, and has this SHA-256 and size; -ENOENT. Reads
- * the rows of the directory. */
+ * the rows of the directory. @only_own: not one that was adopted, whose bytes lie with others, who may remove them. Without it such a one is preferred. */
 int catalog_find_content(struct catalog *c, const char *path, const char *sha256, uint64_t size_bytes,
-                         char **ret_path);
+                         bool only_own, char **ret_path);
 /** struct catalog_removal - a removal, and what policy_check_removal() has to know that the catalog does not. */
 struct catalog_removal {
 	unsigned min_keep;      /* good ones that stay in any case */
