@@ -130,6 +130,18 @@ int catalog_next_part(struct catalog *c, uint64_t artifact_ino, int64_t after, s
 	return find_part(c, sql, VALUES(ino_value(artifact_ino), int_value(after)), ret);
 }
 
+int catalog_newest_has_part(struct catalog *c, const char *path, const char *job)
+{
+	static const char sql[] =
+	        "SELECT 1 FROM artifact_part WHERE job = ?2 AND artifact_ino = (SELECT ino FROM artifact"
+	        " WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1) AND tomb = 0 AND partial = 0"
+	        " AND damaged IS NULL ORDER BY sequence DESC LIMIT 1) LIMIT 1";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(path), text_value(job)));
+	int r = query_one(&query);
+
+	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+}
+
 /* In the order of bytes '.' comes right before '/'. */
 int catalog_part_by_stem(struct catalog *c, uint64_t artifact_ino, const char *stem, struct catalog_part *ret)
 {

@@ -7,6 +7,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/parts.h>
 #include <keepfs/kinds.h>
 #include <keepfs/stream/rate.h>
 
@@ -65,6 +66,25 @@ static void note_missing(struct bundle *b, const struct conf_job *job, const str
 	make_say(b->order, "part %s: nothing is in the bundle: %s", job->name, why);
 }
 
+/* What was there, and is nowhere to be seen, is rather a disk that is not mounted than gone: bundles without it must not push out those that have it. */
+static int check_still_there(const struct bundle *b, const struct conf_job *job,
+                             const struct make_targets *targets, struct error *err)
+{
+	int r = targets->warning && targets->count == 0
+	                ? catalog_newest_has_part(b->ctx->repository->catalog, b->order->target->directory,
+	                                          job->name)
+	                : 0;
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (r == 0)
+		return 0;
+	return error_set(
+	        err, ERROR_CONFLICT, ENOENT,
+	        "the part %s failed, so there is no bundle: %s; the newest bundle has it: take it out of parts, if it is gone for good",
+	        job->name, targets->warning);
+}
+
 static int make_part(struct bundle *b, const struct conf_job *job, const struct make_targets *targets,
                      const struct make_target *t, struct error *err)
 {
@@ -97,6 +117,9 @@ static int make_targets_of_part(struct bundle *b, const struct conf_job *job, st
 	if (targets->failure)
 		return error_set(err, ERROR_CONFLICT, EIO, "the part %s failed, so there is no bundle: %s",
 		                 job->name, targets->failure);
+	r = check_still_there(b, job, targets, err);
+	if (r < 0)
+		return r;
 	if (targets->warning)
 		make_warn(b->order, "part %s: %s", job->name, targets->warning);
 	if (targets->count == 0)

@@ -171,6 +171,30 @@ def test_a_part_that_fails_fails_the_bundle(new_keepfs, shop, config, tmp_path):
     assert len(bundles(keepfs)) == 1
 
 
+def test_a_part_of_which_nothing_is_seen_any_more_fails_the_bundle(new_keepfs, shop, config, tmp_path):
+    """a disk that is not mounted: bundles without what is on it must not take the place of those that have it"""
+    disk = tmp_path / "disk"
+    jobs = jobs_of(shop, config, parts="config, uploads")
+    jobs["files uploads"] = {"path": disk, "each": "*/"}
+    disk.mkdir()
+    keepfs = new_keepfs(jobs).mount()
+    keepfs.backup("site")  # nothing was there yet
+    (disk / "acme").mkdir()
+    keepfs.backup("site")
+    assert (newest(keepfs) / "uploads" / "acme.tar.zst").exists()
+    disk.rename(tmp_path / "unmounted")
+    disk.mkdir()
+    run = keepfs.trigger("site")
+    assert keepfs.wait_run(run)["state"] == "failed"
+    error = keepfs.history(run)["error"]
+    assert "the part uploads failed, so there is no bundle" in error and "the newest bundle has it" in error
+    assert len(bundles(keepfs)) == 2 and (newest(keepfs) / "uploads" / "acme.tar.zst").exists()
+    disk.rmdir()
+    (tmp_path / "unmounted").rename(disk)
+    keepfs.backup("site")
+    assert len(bundles(keepfs)) == 3
+
+
 def test_kill_9_between_parts_leaves_nothing(new_keepfs, shop, config):
     keepfs = new_keepfs(jobs_of(shop, config)).mount()
     with shop.lock(DATABASE, "orders") as lock:

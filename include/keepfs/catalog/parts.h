@@ -26,6 +26,8 @@ struct catalog_part {
 int catalog_part(struct catalog *c, uint64_t ino, struct catalog_part *ret, struct manifest *m);
 /** catalog_next_part() - of the parts of an artifact, in their order, the first behind number @after (-1: of all); -ENOENT: there is no more. */
 int catalog_next_part(struct catalog *c, uint64_t artifact_ino, int64_t after, struct catalog_part *ret);
+/** catalog_newest_has_part() - has the newest artifact of the directory @path, of those that are neither partial nor damaged, a part of @job? 1, 0 (also when there is none), or a negative errno. */
+int catalog_newest_has_part(struct catalog *c, const char *path, const char *job);
 /** catalog_part_by_stem() - the part whose name up to its suffix is @stem ("database", "tenants/acme"); -ENOENT. */
 int catalog_part_by_stem(struct catalog *c, uint64_t artifact_ino, const char *stem,
                          struct catalog_part *ret);
