@@ -58,7 +58,8 @@ static void append_directory_text(struct str *out, const struct manifest_part *p
 	char size[16];
 
 	str_appendf(out, "  %s/\n      %" PRIu64 " files, %" PRIu64 " bytes (%s)\n", p->name,
-	            listed_files_of_part(p), p->size_bytes, str_format_bytes(size, sizeof(size), p->size_bytes));
+	            listed_files_of_part(p), p->size_bytes,
+	            str_format_bytes(size, sizeof(size), p->size_bytes));
 	if (str_equal(p->kind, LISTING_KIND))
 		str_append(out, "      their sha256: SHA256SUMS\n");
 	if (p->sha256[0])
