@@ -181,6 +181,33 @@ static void test_a_walk_of_nothing(void **state)
 	assert_string_equal(str_text(&p->found), "");
 }
 
+/* Who may write there would replace what he was told is missing. */
+static void test_a_walk_of_what_cannot_be_listed(void **state)
+{
+	static const char *const keys[] = {"a/x", NULL};
+	struct back_place *p = *state;
+	_cleanup(free) char *path = mem_printf("%s/a", p->root);
+	bool is_root = geteuid() == 0;
+	struct error err = {0};
+	int r;
+
+	make_state(p, keys);
+	assert_int_equal(put_text(p, "a/x", "another one", &err), 0);
+	assert_int_equal(chmod(p->root, 0755), 0);
+	if (is_root)
+		assert_int_equal(chown(path, 65534, 65534), 0);
+	assert_int_equal(chmod(path, 0300), 0);
+	if (is_root)
+		assert_int_equal(seteuid(65534), 0);
+	r = walk(p, &err);
+	if (is_root)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(chmod(path, 0700), 0);
+	assert_string_equal(str_text(&p->found), "missing a/x");
+	assert_int_equal(r, -EACCES);
+	assert_non_null(strstr(err.message, "a/: "));
+}
+
 static void test_a_walk_below(void **state)
 {
 	static const char *const keys[] = {"a", "a!", "a/b", "a/c/d", "a0", "b", NULL};
@@ -486,6 +513,8 @@ static void test_where_a_state_goes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(test_a_walk_of_what_cannot_be_listed, set_up_back,
+	                                        tear_down_back),
 	        cmocka_unit_test_setup_teardown(test_a_walk_finds_all_of_both, set_up_back, tear_down_back),
 	        cmocka_unit_test_setup_teardown(test_a_walk_of_nothing, set_up_back, tear_down_back),
 	        cmocka_unit_test_setup_teardown(test_a_walk_below, set_up_back, tear_down_back),
