@@ -345,3 +345,11 @@ def test_a_run_that_fails_in_the_middle_of_an_object(new_keepfs, store, source):
     keepfs.backup("docs")
     assert contents(store, states(store)[0]) == source.objects
     assert {key for key, _ in source.asked} == {"b"}
+
+
+def test_a_server_that_tells_no_etags(new_keepfs, store, source):
+    """nobody could tell whether an object is another one now: what was written anew would stay as it was, in all states"""
+    source.objects = {"a": b"first"}
+    source.etag = lambda key: ""
+    keepfs = new_keepfs({"mirror docs": source.section()}).mount()
+    assert "tells no ETag of a" in failed(keepfs) and states(store) == []
