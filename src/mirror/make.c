@@ -149,7 +149,7 @@ static void begin_object(struct mirror *m, const struct source_object *o)
 }
 
 /* By it alone keepfs knows that all pieces are of one object, and that the next run need not get it. */
-static int check_etag(const struct mirror *m, const struct source_object *o, struct error *err)
+static int demand_etag(const struct mirror *m, const struct source_object *o, struct error *err)
 {
 	return *str_or_empty(o->etag)
 	               ? 0
@@ -168,7 +168,7 @@ static int look_at_source(struct mirror *m, struct error *err)
 	m->list_is_over = r == 0;
 	if (r <= 0)
 		return r;
-	r = check_etag(m, &o, err);
+	r = demand_etag(m, &o, err);
 	if (r == 0)
 		r = find_known(m, &o, &known, err);
 	if (r < 0)

@@ -346,7 +346,7 @@ static int put_whole_with_tries(struct s3_source_put *p, bool only_new, const st
 	return tries_end(&t, TRY(&t, put_object_whole(p, only_new, &t.call, &t.error)), err);
 }
 
-static int end_whole(struct s3_source_put *p, const struct store_call *call, struct error *err)
+static int end_whole_object(struct s3_source_put *p, const struct store_call *call, struct error *err)
 {
 	struct error why = {0};
 	int r = put_whole_with_tries(p, p->base.what.only_new, call, &why);
@@ -369,7 +369,7 @@ int s3_source_put_end(struct source_put *base, const struct store_call *call, st
 	int r;
 
 	if (!p->upload)
-		return end_whole(p, call, err);
+		return end_whole_object(p, call, err);
 	r = put_empty_part(p, call, err);
 	if (r == 0 && base->what.only_new)
 		r = check_not_there(p, call, err);
