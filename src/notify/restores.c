@@ -23,16 +23,26 @@ struct ended {
 	struct str text, what_to_do;
 };
 
+/* Or a part of it. */
+static bool is_of_target(const char *backup, const char *label)
+{
+	size_t len = strlen(label);
+
+	return strncmp(backup, label, len) == 0 && (!backup[len] || backup[len] == '/');
+}
+
 static void tell_where_it_went(void *arg, const struct catalog_restore_place *place)
 {
 	struct ended *e = arg;
 
-	if (!str_equal(place->backup, e->backup))
+	if (!is_of_target(place->backup, e->backup))
 		return;
 	free(e->database);
 	e->database = mem_strdup(place->target);
 	e->places++;
-	str_appendf(&e->text, "%s was restored from %s (%s)", place->target, place->backup, place->server);
+	str_appendf(&e->text, "%s was restored from %s", place->target, place->backup);
+	if (*place->server)
+		str_appendf(&e->text, " (%s)", place->server);
 	if (*place->before) {
 		str_appendf(&e->text, "; what was there before is %s", place->before);
 		str_appendf(&e->what_to_do,

@@ -274,7 +274,7 @@ static int restore_part_database(struct restore_part *p, struct error *err)
 
 /* Archives. */
 
-static struct restore_files files_of_part(const struct restore_part *p)
+static struct restore_files files_restore_of_part(const struct restore_part *p)
 {
 	const struct restore_target *t = p->whole->t;
 
@@ -287,7 +287,7 @@ static struct restore_files files_of_part(const struct restore_part *p)
 
 static int look_at_part_archive(struct restore_part *p, struct error *err)
 {
-	const struct restore_files f = files_of_part(p);
+	const struct restore_files f = files_restore_of_part(p);
 	int r = restore_files_look(&f, err);
 
 	if (r < 0)
@@ -299,7 +299,7 @@ static int look_at_part_archive(struct restore_part *p, struct error *err)
 
 static int plan_archive(struct restore_part *p, struct error *err)
 {
-	_cleanup(restore_files) struct restore_files f = files_of_part(p);
+	_cleanup(restore_files) struct restore_files f = files_restore_of_part(p);
 	int r = restore_files_compare(&f, err);
 
 	return r < 0 ? r : restore_files_judge(&f, err);
@@ -307,7 +307,7 @@ static int plan_archive(struct restore_part *p, struct error *err)
 
 static int restore_part_archive(struct restore_part *p, struct error *err)
 {
-	_cleanup(restore_files) struct restore_files f = files_of_part(p);
+	_cleanup(restore_files) struct restore_files f = files_restore_of_part(p);
 	int r;
 
 	f.is_told = true;
@@ -324,7 +324,13 @@ static int look_at_part_mirror(struct restore_part *p, struct error *err)
 	const struct restore_mirror m = {
 	        .ctx = t->ctx, .order = t->order, .wanted = &p->wanted, .backup = &p->backup};
 	char *claim;
-	int r = restore_mirror_look(&m, &claim, err);
+	int r;
+
+	if (t->backup->ctx != t->ctx)
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "it is a mirror, whose objects come back from [store] alone, and this is a copy in a further store: bring the bundle back first (keepfs replicate, from=), or name the other parts with parts=");
+	r = restore_mirror_look(&m, &claim, err);
 
 	if (r < 0)
 		return r;
@@ -379,7 +385,7 @@ static int refuse_part_kind(const struct restore_part *p, struct error *err)
 {
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
-	        "is of a kind that cannot be restored with its bundle (%s): name those that can with parts=",
+	        "it is of a kind that cannot be restored with its bundle (%s): name those that can with parts=",
 	        p->at.kind);
 }
 

@@ -311,7 +311,7 @@ def test_a_part_is_a_backup(new_keepfs, shop, config, identity, drill_dir, targe
     assert "CREATE TABLE" in keepfs.path("inside", "site", bundle, "database", "schema.sql").read_text()
     log_of(keepfs, "restore", f"site/latest/config.tar.zst to={tmp_path}/back")
     assert (tmp_path / "back" / "env").read_text() == "PASSWORD=x\n"
-    assert f"site/{bundle}/config.tar.zst" in keepfs.refused("restore", f"site/{bundle}")
+    assert "confirm=acme.example.com" in keepfs.refused("restore", f"site/{bundle}")
 
 
 def test_what_is_wrong_with_a_part_is_found(new_keepfs, shop, config):

@@ -2,6 +2,7 @@
 """A whole deployment, brought back from one bundle: its database, its uploads, its configuration, and what is secret."""
 import json
 import os
+import re
 import pty
 import select
 import shutil
@@ -11,6 +12,8 @@ import pytest
 
 import daemon
 from test_bundle import identity, log_of, newest, recipient  # noqa: F401 (a fixture)
+from test_mirror import MIB, Directory, foreign  # noqa: F401 (a fixture)
+from test_mirror_back import files_below
 
 DATABASE, NAME = "rbundle_shop", "acme.example.com"
 EVERYTHING = """SELECT (SELECT md5(string_agg(o::text, ',' ORDER BY id)) FROM orders o), (SELECT md5(string_agg(c::text, ',' ORDER BY id)) FROM customers c),
@@ -90,7 +93,7 @@ def hooks(mark):
             "restore_start_hook": f"echo start $KEEPFS_JOB $KEEPFS_STATE >> {mark}"}
 
 
-def test_everything_is_destroyed_and_comes_back(new_keepfs, site, tmp_path, identity):
+def test_everything_is_destroyed_and_comes_back(new_keepfs, site, tmp_path, identity):  # noqa: F811
     mark = tmp_path / "mark"
     bundle = {"version_command": "echo 1.4.2", "encrypt_to": recipient(identity), **hooks(mark)}
     keepfs = new_keepfs(site.jobs(**bundle), identity_file=identity)
@@ -196,7 +199,7 @@ def test_what_fails_in_the_middle(new_keepfs, site, tmp_path):
     keepfs.remount()
     error, _ = failed(keepfs, f"site/latest confirm={NAME}")
     assert f"nothing of the deployment {NAME} was changed: restore_stop_hook" in error
-    assert mark.read_text() == "stop\nstart site failed\n" and "restore" not in keepfs.text("status", "health")
+    assert mark.read_text() == "stop\nstart site failed\n" and not re.search(r"^\w+ +restore", keepfs.text("status", "health"), re.M)
     mark.unlink()
     # The database is there, and a directory cannot be: it stays stopped.
     shutil.rmtree(site.root / "config")
@@ -250,6 +253,37 @@ def test_from_the_store_alone_onto_another_host(new_keepfs, site, store, tmp_pat
     assert "the configuration has no [bundle site]" in log
     site.root = there
     assert site.files() == before[0] and site.pg.sql(target, EVERYTHING) == before[1]
+
+
+def objects_there(foreign):  # noqa: F811
+    if isinstance(foreign, Directory):
+        return files_below(foreign.root)
+    return {key: foreign.client.request("GET", key) for key in foreign.client.keys("")}
+
+
+@pytest.mark.parametrize("foreign", ["dir", "ceph"], indirect=True)
+def test_objects_come_back_into_their_bucket(new_keepfs, site, foreign):  # noqa: F811
+    for number in range(30):
+        foreign.put(f"docs/{number % 3}/{number}.txt", os.urandom(300 + number))
+    foreign.put("large", os.urandom(17 * MIB + 1))
+    there = dict(foreign.objects)
+    jobs = {**site.jobs(), "mirror objects": foreign.section(), "mirror elsewhere": {"url": "none"}}
+    jobs["bundle site"]["parts"] = "objects, elsewhere, config, database"
+    keepfs = new_keepfs(jobs).mount()
+    keepfs.backup("site")
+    site.pg.sql(DATABASE, "DELETE FROM orders")
+    foreign.remove("docs/1/1.txt")
+    foreign.put("docs/2/2.txt", b"another one")
+    foreign.put("new", b"came later")
+    said = keepfs.refused("restore", "site/latest")
+    assert "the objects of " in said and f"confirm={NAME}" in said
+    plan = log_of(keepfs, "restore", "site/latest plan=yes")
+    assert "not in it: elsewhere: " in plan and objects_there(foreign)["docs/2/2.txt"] == b"another one", plan
+    log_of(keepfs, "restore", f"site/latest confirm={NAME}")
+    assert objects_there(foreign) == {**there, "new": b"came later"}
+    assert site.pg.sql(DATABASE, "SELECT count(*) FROM orders") == "2000"
+    log_of(keepfs, "restore", f"site/latest parts=objects delete=yes confirm={NAME}")
+    assert objects_there(foreign) == there
 
 
 def test_on_a_terminal_the_name_is_typed(new_keepfs, site):
