@@ -134,6 +134,20 @@ def test_an_object_that_vanishes(new_keepfs, store, source):
     assert "1 vanished" in log_of(keepfs, run)
 
 
+def test_an_object_that_changes_and_vanishes(new_keepfs, store, source):
+    """HEAD says 404 of it, and not why"""
+    def replaced(answer):
+        source.remove("b")
+        return answer.refuse("412 Precondition Failed", "PreconditionFailed")
+
+    source.objects = {"a": b"a", "b": b"b" * 100, "c": b"c"}
+    source.on_get["b"] = first_time(replaced)
+    keepfs = new_keepfs({"mirror docs": source.section()}).mount()
+    keepfs.backup("docs")
+    (path,) = states(store)
+    assert contents(store, path) == {"a": b"a", "c": b"c"} and facts(store, path)["vanished"] == 1
+
+
 def test_an_object_that_never_stays_as_it_is(new_keepfs, store, source):
     tries = []
 
