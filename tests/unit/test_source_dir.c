@@ -177,6 +177,8 @@ struct dirent *readdir(DIR *dir)
 
 	if (!real)
 		*(void **)&real = dlsym(RTLD_NEXT, "readdir64");
+	if (!real) /* of a C library that has one only */
+		*(void **)&real = dlsym(RTLD_NEXT, "readdir");
 	if (entries_until_failure == 0) {
 		errno = EIO;
 		return NULL;
