@@ -185,10 +185,13 @@ static int write_object_pieces(const struct task *t, struct source_put *put, cha
 static int write_object(const struct task *t, char *buf, bool *ret_of_state, struct error *err)
 {
 	const struct mirror_back *b = t->run->b;
-	const struct source_new what = new_of_task(t);
+	struct source_new what = new_of_task(t);
 	_cleanup(source_put) struct source_put *put = NULL;
 	struct sha256 *h = sha256_new();
-	int r = source_put_begin(b->target, &b->call, &what, &put, err);
+	int r;
+
+	what.only_new = !t->etag && !b->options.replace;
+	r = source_put_begin(b->target, &b->call, &what, &put, err);
 
 	if (r == 0)
 		r = write_object_pieces(t, put, buf, h, ret_of_state, err);
@@ -221,6 +224,9 @@ static int do_put(const struct task *t, bool *ret_of_state, struct error *err)
 	if (t->etag && !o->replace)
 		return TASK_LEFT;
 	r = write_object(t, buf, ret_of_state, err);
+	/* It was missing when the target was listed. */
+	if (r == -ESTALE && !*ret_of_state && !o->replace)
+		return TASK_LEFT;
 	return r < 0 ? r : TASK_WRITTEN;
 }
 

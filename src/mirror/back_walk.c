@@ -152,6 +152,19 @@ static int take_state_item(void *arg, const struct mirror_item *i, struct error 
 	return r < 0 ? r : tell_of_state(w, i, err);
 }
 
+/* What cannot be looked at would be missing, and be replaced by whoever may write there. The plan walks first, so nothing was done yet. */
+static int judge_unreadable_target(const struct walking *w, struct error *err)
+{
+	const struct source_left *left = source_list_left(w->list);
+
+	if (left->unreadable == 0)
+		return 0;
+	return error_set(
+	        err, ERROR_DENIED, EACCES,
+	        "%s: %llu files or directories cannot be looked at, so nobody can tell what would be replaced: %s",
+	        source_name(w->b->target), (unsigned long long)left->unreadable, left->first);
+}
+
 int back_walk(struct mirror_back *b, const struct back_walker *walker, struct error *err)
 {
 	struct walking w = {.b = b, .walker = walker};
@@ -166,6 +179,8 @@ int back_walk(struct mirror_back *b, const struct back_walker *walker, struct er
 		r = error_set(err, ERROR_NOT_FOUND, ENOENT, "the state has nothing of that name");
 	if (r >= 0)
 		r = pass_extras(&w, NULL, err);
+	if (r >= 0)
+		r = judge_unreadable_target(&w, err);
 	source_object_finish(&w.there);
 	source_list_free(w.list);
 	free(w.last);

@@ -76,6 +76,7 @@ struct piece *piece_free(struct piece *p)
 		return NULL;
 	if (--p->object->pieces == 0) {
 		listing_entry_finish(&p->object->entry);
+		free(p->object->etag);
 		free(p->object);
 	}
 	source_facts_finish(&p->facts);
@@ -125,14 +126,15 @@ static bool is_worth_waking(const struct fetch *f, const struct piece *awaited)
 
 static void get_object_piece(struct fetch *f, struct piece *p)
 {
-	const struct listing_entry *e = &p->object->entry;
+	const struct fetched_object *object = p->object;
 	const struct iovec iov = {.iov_base = p->data, .iov_len = p->len};
 
 	if (atomic_load(&f->is_ending) || atomic_load(&p->object->is_given_up))
 		p->result = -ECANCELED;
 	else
-		p->result = source_get(f->options.source, &f->call, e->key, e->etag, p->offset, &iov,
-		                       p->len > 0 ? 1 : 0, p->offset == 0 ? &p->facts : NULL, &p->error);
+		p->result =
+		        source_get(f->options.source, &f->call, object->entry.key, object->etag, p->offset,
+		                   &iov, p->len > 0 ? 1 : 0, p->offset == 0 ? &p->facts : NULL, &p->error);
 	pthread_mutex_lock(&f->lock);
 	p->is_done = true;
 	f->done++;

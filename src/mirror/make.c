@@ -116,6 +116,7 @@ static void ask_what_is_told(struct mirror *m, struct listing_entry *known, cons
 	object->entry = *known;
 	*known = (struct listing_entry){0};
 	object->entry.modified_us = o->modified_us;
+	object->etag = mem_strdup(o->etag);
 	object->is_told_anew = true;
 	fetch_add(m->fetch, object, 0, o->bytes > 0 ? 1 : 0, true);
 }
@@ -141,9 +142,21 @@ static void begin_object(struct mirror *m, const struct source_object *o)
 	                                       .bytes = o->bytes,
 	                                       .etag = mem_strdup(o->etag),
 	                                       .modified_us = o->modified_us};
+	object->etag = mem_strdup(o->etag);
 	m->partly = object;
 	m->partly_at = 0;
 	ask_for_piece(m);
+}
+
+/* By it alone keepfs knows that all pieces are of one object, and that the next run need not get it. */
+static int demand_etag(const struct mirror *m, const struct source_object *o, struct error *err)
+{
+	return *str_or_empty(o->etag)
+	               ? 0
+	               : error_set(
+	                         err, ERROR_USAGE, EPROTO,
+	                         "%s: the server tells no ETag of %s, so nobody can tell whether its bytes are still the same: such a bucket cannot be mirrored",
+	                         source_name(m->source), o->key);
 }
 
 static int look_at_source(struct mirror *m, struct error *err)
@@ -155,7 +168,9 @@ static int look_at_source(struct mirror *m, struct error *err)
 	m->list_is_over = r == 0;
 	if (r <= 0)
 		return r;
-	r = find_known(m, &o, &known, err);
+	r = demand_etag(m, &o, err);
+	if (r == 0)
+		r = find_known(m, &o, &known, err);
 	if (r < 0)
 		return r;
 	if (r == KNOWN_WHOLE || (r == KNOWN_BYTES && source_is_archived(&o)))

@@ -86,11 +86,12 @@ int mirror_read_object(const struct make_context *ctx, struct cancel *cancel, co
 
 struct fetched_object {             /* shared by its pieces */
 	struct listing_entry entry; /* without what its pack gives it */
-	unsigned pieces;            /* that were not freed */
-	bool is_known;              /* nothing is got: it is complete */
-	bool is_told_anew;          /* its bytes are known; what its headers say of it is asked for */
-	bool is_begun;              /* in a pack */
-	atomic_bool is_given_up;    /* what comes of it is of no use */
+	char *etag; /* by which its pieces are asked for, whatever becomes of the entry meanwhile; NULL: is_known */
+	unsigned pieces;         /* that were not freed */
+	bool is_known;           /* nothing is got: it is complete */
+	bool is_told_anew;       /* its bytes are known; what its headers say of it is asked for */
+	bool is_begun;           /* in a pack */
+	atomic_bool is_given_up; /* what comes of it is of no use */
 };
 
 struct piece {

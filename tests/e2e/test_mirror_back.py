@@ -328,6 +328,28 @@ def test_a_server_that_fails(new_keepfs, store, foreign, refusing):
     assert refusing.objects == kept
 
 
+@pytest.mark.parametrize("foreign", ["dir"], indirect=True)
+@pytest.mark.parametrize("size", [1000, 17 * MIB])
+def test_what_comes_meanwhile_stays(new_keepfs, store, foreign, refusing, size):
+    """an object that was missing when the target was listed, and that its application has put there since: it is newer"""
+    refusing.put("a", os.urandom(1000))
+    refusing.put("b", os.urandom(size))
+    kept = dict(refusing.objects)
+    keepfs = new_keepfs({"mirror docs": {**refusing.settings, "retry_deadline": "20s"}}).mount()
+    keepfs.backup("docs")
+    refusing.reset({})
+
+    def meanwhile(key):
+        if key == "b":
+            refusing.put("b", b"newer")
+
+    refusing.fails = meanwhile
+    error, log = failed(keepfs, "docs")
+    assert "1 objects of s3://" in error and "turned out to be others, and stayed: b" in error, error
+    assert refusing.objects == {"a": kept["a"], "b": b"newer"}
+    assert (counts(log)["written"], counts(log)["left"], counts(log)["failed"]) == (1, 1, 0)
+
+
 @pytest.mark.parametrize("store,foreign", [("dir", "ceph")], indirect=True)
 def test_another_bucket_and_encrypted(new_keepfs, store, foreign, s3_servers, tmp_path):
     identity = test_encrypt.Identity(tmp_path / "identity")

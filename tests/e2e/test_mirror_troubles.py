@@ -134,6 +134,20 @@ def test_an_object_that_vanishes(new_keepfs, store, source):
     assert "1 vanished" in log_of(keepfs, run)
 
 
+def test_an_object_that_changes_and_vanishes(new_keepfs, store, source):
+    """HEAD says 404 of it, and not why"""
+    def replaced(answer):
+        source.remove("b")
+        return answer.refuse("412 Precondition Failed", "PreconditionFailed")
+
+    source.objects = {"a": b"a", "b": b"b" * 100, "c": b"c"}
+    source.on_get["b"] = first_time(replaced)
+    keepfs = new_keepfs({"mirror docs": source.section()}).mount()
+    keepfs.backup("docs")
+    (path,) = states(store)
+    assert contents(store, path) == {"a": b"a", "c": b"c"} and facts(store, path)["vanished"] == 1
+
+
 def test_an_object_that_never_stays_as_it_is(new_keepfs, store, source):
     tries = []
 
@@ -345,3 +359,11 @@ def test_a_run_that_fails_in_the_middle_of_an_object(new_keepfs, store, source):
     keepfs.backup("docs")
     assert contents(store, states(store)[0]) == source.objects
     assert {key for key, _ in source.asked} == {"b"}
+
+
+def test_a_server_that_tells_no_etags(new_keepfs, store, source):
+    """nobody could tell whether an object is another one now: what was written anew would stay as it was, in all states"""
+    source.objects = {"a": b"first"}
+    source.etag = lambda key: ""
+    keepfs = new_keepfs({"mirror docs": source.section()}).mount()
+    assert "tells no ETag of a" in failed(keepfs) and states(store) == []

@@ -2,6 +2,7 @@
 /* The parts of a mirror that need no server: sources that are directories, tar headers, which packs are needed. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,8 +15,10 @@
 
 #include <cmocka.h>
 
+#include "../../src/mirror/mirror_private.h"
 #include "../../src/mirror/tar_member.h"
 #include "../../src/mirror/used.h"
+#include "../../src/store/source/source_private.h"
 #include "../support/tree.h"
 
 #include <keepfs/base/fd.h>
@@ -223,9 +226,80 @@ static void test_what_is_no_source(void **state)
 	source_free(source);
 }
 
+/* A server that takes its time over the second piece. */
+struct slow_source {
+	struct source base; /* first */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool is_asked, may_answer; /* lock */
+	bool is_same_etag;         /* lock: from the question to the answer */
+};
+
+static int get_slowly(struct source *s, const struct store_call *call, const char *key, const char *etag,
+                      uint64_t offset, const struct iovec *iov, int count, struct source_facts *ret,
+                      struct error *err)
+{
+	struct slow_source *slow = (struct slow_source *)s;
+	_cleanup(free) char *asked = mem_strdup(etag);
+
+	if (ret)
+		*ret = (struct source_facts){0};
+	if (offset == 0)
+		return error_set(err, ERROR_CONFLICT, ESTALE, "it is another one now");
+	pthread_mutex_lock(&slow->lock);
+	slow->is_asked = true;
+	pthread_cond_broadcast(&slow->changed);
+	while (!slow->may_answer)
+		pthread_cond_wait(&slow->changed, &slow->lock);
+	/* As a request that is made once more. */
+	slow->is_same_etag = strcmp(asked, etag) == 0;
+	pthread_mutex_unlock(&slow->lock);
+	return 0;
+}
+
+/* The first piece tells that the object is another one, whose ETag is noted while the second is still on its way. */
+static void test_a_piece_on_its_way_keeps_its_etag(void **state)
+{
+	static const struct source_ops ops = {.get = get_slowly};
+	struct slow_source slow = {.base = {.ops = &ops},
+	                           .lock = PTHREAD_MUTEX_INITIALIZER,
+	                           .changed = PTHREAD_COND_INITIALIZER};
+	struct pool *pool = pool_new(16 * POOL_BUFFER_BYTES);
+	const struct fetch_options options = {
+	        .source = &slow.base, .pool = pool, .connections = 2, .at_once = 1, .buffers = 4};
+	struct fetched_object *object = mem_alloc(sizeof(*object));
+	struct fetch *f = NULL;
+	struct piece *first;
+
+	(void)state;
+	object->entry = (struct listing_entry){
+	        .key = mem_strdup("a"), .bytes = 2, .etag = mem_strdup("the etag of before")};
+	object->etag = mem_strdup(object->entry.etag);
+	assert_int_equal(fetch_new(&options, &f, NULL), 0);
+	fetch_add(f, object, 0, 1, false);
+	fetch_add(f, object, 1, 1, true);
+	pthread_mutex_lock(&slow.lock);
+	while (!slow.is_asked)
+		pthread_cond_wait(&slow.changed, &slow.lock);
+	pthread_mutex_unlock(&slow.lock);
+	first = fetch_take(f);
+	assert_int_equal(first->result, -ESTALE);
+	mem_replace_string(&object->entry.etag, "another etag, that is longer than the one of before");
+	pthread_mutex_lock(&slow.lock);
+	slow.may_answer = true;
+	pthread_cond_broadcast(&slow.changed);
+	pthread_mutex_unlock(&slow.lock);
+	piece_free(fetch_take(f));
+	assert_true(slow.is_same_etag);
+	piece_free(first);
+	fetch_free(f);
+	pool_free(pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_a_piece_on_its_way_keeps_its_etag),
 	        cmocka_unit_test(test_needs_are_ranges),
 	        cmocka_unit_test(test_many_packs_are_counted),
 	        cmocka_unit_test(test_headers_of_members),

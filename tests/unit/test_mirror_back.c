@@ -181,6 +181,55 @@ static void test_a_walk_of_nothing(void **state)
 	assert_string_equal(str_text(&p->found), "");
 }
 
+/* What was missing when the target was listed, and is there by now. */
+static void test_a_file_that_has_come_meanwhile(void **state)
+{
+	struct back_place *p = *state;
+	const struct source_new what = {.key = "a/b",
+	                                .bytes = 3,
+	                                .modified_us = TIME_US,
+	                                .most_piece_bytes = 16 * MIB,
+	                                .only_new = true};
+	_cleanup(source_put) struct source_put *put = NULL;
+	_cleanup(source_object) struct source_object there = {0};
+	struct error err = {0};
+
+	assert_int_equal(put_text(p, "a/b", "newer", &err), 0);
+	assert_int_equal(source_put_begin(p->back.target, NULL, &what, &put, &err), 0);
+	assert_int_equal(source_put_write(put, NULL, "old", 3, &err), 0);
+	assert_int_equal(source_put_end(put, NULL, &err), -ESTALE);
+	assert_non_null(strstr(err.message, "a/b: somebody has made a file there meanwhile"));
+	assert_int_equal(source_head(p->back.target, NULL, "a/b", &there, &err), 0);
+	assert_int_equal(there.bytes, 5);
+}
+
+/* Who may write there would replace what he was told is missing. */
+static void test_a_walk_of_what_cannot_be_listed(void **state)
+{
+	static const char *const keys[] = {"a/x", NULL};
+	struct back_place *p = *state;
+	_cleanup(free) char *path = mem_printf("%s/a", p->root);
+	bool is_root = geteuid() == 0;
+	struct error err = {0};
+	int r;
+
+	make_state(p, keys);
+	assert_int_equal(put_text(p, "a/x", "another one", &err), 0);
+	assert_int_equal(chmod(p->root, 0755), 0);
+	if (is_root)
+		assert_int_equal(chown(path, 65534, 65534), 0);
+	assert_int_equal(chmod(path, 0300), 0);
+	if (is_root)
+		assert_int_equal(seteuid(65534), 0);
+	r = walk(p, &err);
+	if (is_root)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(chmod(path, 0700), 0);
+	assert_string_equal(str_text(&p->found), "missing a/x");
+	assert_int_equal(r, -EACCES);
+	assert_non_null(strstr(err.message, "a/: "));
+}
+
 static void test_a_walk_below(void **state)
 {
 	static const char *const keys[] = {"a", "a!", "a/b", "a/c/d", "a0", "b", NULL};
@@ -486,6 +535,10 @@ static void test_where_a_state_goes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(test_a_file_that_has_come_meanwhile, set_up_back,
+	                                        tear_down_back),
+	        cmocka_unit_test_setup_teardown(test_a_walk_of_what_cannot_be_listed, set_up_back,
+	                                        tear_down_back),
 	        cmocka_unit_test_setup_teardown(test_a_walk_finds_all_of_both, set_up_back, tear_down_back),
 	        cmocka_unit_test_setup_teardown(test_a_walk_of_nothing, set_up_back, tear_down_back),
 	        cmocka_unit_test_setup_teardown(test_a_walk_below, set_up_back, tear_down_back),

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A directory as a source: its files in the order of the bytes of their paths, however many there are; what is passed over; files that are other ones by now. */
+#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -166,9 +168,128 @@ static void test_a_directory_that_is_not_there(void **state)
 	assert_non_null(strstr(err.message, path));
 }
 
+/* Of a directory with so many entries left the disk gives no more. */
+static int entries_until_failure = -1; /* -1: there is none */
+
+struct dirent *readdir(DIR *dir)
+{
+	static struct dirent *(*real)(DIR *);
+
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "readdir64");
+	if (!real) /* of a C library that has one only */
+		*(void **)&real = dlsym(RTLD_NEXT, "readdir");
+	if (entries_until_failure == 0) {
+		errno = EIO;
+		return NULL;
+	}
+	entries_until_failure -= entries_until_failure > 0;
+	return real(dir);
+}
+
+static int list_all(struct source_list *list, unsigned *ret_count, struct error *err)
+{
+	int r;
+
+	*ret_count = 0;
+	do {
+		_cleanup(source_object) struct source_object o = {0};
+
+		r = source_list_next(list, &o, err);
+		*ret_count += r == 1;
+	} while (r == 1);
+	return r;
+}
+
+/* What was not read of a directory is not gone. */
+static void test_a_directory_that_cannot_be_read_to_its_end(void **state)
+{
+	const char *root = *state;
+	_cleanup(source) struct source *s = open_root(root);
+	_cleanup(source_list) struct source_list *below = source_list_new(s, NULL);
+	_cleanup(source_list) struct source_list *all = source_list_new(s, NULL);
+	struct error err = {0};
+	unsigned count;
+
+	put_directory(root, "a");
+	put_file(root, "a/1", "");
+	put_file(root, "a/2", "");
+	/* Three of the root, with its end. */
+	entries_until_failure = 4;
+	assert_int_equal(list_all(below, &count, &err), 0);
+	entries_until_failure = -1;
+	assert_int_equal(source_list_left(below)->unreadable, 1);
+	assert_non_null(strstr(source_list_left(below)->first, "a/: "));
+
+	entries_until_failure = 1;
+	assert_int_equal(list_all(all, &count, &err), -EIO);
+	entries_until_failure = -1;
+	assert_non_null(strstr(err.message, root));
+}
+
+/* Its names can be read, and nothing else: those are no files that are gone. */
+static void test_a_directory_that_must_not_be_entered(void **state)
+{
+	const char *root = *state;
+	_cleanup(source) struct source *s = open_root(root);
+	_cleanup(source_list) struct source_list *list = source_list_new(s, NULL);
+	_cleanup(free) char *path = mem_printf("%s/a", root);
+	bool is_root = geteuid() == 0;
+	unsigned count;
+
+	put_directory(root, "a");
+	put_file(root, "a/1", "");
+	put_file(root, "a/2", "");
+	assert_int_equal(chmod(root, 0755), 0);
+	assert_int_equal(chmod(path, 0444), 0);
+	if (is_root)
+		assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(list_all(list, &count, NULL), 0);
+	if (is_root)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(chmod(path, 0700), 0);
+	assert_int_equal(count, 0);
+	assert_int_equal(source_list_left(list)->unreadable, 2);
+	assert_non_null(strstr(source_list_left(list)->first, "a/1: "));
+}
+
+/* A file system that is unmounted leaves an empty directory: its files are not gone. */
+static void test_a_root_that_becomes_another_one(void **state)
+{
+	_cleanup(free) char *root = mem_printf("%s/root", (const char *)*state);
+	_cleanup(free) char *away = mem_printf("%s/away", (const char *)*state);
+	_cleanup(source) struct source *s = open_root(root);
+	_cleanup(source_list) struct source_list *list = source_list_new(s, NULL);
+	_cleanup(source_object) struct source_object o = {0};
+	char text[1];
+	const struct iovec iov = {.iov_base = text, .iov_len = 1};
+	struct error err = {0};
+	unsigned count;
+
+	put_directory(*state, "root");
+	put_directory(root, "b");
+	put_file(root, "a", "a");
+	put_file(root, "b/c", "c");
+	assert_int_equal(source_list_next(list, &o, NULL), 1);
+	assert_int_equal(rename(root, away), 0);
+	put_directory(*state, "root");
+	assert_int_equal(list_all(list, &count, &err), -EIO);
+	assert_int_equal(err.class, ERROR_UNAVAILABLE);
+	assert_non_null(strstr(err.message, "is another directory"));
+	assert_int_equal(source_get(s, NULL, "a", o.etag, 0, &iov, 1, NULL, &err), -EIO);
+	assert_int_equal(rmdir(root), 0);
+	assert_int_equal(source_get(s, NULL, "a", o.etag, 0, &iov, 1, NULL, &err), -EIO);
+	assert_non_null(strstr(err.message, "is not there any more"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(test_a_directory_that_cannot_be_read_to_its_end, make_root,
+	                                        remove_root),
+	        cmocka_unit_test_setup_teardown(test_a_directory_that_must_not_be_entered, make_root,
+	                                        remove_root),
+	        cmocka_unit_test_setup_teardown(test_a_root_that_becomes_another_one, make_root, remove_root),
 	        cmocka_unit_test_setup_teardown(test_order_of_paths, make_root, remove_root),
 	        cmocka_unit_test_setup_teardown(test_more_names_than_are_in_memory, make_root, remove_root),
 	        cmocka_unit_test_setup_teardown(test_a_file_that_is_another_one, make_root, remove_root),

@@ -52,8 +52,9 @@ bool source_is_archived(const struct source_object *o);
 /** struct source_left - what a listing of a directory has passed over. */
 struct source_left {
 	uint64_t links, others; /* symbolic links; sockets, devices and the like */
-	uint64_t unreadable;    /* directories, with all below them, and names that are too long */
-	char first[512];        /* of the unreadable ones, and why */
+	uint64_t
+	        unreadable; /* directories, with all below them that could not be listed; files that cannot be looked at, and names that are too long */
+	char first[512];    /* of the unreadable ones, and why */
 };
 struct source_list;
 /** source_list_new() - from the beginning. @call is borrowed, NULL allowed. */
@@ -108,6 +109,7 @@ struct source_new {
 	 * where that can be told. NULL */
 	const char *etag;
 	size_t most_piece_bytes; /* a piece has no more: of 8 MiB at least */
+	bool only_new; /* what somebody has put there meanwhile stays: source_put_end() is -ESTALE */
 };
 /** source_check_key() - may an object of that key be there? -EINVAL (ERROR_USAGE), with why not: of a directory, "a//b", "..", "/x", "dir/". Asks nobody. */
 int source_check_key(const struct source *s, const char *key, struct error *err);

@@ -289,6 +289,22 @@ static int get_object(struct source *base, const struct store_call *call, const 
 	return r;
 }
 
+/* HEAD has no body that would say what is missing, the object or the bucket. What has come in between is asked for once more. */
+static int ask_what_is_missing(struct s3_source *s, const struct store_call *call, const char *key, int r,
+                               struct error *err)
+{
+	struct store_object there;
+	struct error why = {0};
+	int asked = s3_head(&s->s3->store, call, key, &there, &why);
+
+	if (asked == 0) {
+		err->retry = true;
+		return r;
+	}
+	*err = why;
+	return asked;
+}
+
 static int head_object(struct source *base, const struct store_call *call, const char *key,
                        struct source_object *ret, struct error *err)
 {
@@ -302,6 +318,8 @@ static int head_object(struct source *base, const struct store_call *call, const
 
 	atomic_fetch_add(&base->requests, 1);
 	r = s3_perform(s->s3, call, &request, &answer, err);
+	if (r < 0 && answer.status == 404)
+		return ask_what_is_missing(s, call, key, r, err);
 	if (r < 0)
 		return r;
 	net_header_find(&answer, "content-length", text, sizeof(text));

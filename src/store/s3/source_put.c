@@ -271,7 +271,43 @@ int s3_source_put_write(struct source_put *base, const struct store_call *call, 
 	return r;
 }
 
-static int put_object_whole(struct s3_source_put *p, const struct store_call *call, struct error *err)
+static int refuse_taken(const struct s3_source_put *p, struct error *err)
+{
+	return error_set(err, ERROR_CONFLICT, ESTALE, "PUT %s/%s: somebody has put an object there meanwhile",
+	                 p->base.source->name, p->base.what.key);
+}
+
+/* Where the server cannot be told, and of parts. */
+static int check_not_there(const struct s3_source_put *p, const struct store_call *call, struct error *err)
+{
+	_cleanup(source_object) struct source_object there = {0};
+	struct error why = {0};
+	int r = source_head(p->base.source, call, p->base.what.key, &there, &why);
+
+	if (r == 0)
+		return refuse_taken(p, err);
+	if (r < 0 && r != -ENOENT && err)
+		*err = why;
+	return r == -ENOENT ? 0 : r;
+}
+
+/* The answer to a put that was made once more may have been lost: then it is ours. */
+static int judge_taken(const struct s3_source_put *p, const struct store_call *call, struct error *err)
+{
+	_cleanup(source_object) struct source_object there = {0};
+	_cleanup(free) char *made = NULL;
+	uint8_t md5[1][SOURCE_MD5_BYTES];
+
+	md5_iov(&p->body, 1, md5[0]);
+	made = s3_source_made_etag(p->base.source, &p->base.what, md5, 1);
+	if (source_head(p->base.source, call, p->base.what.key, &there, NULL) == 0 &&
+	    str_equal(there.etag, made))
+		return 0;
+	return refuse_taken(p, err);
+}
+
+static int put_object_whole(struct s3_source_put *p, bool only_new, const struct store_call *call,
+                            struct error *err)
 {
 	_cleanup(net_response) struct net_response answer = {0};
 	struct s3 *s3 = source_of_put(p)->s3;
@@ -284,6 +320,8 @@ static int put_object_whole(struct s3_source_put *p, const struct store_call *ca
 
 	atomic_fetch_add(&p->base.source->requests, 1);
 	s3_add_encryption(s3, &request);
+	if (only_new)
+		s3_add_header(&request, "if-none-match", "*");
 	return s3_perform(s3, call, &request, &answer, err);
 }
 
@@ -299,19 +337,46 @@ static int complete_parts(struct s3_source_put *p, const struct store_call *call
 	return s3_upload_complete(p->upload, call, p->parts, p->part_count, err);
 }
 
+static int put_whole_with_tries(struct s3_source_put *p, bool only_new, const struct store_call *call,
+                                struct error *err)
+{
+	struct tries t;
+
+	tries_begin(&t, p->base.source->retry, call);
+	return tries_end(&t, TRY(&t, put_object_whole(p, only_new, &t.call, &t.error)), err);
+}
+
+static int end_whole_object(struct s3_source_put *p, const struct store_call *call, struct error *err)
+{
+	struct error why = {0};
+	int r = put_whole_with_tries(p, p->base.what.only_new, call, &why);
+
+	if (p->base.what.only_new && why.http_status == 412)
+		return judge_taken(p, call, err);
+	if (p->base.what.only_new && r == -EOPNOTSUPP && why.http_status == 501) {
+		r = check_not_there(p, call, err);
+		return r < 0 ? r : put_whole_with_tries(p, false, call, err);
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
 int s3_source_put_end(struct source_put *base, const struct store_call *call, struct error *err)
 {
 	struct s3_source_put *p = (struct s3_source_put *)base;
-	int r = p->upload ? put_empty_part(p, call, err) : 0;
 	struct tries t;
+	int r;
 
+	if (!p->upload)
+		return end_whole_object(p, call, err);
+	r = put_empty_part(p, call, err);
+	if (r == 0 && base->what.only_new)
+		r = check_not_there(p, call, err);
 	if (r < 0)
 		return r;
 	tries_begin(&t, base->source->retry, call);
-	return tries_end(&t,
-	                 TRY(&t, p->upload ? complete_parts(p, &t.call, &t.error)
-	                                   : put_object_whole(p, &t.call, &t.error)),
-	                 err);
+	return tries_end(&t, TRY(&t, complete_parts(p, &t.call, &t.error)), err);
 }
 
 /* Also when whatever it was for is cancelled; a server that does not answer keeps its parts. */

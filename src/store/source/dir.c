@@ -107,15 +107,16 @@ static void pass_source_over(struct source_list *list, const char *key, const ch
 		snprintf(list->left.first, sizeof(list->left.first), "%.300s: %s", key, why);
 }
 
-/* What the directory itself does not say of an entry; DT_UNKNOWN: it is gone by now. */
+/* What the directory itself does not say of an entry; DT_UNKNOWN: it is gone by now. One that cannot be looked at is told of when its turn comes. */
 static unsigned char kind_of_entry(DIR *dir, const struct dirent *entry)
 {
 	struct stat st;
 
 	if (entry->d_type != DT_UNKNOWN)
 		return entry->d_type;
-	return fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? DT_UNKNOWN
-	                                                                        : IFTODT(st.st_mode);
+	if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? DT_UNKNOWN : DT_REG;
+	return IFTODT(st.st_mode);
 }
 
 static void take_source_entry(struct source_list *list, struct level *l, DIR *dir, const struct dirent *entry)
@@ -131,11 +132,12 @@ static void take_source_entry(struct source_list *list, struct level *l, DIR *di
 		list->left.others += is_first_reading;
 }
 
-static int read_level(struct source_list *list, struct level *l, DIR *dir, struct error *err)
+/* *@ret_errnum: why the directory could not be read to its end; 0: it was. */
+static int read_level(struct source_list *list, struct level *l, DIR *dir, int *ret_errnum, struct error *err)
 {
 	struct dirent *entry;
 
-	while ((entry = readdir(dir))) {
+	for (errno = 0; (entry = readdir(dir)); errno = 0) {
 		int r = store_call_check(list->call, "listing the source", err);
 
 		if (r < 0)
@@ -144,17 +146,50 @@ static int read_level(struct source_list *list, struct level *l, DIR *dir, struc
 		    !str_starts(entry->d_name, DIR_TEMP_PREFIX))
 			take_source_entry(list, l, dir, entry);
 	}
+	*ret_errnum = errno;
 	sort_names(l);
+	return 0;
+}
+
+/* Another directory is there by now (a file system was unmounted, or a link changed): what is not in it is not gone. */
+static int check_same_root(const struct dir_source *s, struct error *err)
+{
+	struct stat st;
+
+	if (!s->has_root)
+		return 0;
+	if (stat(s->root, &st) < 0)
+		return error_set(err, ERROR_UNAVAILABLE, EIO, "%s is not there any more: %s", s->root,
+		                 strerror(errno));
+	if (st.st_dev == s->root_device && st.st_ino == s->root_ino)
+		return 0;
+	return error_set(
+	        err, ERROR_UNAVAILABLE, EIO,
+	        "%s is another directory than it was a moment ago: was something mounted or unmounted?",
+	        s->root);
+}
+
+static int note_root(struct dir_source *s, int fd)
+{
+	struct stat st;
+
+	if (s->has_root)
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	s->root_device = st.st_dev;
+	s->root_ino = st.st_ino;
+	s->has_root = true;
 	return 0;
 }
 
 static int fill_level(struct source_list *list, struct level *l, struct error *err)
 {
-	const struct dir_source *s = dir_source_of(list->source);
+	struct dir_source *s = dir_source_of(list->source);
 	_cleanup(free) char *path = mem_printf("%s/%s", s->root, l->below);
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	int r = dir ? 0 : -errno;
+	int r = dir ? 0 : -errno, errnum = 0;
 
 	level_clear(l);
 	l->more = false;
@@ -167,8 +202,15 @@ static int fill_level(struct source_list *list, struct level *l, struct error *e
 			pass_source_over(list, l->below, strerror(-r));
 		return 0;
 	}
-	r = read_level(list, l, dir, err);
+	if (!*l->below && (r = note_root(s, fd)) < 0)
+		errnum = -r;
+	else
+		r = read_level(list, l, dir, &errnum, err);
 	closedir(dir);
+	if (errnum && !*l->below)
+		return error_system(err, errnum, "%s cannot be listed", s->root);
+	if (errnum)
+		pass_source_over(list, l->below, strerror(errnum));
 	return r;
 }
 
@@ -216,7 +258,12 @@ static int look_at_source_file(struct source_list *list, const char *key, struct
 		pass_source_over(list, key, "its path is too long");
 		return 0;
 	}
-	if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode))
+	if (lstat(path, &st) < 0) {
+		if (errno != ENOENT && errno != ENOTDIR)
+			pass_source_over(list, key, strerror(errno));
+		return 0;
+	}
+	if (!S_ISREG(st.st_mode))
 		return 0;
 	describe_file(key, &st, ret);
 	return 1;
@@ -269,7 +316,7 @@ static int next_file(struct source_list *list, struct source_object *ret, struct
 	}
 	while (r == 0 && w->depth > 0)
 		r = step(list, w, ret, err);
-	return r;
+	return r == 0 ? check_same_root(dir_source_of(list->source), err) : r;
 }
 
 static void end_walk(struct source_list *list)
@@ -290,8 +337,9 @@ static int open_source_file(struct source *s, const char *key, struct stat *ret_
 
 	if (fd < 0 || fstat(fd, ret_st) < 0) {
 		int errnum = errno == ENOTDIR || errno == ELOOP ? ENOENT : errno;
+		int r = errnum == ENOENT ? check_same_root(dir_source_of(s), err) : 0;
 
-		return error_system(err, errnum, "%s cannot be read", path);
+		return r < 0 ? r : error_system(err, errnum, "%s cannot be read", path);
 	}
 	if (!S_ISREG(ret_st->st_mode))
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "%s is no file any more", path);

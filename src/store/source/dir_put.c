@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -205,6 +206,32 @@ static int set_time(const struct dir_put *p)
 	return futimens(p->fd, times) < 0 ? -errno : 0;
 }
 
+/* Without an end to what is there. Not every file system can do it by a flag, and not every one has links. */
+static int rename_to_new(const struct dir_put *p)
+{
+	if (renameat2(p->above, p->temp, p->above, p->name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	if (linkat(p->above, p->temp, p->above, p->name, 0) < 0)
+		return -errno;
+	return unlinkat(p->above, p->temp, 0) < 0 ? -errno : 0;
+}
+
+static int rename_temp(const struct dir_put *p, struct error *err)
+{
+	int r = 0;
+
+	if (p->base.what.only_new)
+		r = rename_to_new(p);
+	else if (renameat(p->above, p->temp, p->above, p->name) < 0)
+		r = -errno;
+	if (r == -EEXIST)
+		return error_set(err, ERROR_CONFLICT, ESTALE, "%s: somebody has made a file there meanwhile",
+		                 p->base.what.key);
+	return r < 0 ? error_system(err, -r, "%s cannot be completed", p->base.what.key) : 0;
+}
+
 int dir_source_put_end(struct source_put *base, const struct store_call *call, struct error *err)
 {
 	struct dir_put *p = (struct dir_put *)base;
@@ -217,13 +244,13 @@ int dir_source_put_end(struct source_put *base, const struct store_call *call, s
 	r = set_time(p);
 	if (r == 0 && fsync(p->fd) < 0)
 		r = -errno;
-	if (r == 0 && renameat(p->above, p->temp, p->above, p->name) < 0)
-		r = -errno;
-	if (r == 0)
-		p->temp[0] = '\0';
-	if (r == 0 && fsync(p->above) < 0)
-		r = -errno;
-	return r < 0 ? error_system(err, -r, "%s cannot be completed", base->what.key) : 0;
+	if (r < 0)
+		return error_system(err, -r, "%s cannot be completed", base->what.key);
+	r = rename_temp(p, err);
+	if (r < 0)
+		return r;
+	p->temp[0] = '\0';
+	return fsync(p->above) < 0 ? error_system(err, errno, "%s cannot be completed", base->what.key) : 0;
 }
 
 void dir_source_put_free(struct source_put *base)

@@ -58,6 +58,9 @@ struct source_list {
 struct dir_source {
 	struct source base; /* first */
 	char *root;
+	bool has_root; /* it was listed: which directory it was then */
+	dev_t root_device;
+	ino_t root_ino;
 };
 /* The slots of a directory that write: dir_put.c. */
 int dir_source_check_key(const struct source *s, const char *key, struct error *err);
