@@ -308,7 +308,7 @@ def test_on_a_terminal_the_name_is_typed(new_keepfs, site):
         os.close(ours)
         return done.wait(daemon.DEADLINE_S), said.decode()
 
-    status, said = run("acme")
+    status, said = run("acme", "yes")
     assert status != 0 and "type the name of the deployment" in said and not (site.root / "config").exists(), said
     site.root.joinpath("uploads").mkdir(), site.root.joinpath("config").mkdir(), site.root.joinpath("secrets").mkdir()
     site.fill()
