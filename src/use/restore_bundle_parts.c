@@ -266,8 +266,8 @@ static int restore_part_database(struct restore_part *p, struct error *err)
 	if (p->whole->t->order->progress)
 		p->backup.done_bytes = &p->whole->t->order->progress->read_bytes;
 	r = restore_target_run(&t, err);
-	/* What is filled beside it changes nothing until both get their new names. */
-	if (r == 0 || t.swap_is_unclear || (!restore_target_is_beside(&t) && t.is_noted))
+	/* What is filled beside it changes nothing until both are about to get their new names. */
+	if (r == 0 || t.swaps || (!restore_target_is_beside(&t) && t.is_noted))
 		p->whole->has_changed = true;
 	return r;
 }

@@ -73,6 +73,23 @@ static void choose_names(struct restore_target *t)
 	name_with(t->before, t->database, suffix);
 }
 
+/* Another one may have ended in the same second: the old database that it has left keeps its name. */
+static int avoid_taken_name(struct restore_target *t, struct error *err)
+{
+	const struct pg_server_place place = place_of_target(t);
+	struct pg_database_look other = {.exists = true};
+	int r = 0;
+
+	while (r == 0 && t->before[0] && other.exists) {
+		r = pg_database_look(&place, t->before, &other, err);
+		if (r == 0 && other.exists) {
+			t->named_at_us += US_PER_S;
+			choose_names(t);
+		}
+	}
+	return r;
+}
+
 static int check_confirmed(const struct restore_target *t, struct error *err)
 {
 	_cleanup(str) struct str sessions = {0};
@@ -157,7 +174,9 @@ int restore_target_look(struct restore_target *t, struct error *err)
 	free(t->shown_server);
 	t->shown_server = pg_conninfo_with_database(t->server, t->database);
 	choose_names(t);
-	r = check_nature(t, err);
+	r = avoid_taken_name(t, err);
+	if (r == 0)
+		r = check_nature(t, err);
 	if (r < 0)
 		return r;
 	if (!t->look.exists && !t->wanted->create)

@@ -284,6 +284,7 @@ def test_objects_come_back_into_their_bucket(new_keepfs, site, foreign):  # noqa
     assert site.pg.sql(DATABASE, "SELECT count(*) FROM orders") == "2000"
     log_of(keepfs, "restore", f"site/latest parts=objects delete=yes confirm={NAME}")
     assert objects_there(foreign) == there
+    foreign.objects.update(there)  # as it is to be cleared
 
 
 def test_on_a_terminal_the_name_is_typed(new_keepfs, site):
@@ -308,7 +309,7 @@ def test_on_a_terminal_the_name_is_typed(new_keepfs, site):
         os.close(ours)
         return done.wait(daemon.DEADLINE_S), said.decode()
 
-    status, said = run("acme")
+    status, said = run("acme", "yes")
     assert status != 0 and "type the name of the deployment" in said and not (site.root / "config").exists(), said
     site.root.joinpath("uploads").mkdir(), site.root.joinpath("config").mkdir(), site.root.joinpath("secrets").mkdir()
     site.fill()
