@@ -35,26 +35,49 @@ static int remove_pack(struct repository *repo, const struct catalog_pack *p, st
 	return artifact_remove(repo, p->ino, &how, err);
 }
 
+/* A run may have begun, have taken it into its state, and have ended since it was found. Now none can begin. */
+static bool is_unneeded_still(struct repository *repo, const char *before, const struct catalog_pack *p)
+{
+	struct catalog_pack now;
+
+	return catalog_next_unneeded_pack(repo->catalog, before, &now) == 0 && now.ino == p->ino;
+}
+
+/* 0, also when a run of its job is under way: then it stays. */
+static int collect_pack(struct repository *repo, const char *before, const struct catalog_pack *p,
+                        uint64_t *count, struct error *err)
+{
+	int r = 0;
+
+	if (!artifact_begin_collecting(repo, p->job))
+		return 0;
+	if (is_unneeded_still(repo, before, p)) {
+		r = remove_pack(repo, p, err);
+		*count += r == 0;
+	}
+	artifact_end_collecting(repo, p->job);
+	return r;
+}
+
 int artifact_collect_packs(struct repository *repo, int64_t now_us, struct cancel *cancel,
                            uint64_t *ret_count, struct error *err)
 {
 	struct catalog_pack p = {0};
+	char before[sizeof(p.path)] = "";
 	struct error first = {0};
 	int r, failed = 0;
 
 	*ret_count = 0;
-	while ((r = catalog_next_unneeded_pack(repo->catalog, p.path, &p)) == 0) {
+	for (; (r = catalog_next_unneeded_pack(repo->catalog, before, &p)) == 0;
+	     str_copy(before, sizeof(before), p.path)) {
 		struct error why = {0};
 
 		if (cancel_is_set(cancel))
 			return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 		/* One that is locked is looked at again a day later, at the most. */
-		if (is_rest(&p, now_us) || p.locked_until_us > now_us ||
-		    !artifact_begin_collecting(repo, p.job))
+		if (is_rest(&p, now_us) || p.locked_until_us > now_us)
 			continue;
-		r = remove_pack(repo, &p, &why);
-		artifact_end_collecting(repo, p.job);
-		*ret_count += r == 0;
+		r = collect_pack(repo, before, &p, ret_count, &why);
 		if (r < 0 && failed == 0) {
 			failed = r;
 			first = why;

@@ -252,6 +252,7 @@ static void try_again(struct artifact_tidier *t, struct left *left)
 	struct error err = {0};
 	const struct store_call call = {.cancel = &t->cancel};
 	int r = artifact_settle(t->repo, &t->cancel, &counts, &left->live, &err);
+	bool is_settled = r == 0;
 
 	if (counts.removed || counts.discarded || counts.adopted)
 		log_info(
@@ -261,7 +262,9 @@ static void try_again(struct artifact_tidier *t, struct left *left)
 		r = settle_locks(t, &call, left, &err);
 	if (r < 0 && r != -ECANCELED)
 		log_warning("what is left in the store could not be cleared up: %s", err.message);
-	collect_packs(t, left);
+	/* What a run had published, and could not list, is listed by now. */
+	if (is_settled)
+		collect_packs(t, left);
 	left->failed = left->failed || r < 0 || counts.left > 0;
 }
 
