@@ -276,6 +276,7 @@ struct conf_job {
 	int64_t drill_level;      /* enum proof_level, from PROOF_RESTORED on; 0: as much as there is */
 	int64_t drill_max_age_ms; /* how old the last good drill may be; 0: by the schedule */
 	char *drill_server;       /* where it is rehearsed; "": on a throw-away server */
+	char **class_after; /* "30d GLACIER_IR": as class_steps_parse() takes them; NULL-terminated, empty: what it makes stays where it is put */
 	char **copies; /* stores that have what it makes: CONF_PRIMARY and names of [store NAME]; NULL-terminated, empty: [store] alone */
 	struct conf_dump dump;     /* CONF_JOB_DUMP */
 	struct conf_files files;   /* CONF_JOB_FILES */

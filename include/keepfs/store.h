@@ -156,6 +156,8 @@ int64_t store_clock_ahead_us(const struct store_features *f, int64_t now_us);
 struct store_range {
 	const char *key;
 	uint64_t offset, bytes; /* @bytes: 1 or more */
+	const char *if_match;   /* -ESTALE when the object's etag is another; NULL: do not care */
+	bool is_whole;          /* it is all of the object: AWS takes ranges of objects above 5 MB alone */
 };
 
 struct store;
@@ -177,7 +179,27 @@ struct store_version {
 	bool is_marker;
 };
 
-/** enum store_lock_op - what may be asked about locks and versions. */
+/** STORE_CLASS_BYTES - the name of a storage class, with a NUL. */
+#define STORE_CLASS_BYTES 32
+/** struct store_class - where an object is kept. */
+struct store_class {
+	char name[STORE_CLASS_BYTES];      /* "STANDARD" also where the server does not say */
+	bool is_frozen;                    /* it cannot be read: it has to be thawed first */
+	bool is_thawing;                   /* that was asked for, and is under way */
+	int64_t ready_until_us;            /* it was thawed, and can be read until then; 0: it was not */
+	struct store_object object;        /* as store_head() tells it */
+	char version[STORE_VERSION_BYTES]; /* of the object; "" where none are kept */
+	bool etag_is_md5; /* as far as the server says; an etag of parts is that of their MD5s then */
+};
+/** enum store_thaw_tier - how soon, and for how much. */
+enum store_thaw_tier { STORE_THAW_BULK, STORE_THAW_STANDARD, STORE_THAW_EXPEDITED };
+/** struct store_thaw - how an object is to be thawed. */
+struct store_thaw {
+	unsigned days; /* the thawed copy stays so long */
+	enum store_thaw_tier tier;
+};
+
+/** enum store_lock_op - what may be asked about an object beside its bytes: locks, versions, storage classes. */
 enum store_lock_op {
 	STORE_LOCK_EXTEND, /* lock the newest version of `key`, as `lock` says; its hold is left alone */
 	STORE_LOCK_HOLD,   /* set the legal hold of that to lock.hold */
@@ -185,6 +207,8 @@ enum store_lock_op {
 	STORE_LOCK_BUCKET, /* → bucket */
 	STORE_LOCK_LIST,   /* the versions of all keys that begin with `key` → versions, count */
 	STORE_LOCK_REMOVE, /* the version `version` of `key`, for good */
+	STORE_CLASS_GET,   /* → class */
+	STORE_CLASS_THAW, /* the newest version of `key`, as `thaw` says → class.is_thawing, ready_until_us */
 };
 /** struct store_locking - one such question, and its answer. Callers use store_lock_extend() and so on. */
 struct store_locking {
@@ -195,6 +219,8 @@ struct store_locking {
 	struct store_bucket bucket;
 	struct store_version *versions; /* heap */
 	size_t count;
+	struct store_thaw thaw;
+	struct store_class class;
 };
 /** store_locking_writes() - does it change anything? */
 bool store_locking_writes(const struct store_locking *io);
@@ -216,7 +242,7 @@ struct store_ops {
 	            size_t max, struct store_object **ret_objects, size_t *ret_count, bool *ret_more,
 	            struct error *);
 	int (*upload_begin)(struct store *, const struct store_call *, const char *key,
-	                    struct store_upload **, struct error *);
+	                    const char *storage_class, struct store_upload **, struct error *);
 	void (*upload_announce)(struct store_upload *, unsigned number, uint64_t bytes);
 	int (*upload_part)(struct store_upload *, const struct store_call *, unsigned number,
 	                   const struct iovec *, int count, struct store_part *, struct error *);
@@ -233,7 +259,7 @@ struct store_ops {
 	                   struct store_upload_info **ret_uploads, size_t *ret_count, struct error *);
 	int (*presign)(struct store *, const char *key, int64_t ttl_ms, bool only_length, struct str *ret_url,
 	               struct error *);
-	/* One slot for all about locks and versions: wrappers treat them alike. The output is untouched by a failure. */
+	/* One slot for all about locks, versions and storage classes: wrappers treat them alike. The output is untouched by a failure. */
 	int (*locking)(struct store *, const struct store_call *, struct store_locking *io, struct error *);
 	int (*features)(struct store *, struct store_features *, struct error *);
 	struct store *(*free)(struct store *);
@@ -295,6 +321,10 @@ int store_list(struct store *s, const struct store_call *call, const char *prefi
  * store_upload_complete(). */
 int store_upload_begin(struct store *s, const struct store_call *call, const char *key,
                        struct store_upload **ret_upload, struct error *err);
+/** store_upload_begin_in() - the same, and what comes of it is in @storage_class; -ENOTSUP: the store has no such (dir:). A server may refuse the name of one that it does not know,
+ * or take it and do nothing: look at what came of it (store_class_get()). */
+int store_upload_begin_in(struct store *s, const struct store_call *call, const char *key,
+                          const char *storage_class, struct store_upload **ret_upload, struct error *err);
 /**
  * store_upload_announce() - part @number (1 to 10000) will have @bytes and is sent after its followers
  * A hint, made before the part and those behind it are sent: a store that writes parts to their final place
@@ -378,6 +408,21 @@ int store_version_list(struct store *s, const struct store_call *call, const cha
  * right to. */
 int store_version_remove(struct store *s, const struct store_call *call, const char *key, const char *version,
                          struct error *err);
+
+/*
+ * Storage classes: where S3 keeps an object, and for how much. -ENOTSUP, with a sentence, in a store that has none (dir:). What a get of a frozen object brings is -EIO, at once, and
+ * error.storage_class is the name of its class.
+ */
+/** store_class_get() - of the newest version of @key. A class that is called as one of AWS's archives and can be read all the same (Ceph's pools have any name) is not frozen: of
+ * such a one its first byte is asked for. -ENOENT. */
+int store_class_get(struct store *s, const struct store_call *call, const char *key, struct store_class *ret,
+                    struct error *err);
+/** store_class_thaw() - have @key thawed; again is success. What is thawed already stays so for @how->days from now. @ret: is_thawing and
+ * ready_until_us; NULL allowed. */
+int store_class_thaw(struct store *s, const struct store_call *call, const char *key,
+                     const struct store_thaw *how, struct store_class *ret, struct error *err);
+/** store_thaw_tier_name() - "bulk", "standard", "expedited": static. */
+const char *store_thaw_tier_name(enum store_thaw_tier tier);
 
 int store_features(struct store *s, struct store_features *ret, struct error *err);
 /** store_free() - close; wrappers free what they wrap. NULL allowed, returns NULL. */

@@ -28,6 +28,12 @@ extern const struct make_kind use_replicate;
 extern const struct make_kind use_rewrap;
 
 /**
+ * use_thaw - have what is frozen in an archive class of the store made readable for some days (keepfs/artifact/class.h)
+ * Words: backups, jobs, directories, or "all". Pairs: days=7, tier=bulk (the default), standard or expedited; plan=yes (only says how much it would be). The run ends when it is ordered.
+ */
+extern const struct make_kind use_thaw;
+
+/**
  * use_restore - bring dumps back into databases
  * Words: backups, or directories (what was made last in each); or none, with run=17 (all that a run has made, in its order). "forget": what
  * earlier restores have left is settled. Pairs: docs/man/keepfs.1.scd, RESTORE.

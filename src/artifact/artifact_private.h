@@ -209,6 +209,11 @@ void artifact_lock_packs_of(struct repository *repo, const struct manifest *m, s
 /** artifact_begin_collecting() - a pack of @job is about to be removed; false: a run builds on them. artifact_end_collecting() ends it. */
 bool artifact_begin_collecting(struct repository *repo, const char *job);
 void artifact_end_collecting(struct repository *repo, const char *job);
+/** ARTIFACT_MOVES - in place of a run's number: artifact_let_go() of artifact_claim_move(). */
+#define ARTIFACT_MOVES (-2)
+/** artifact_claim_move() - its objects are about to be moved into another storage class; -EBUSY: it is being removed or rewrapped, or somebody reads it, who could not go on where it is @frozen. */
+int artifact_claim_move(struct repository *repo, uint64_t ino, const char *path, bool frozen,
+                        struct error *err);
 /** artifact_claim_rewrap() - artifact_keep() for the one run that rewraps @ino; -EBUSY: another one does, or it is being removed. */
 int artifact_claim_rewrap(struct repository *repo, uint64_t ino, int64_t run_id, const char *path,
                           struct error *err);

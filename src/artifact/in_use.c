@@ -115,6 +115,26 @@ int artifact_claim_rewrap(struct repository *repo, uint64_t ino, int64_t run_id,
 	             : 0;
 }
 
+/* Who reads learns the new ETag, and goes on; but not from an archive. */
+int artifact_claim_move(struct repository *repo, uint64_t ino, const char *path, bool frozen,
+                        struct error *err)
+{
+	const struct artifact_use *other = NULL;
+
+	pthread_mutex_lock(&in_use_lock);
+	for (const struct artifact_use *use = repo->in_use; use; use = use->next)
+		if (use->ino == ino && (frozen || use->run_id == REMOVAL || use->doing == REWRAPPED))
+			other = use;
+	if (!other)
+		add_use(repo, ino, ARTIFACT_MOVES, REWRAPPED);
+	pthread_mutex_unlock(&in_use_lock);
+	return other ? error_set(
+	                       err, ERROR_CONFLICT, EBUSY,
+	                       "%s is in use, and is moved into another storage class when it is not any more",
+	                       path)
+	             : 0;
+}
+
 int artifact_claim_removal(struct repository *repo, uint64_t ino, const char *path, struct error *err)
 {
 	const struct artifact_use *reader;
@@ -122,7 +142,12 @@ int artifact_claim_removal(struct repository *repo, uint64_t ino, const char *pa
 
 	pthread_mutex_lock(&in_use_lock);
 	reader = find_reader(repo, ino);
-	if (reader)
+	if (reader && reader->run_id == ARTIFACT_MOVES)
+		r = error_set(
+		        err, ERROR_CONFLICT, EBUSY,
+		        "%s is being moved into another storage class at this moment: remove it when that is done",
+		        path);
+	else if (reader)
 		r = error_set(
 		        err, ERROR_CONFLICT, EBUSY,
 		        "%s is being %s by run %lld, and can be removed when that has ended (jobs/%lld/status)",

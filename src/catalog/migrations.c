@@ -1111,5 +1111,26 @@ const char *const migrations[] = {
         " why TEXT NOT NULL,"  /* not; '' */
         " PRIMARY KEY (place, key)"
         ") STRICT, WITHOUT ROWID;",
+        /* In which storage class artifacts are: keepfs/catalog/classes.h. */
+        "CREATE TABLE storage_class ("
+        " ino INTEGER PRIMARY KEY," /* of the artifact */
+        " class TEXT NOT NULL,"     /* '': not known */
+        " bytes INTEGER NOT NULL,"
+        " since_us INTEGER NOT NULL,"
+        " is_frozen INTEGER NOT NULL,"
+        " wanted TEXT NOT NULL DEFAULT '',"
+        " moving TEXT NOT NULL DEFAULT '',"
+        " next_try_us INTEGER NOT NULL DEFAULT 0,"
+        " failures INTEGER NOT NULL DEFAULT 0,"
+        " why TEXT NOT NULL DEFAULT '',"
+        " thaw_at_us INTEGER NOT NULL DEFAULT 0,"
+        " thaw_days INTEGER NOT NULL DEFAULT 0,"
+        " thaw_tier TEXT NOT NULL DEFAULT '',"
+        " asked_at_us INTEGER NOT NULL DEFAULT 0,"
+        " ready_until_us INTEGER NOT NULL DEFAULT 0"
+        ") STRICT;"
+        "CREATE INDEX storage_class_frozen ON storage_class (ino) WHERE is_frozen = 1;"
+        "CREATE TRIGGER storage_class_gone AFTER DELETE ON artifact BEGIN"
+        " DELETE FROM storage_class WHERE ino = OLD.ino; END;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -108,6 +108,8 @@ int catalog_least_proven(struct catalog *c, const struct catalog_unproven *after
 	        "SELECT a.ino, a.verified_at_us, a.finished_at_us, a.stored_bytes + a.files_bytes, d.path || '/' || a.name"
 	        " FROM artifact a INDEXED BY artifact_proven JOIN directory d ON d.ino = a.directory_ino"
 	        " WHERE a.tomb = 0 AND a.damaged IS NULL AND (a.verified_at_us, a.ino) > (?1, ?2)"
+	        /* What is frozen cannot be read before somebody has paid for it. */
+	        " AND a.ino NOT IN (SELECT ino FROM storage_class WHERE is_frozen = 1)"
 	        " ORDER BY a.verified_at_us, a.ino LIMIT 1";
 	_cleanup(query) struct query query =
 	        query_begin(c, sql, VALUES(int_value(after->proven_at_us), ino_value(after->ino)));

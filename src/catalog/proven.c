@@ -11,8 +11,9 @@
 int catalog_sum_unproven(struct catalog *c, int64_t before_us, int64_t now_us,
                          struct catalog_unproven_sum *ret)
 {
-#define LATE                                                                                                 \
-	" FROM artifact INDEXED BY artifact_proven WHERE tomb = 0 AND damaged IS NULL AND finished_at_us < ?1"
+#define LATE                                                                                                   \
+	" FROM artifact INDEXED BY artifact_proven WHERE tomb = 0 AND damaged IS NULL AND finished_at_us < ?1" \
+	" AND ino NOT IN (SELECT ino FROM storage_class WHERE is_frozen = 1)"
 	/* Two ranges of the index, and not one condition, which would read all of it. */
 	static const char sql[] =
 	        "SELECT (SELECT coalesce(sum(artifacts), 0) FROM total),"

@@ -118,6 +118,7 @@ int cmd_undelete(const struct cli_options *options);
 int cmd_drill(const struct cli_options *options);
 int cmd_replicate(const struct cli_options *options);
 int cmd_rewrap(const struct cli_options *options);
+int cmd_thaw(const struct cli_options *options);
 int cmd_adopt(const struct cli_options *options);
 int cmd_verify(const struct cli_options *options);
 int cmd_restore(const struct cli_options *options);

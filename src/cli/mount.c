@@ -22,6 +22,7 @@
 #include <keepfs/cache.h>
 #include <keepfs/catalog.h>
 #include <keepfs/chain.h>
+#include <keepfs/cold.h>
 #include <keepfs/export/admins.h>
 #include <keepfs/follow.h>
 #include <keepfs/fs.h>
@@ -61,6 +62,7 @@ struct daemon {
 	struct use_scrub *scrub;
 	struct follower *follower; /* of a reader */
 	struct replicas *replicas;
+	struct cold *cold;
 	pthread_mutex_t beside_lock;
 	struct replicas *told_beside; /* beside_lock: who is told of what is put beside backups */
 	struct notify *notify;
@@ -225,14 +227,18 @@ static int make_tree(struct daemon *d, const char *mount_options, struct error *
 /* What looks after the backups that are there. */
 static int start_tending(struct daemon *d, struct error *err)
 {
-	int r = replicas_new(&d->engine.repository, d->live, false, &d->replicas, err);
+	int r = cold_new(&d->engine.repository, d->live, &d->cold, err);
 
+	if (r == 0)
+		r = replicas_new(&d->engine.repository, d->live, false, &d->replicas, err);
 	if (r == 0) {
 		tell_beside(d, d->replicas);
 		d->engine.repository.daily = look_at_rules;
 		d->engine.repository.daily_arg = d;
 		r = artifact_tidier_new(&d->engine.repository, &d->engine.tidier, err);
 	}
+	if (r == 0)
+		r = cold_start(d->cold, err);
 	if (r == 0)
 		engine_tag_backups(&d->engine, d->engine.conf);
 	return r;
@@ -354,6 +360,8 @@ static void stop_daemon(struct daemon *d, bool served)
 	d->engine.repository.tidier = NULL;
 	tell_beside(d, NULL);
 	d->replicas = replicas_free(d->replicas);
+	/* Those above tell it what is listed. */
+	d->cold = cold_free(d->cold);
 	d->fs = fs_free(d->fs);
 	d->engine.make.arrivals = NULL;
 	d->arrivals = inbox_arrivals_free(d->arrivals);
@@ -437,6 +445,7 @@ static void reload_daemon(struct daemon *d)
 	jobs_schedules_changed(d->jobs);
 	use_scrub_changed(d->scrub);
 	replicas_look(d->replicas);
+	cold_look(d->cold);
 	notify_systemd("READY=1");
 }
 

@@ -18,13 +18,14 @@
 
 #define ACTIONS 10
 #define PLACES  10
-#define GRANTS  6
+#define GRANTS  7
 
 struct grant { /* a statement */
 	const char *id;
 	bool is_denied;
-	bool for_locks; /* needed with [store] object_lock alone */
-	bool of_bucket; /* the bucket itself; else what lies below the prefix, at @places ("": all) */
+	bool for_locks;   /* needed with [store] object_lock alone */
+	bool for_classes; /* needed with class_after of a job alone */
+	bool of_bucket;   /* the bucket itself; else what lies below the prefix, at @places ("": all) */
 	const char *actions[ACTIONS];
 	const char *places[PLACES];
 };
@@ -71,6 +72,7 @@ static const struct role roles[] = {
                   .actions = {"s3:PutObjectRetention", "s3:GetObjectRetention", "s3:PutObjectLegalHold",
                               "s3:GetObjectLegalHold"},
                   .places = {""}},
+                 {.id = "Thaw", .for_classes = true, .actions = {"s3:RestoreObject"}, .places = {""}},
          }},
         {"reader", {LISTED, {.id = "Read", .actions = {"s3:GetObject"}, .places = {""}}}},
         {"pruner",
@@ -105,6 +107,7 @@ struct bucket {
 	const char *partition; /* "aws" */
 	char *name, *prefix;   /* "" or "some/where/" */
 	bool has_locks;        /* [store] object_lock */
+	bool has_classes;      /* class_after of a job */
 };
 
 static void cleanup_bucket(struct bucket *b)
@@ -124,6 +127,14 @@ static void read_bucket(const struct conf_store *store, struct bucket *ret)
 	ret->has_locks = store->object_lock != 0;
 	ret->name = mem_printf("%.*s", (int)len, at);
 	ret->prefix = at[len] ? mem_printf("%s/", at + len + 1) : mem_strdup("");
+}
+
+static bool uses_classes(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->job_count; i++)
+		if (conf->jobs[i].class_after && conf->jobs[i].class_after[0])
+			return true;
+	return false;
 }
 
 static struct json *resources_of(const struct grant *g, const struct bucket *b)
@@ -172,7 +183,8 @@ static void add_policy_role(struct json *statements, const struct role *role, co
 	        mem_printf("arn:%s:iam::ACCOUNT:user/keepfs-%s", b->partition, role->name);
 
 	for (size_t i = 0; i < ARRAY_SIZE(role->grants) && role->grants[i].id; i++)
-		if (b->has_locks || !role->grants[i].for_locks)
+		if ((b->has_locks || !role->grants[i].for_locks) &&
+		    (b->has_classes || !role->grants[i].for_classes))
 			json_append(statements, policy_statement(role, &role->grants[i], b,
 			                                         principal ? principal : placeholder));
 }
@@ -236,6 +248,7 @@ int cmd_policy(const struct cli_options *options)
 	if (r != CLI_DONE)
 		return r;
 	read_bucket(store, &b);
+	b.has_classes = uses_classes(&conf);
 	print_policy(role, &b, options->principal);
 	return CLI_DONE;
 }

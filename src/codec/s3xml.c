@@ -162,6 +162,7 @@ static void error_end(struct walk *w, unsigned depth, const char *parent, const 
 	        {"Region", e->out->region, sizeof(e->out->region)},
 	        {"Endpoint", e->out->endpoint, sizeof(e->out->endpoint)},
 	        {"ServerTime", e->out->server_time, sizeof(e->out->server_time)},
+	        {"StorageClass", e->out->storage_class, sizeof(e->out->storage_class)},
 	};
 
 	if (depth == 1)

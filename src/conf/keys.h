@@ -53,6 +53,7 @@ enum conf_type {                      /* the field's C type */
 	         CONF_ADMINS,          /* char **: "slug:user", "slug:@group", NULL-terminated */
 	         CONF_RECIPIENTS,    /* char **: public keys of age, or CONF_ENCRYPT_NONE; NULL-terminated */
 	         CONF_CONTROL_RULES, /* char **: "restore:user", "*:@group", NULL-terminated */
+	         CONF_CLASSES,       /* char **: steps as policy/classes.h takes them, NULL-terminated */
 	         CONF_PEOPLE,        /* char **: "user", "@group", NULL-terminated */
 	         CONF_TENANT_NAME,   /* char *: a text with {id} or {slug} in it */
 };

@@ -130,6 +130,16 @@ static void check_copies(struct conf_loader *l, struct conf_ref ref)
 	        at->text, str_text(&title), wrong);
 }
 
+/* A directory has no storage classes. */
+static void check_class_after(struct conf_loader *l, struct conf_ref ref)
+{
+	char *const *steps = l->conf.jobs[ref.item].class_after;
+
+	if (steps && steps[0] && str_starts(l->conf.store.url, "dir:"))
+		conf_contradiction(l, ref, main_key("url"), "is for a bucket only, but",
+		                   "this key with an s3:// url only");
+}
+
 static void check_all_copies(struct conf_loader *l)
 {
 	static const enum conf_section sections[] = {
@@ -145,6 +155,11 @@ static void check_all_copies(struct conf_loader *l)
 		                        .item = i,
 		                        .key = conf_key_find(section, "copies"),
 		                });
+		check_class_after(l, (struct conf_ref){
+		                             .section = section,
+		                             .item = i,
+		                             .key = conf_key_find(section, "class_after"),
+		                     });
 	}
 }
 

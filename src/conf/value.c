@@ -488,6 +488,8 @@ static const struct value_ops *ops_of(const struct conf_key *key)
 		return &conf_column_patterns_ops;
 	case CONF_TYPE_REDACTIONS:
 		return &conf_type_redactions_ops;
+	case CONF_CLASSES:
+		return &conf_classes_ops;
 	case CONF_SETTINGS:
 		return &conf_settings_ops;
 	case CONF_ADMINS:
@@ -598,6 +600,7 @@ static enum heap heap_of(const struct conf_key *key)
 	case CONF_COLUMN_PATTERNS:
 	case CONF_TYPE_REDACTIONS:
 	case CONF_SETTINGS:
+	case CONF_CLASSES:
 	case CONF_ADMINS:
 	case CONF_RECIPIENTS:
 	case CONF_CONTROL_RULES:

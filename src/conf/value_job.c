@@ -4,9 +4,12 @@
 #include "value_ops.h"
 #include "words.h"
 
+#include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/policy/classes.h>
 
 #include <errno.h>
+#include <string.h>
 
 static int set_words(char ***field, char **words)
 {
@@ -118,3 +121,51 @@ static void format_rate(const struct conf_key *key, const void *field, struct st
 }
 
 const struct value_ops conf_rate_ops = {parse_rate, allow_rate, format_rate};
+
+/* Steps are separated by commas, and each has a space in it. */
+static char **split_steps(const char *text)
+{
+	size_t count = 0;
+	char **words = mem_array(strlen(text) + 2, sizeof(*words));
+
+	while (*text) {
+		size_t len = strcspn(text, ","), end;
+
+		for (end = len; end > 0 && strchr(" \t", text[end - 1]); end--)
+			;
+		words[count++] = mem_printf("%.*s", (int)end, text);
+		text += len + (text[len] == ',');
+		text += strspn(text, " \t");
+	}
+	return words;
+}
+
+static int parse_classes(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	struct class_step steps[CLASS_STEPS_MAX];
+	char **words = split_steps(text + strspn(text, " \t"));
+	size_t count;
+
+	if (class_steps_parse(words, steps, &count, wrong) < 0) {
+		conf_words_free(words);
+		return -EINVAL;
+	}
+	return set_words(field, words);
+}
+
+static void allow_classes(const struct conf_key *key, struct str *out)
+{
+	str_append(
+	        out,
+	        "an age and a storage class, such as 90d GLACIER_IR, and later ones, separated by commas; the last may be GLACIER or DEEP_ARCHIVE");
+}
+
+static void format_classes(const struct conf_key *key, const void *field, struct str *out)
+{
+	char *const *words = *(char **const *)field;
+
+	for (size_t i = 0; words && words[i]; i++)
+		str_appendf(out, "%s%s", i > 0 ? ", " : "", words[i]);
+}
+
+const struct value_ops conf_classes_ops = {parse_classes, allow_classes, format_classes};

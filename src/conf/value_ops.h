@@ -10,7 +10,8 @@ struct value_ops {
 };
 
 extern const struct value_ops conf_databases_ops, conf_name_patterns_ops;
-extern const struct value_ops conf_words_ops, conf_patterns_ops, conf_compression_ops, conf_rate_ops;
+extern const struct value_ops conf_words_ops, conf_patterns_ops, conf_classes_ops, conf_compression_ops,
+        conf_rate_ops;
 extern const struct value_ops conf_file_patterns_ops, conf_subdirectories_ops;
 extern const struct value_ops conf_schedule_ops, conf_timezone_ops, conf_blackout_ops;
 extern const struct value_ops conf_addresses_ops, conf_address_ops, conf_mail_server_ops, conf_web_url_ops;

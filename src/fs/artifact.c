@@ -11,6 +11,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/classes.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/stores.h>
@@ -66,6 +67,7 @@ int artifact_facts(struct fs *fs, const struct node *node, struct facts *ret)
 	held = catalog_holds(catalog, artifact_ino, ret->holds, CATALOG_HOLDS_MAX);
 	ret->hold_count = held > 0 ? (size_t)held : 0;
 	(void)catalog_proofs(catalog, artifact_ino, ret->proven_at_us);
+	(void)catalog_class_of(catalog, artifact_ino, &ret->storage_class);
 	ret->store = store_of_artifact(fs, artifact_ino);
 	if (catalog_object(catalog, ino, &object) == 0) {
 		ret->stored_bytes = object.stored_bytes;

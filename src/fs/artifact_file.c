@@ -13,6 +13,7 @@
 #include "mirrored.h"
 #include "sealed.h"
 
+#include <keepfs/artifact/class.h>
 #include <keepfs/artifact/sealed.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
@@ -77,6 +78,7 @@ void note_read_failure(struct fs *fs, uint64_t ino, const char *path, int r, boo
 {
 	const char *message = err && err->message[0] ? err->message : "the read failed";
 
+	(void)artifact_note_frozen(fs->ctx.repository, ino, err);
 	report_trouble(fs->ctx.troubles, path, -r, message);
 	if (damage)
 		note_damage(fs, ino, message);
@@ -366,6 +368,13 @@ static int open_decrypted(struct opening_file *o, const char *path, struct handl
 	return r < 0 ? r : open_stored_file(fs, &o->node, &s, layout, &o->reader, ret_handle, err);
 }
 
+static void note_refused_opening(struct fs *fs, const struct node *node, const char *path, int r,
+                                 const struct error *err)
+{
+	(void)artifact_note_frozen(fs->ctx.repository, node->ino, err);
+	report_trouble(fs->ctx.troubles, path, -r, err->message);
+}
+
 /* What this host cannot decrypt is no damage of the backup. */
 static void note_open_failure(struct fs *fs, const struct node *node, const char *path, int r,
                               const struct error *err)
@@ -375,7 +384,7 @@ static void note_open_failure(struct fs *fs, const struct node *node, const char
 	if (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND)
 		note_read_failure(fs, node->ino, path, r, true, err);
 	else
-		report_trouble(fs->ctx.troubles, path, -r, err->message);
+		note_refused_opening(fs, node, path, r, err);
 }
 
 static int errno_of_open(int r)

@@ -106,6 +106,11 @@ static int rewrap(struct command *c, struct str *answer, struct error *err)
 	return order_work(c, &use_rewrap, answer, err);
 }
 
+static int thaw(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &use_thaw, answer, err);
+}
+
 static int order_adoption(struct command *c, struct str *answer, struct error *err)
 {
 	return order_work(c, &inbox_adopt, answer, err);
@@ -237,6 +242,15 @@ static const char rewrap_help[] =
         "         again=yes               also those that have these recipients: the passphrase is another one\n"
         "                                 answer: <run> pending rewrap:<job>; watch it in jobs/<run>/\n"
         "         errors: EINVAL wrong command, ENOKEY no identity; the reason: cat rewrap\n";
+
+static const char thaw_help[] =
+        "thaw     echo full/20251120T020000Z.dump > thaw\n"
+        "                                 have that backup, which is frozen in GLACIER or DEEP_ARCHIVE, made readable; a job,\n"
+        "                                 tenants/acme or all: all backups there. The store takes money for it\n"
+        "         days=7 tier=bulk        it stays readable for so long; standard and expedited are quicker, and cost more\n"
+        "         plan=yes                only say how much it would be, in the log of the run\n"
+        "                                 answer: <run> pending thaw:<job>; when it can be read: cat status/thaws\n"
+        "         errors: EINVAL wrong command; the reason: cat thaw\n";
 
 static const char adopt_help[] =
         "adopt    echo s3://bucket/dumps job=legacy > adopt\n"
@@ -412,6 +426,7 @@ static const struct made_file rows[] = {
         {.number = 46, .name = "confirm", .run = command_confirm, .help = confirm_help},
         {.number = 48, .name = "rewrap", .of_writer = true, .run = rewrap, .help = rewrap_help},
         {.number = 58, .name = "adopt", .of_writer = true, .run = order_adoption, .help = adopt_help},
+        {.number = 59, .name = "thaw", .of_writer = true, .run = thaw, .help = thaw_help},
 };
 
 const struct made_files control_files = {

@@ -53,6 +53,8 @@ struct fs {
 	struct export_learner *tenants; /* tenants_lock, or main's; NULL: there is nobody to ask for them */
 	struct workers *forgetters;     /* has the kernel forget names: see remove.c */
 	pthread_mutex_t forgetting;     /* held while the kernel forgets names */
+	atomic_bool asks_about_thaws;   /* a worker asks the store how they stand */
+	struct cancel thaws_cancel;     /* ends that */
 	atomic_bool ending;             /* removals are refused, and nothing is forgotten any more */
 	atomic_ullong read_tag;         /* the last read's */
 	pthread_mutex_t handles_lock;

@@ -4,6 +4,7 @@
 
 #include "dir.h"
 
+#include <limits.h>
 #include <errno.h>
 #include <string.h>
 
@@ -42,7 +43,7 @@ int made_files_lookup(struct fs *fs, const struct node *directory, const char *n
 	return -ENOENT;
 }
 
-int made_files_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+bool made_files_list_until(const struct node *directory, off_t after, unsigned end, struct listing *l)
 {
 	const struct made_files *files = directory->files;
 
@@ -50,11 +51,17 @@ int made_files_list(struct fs *fs, const struct node *directory, off_t after, st
 		const struct made_file *file = &files->rows[i];
 		struct node node;
 
-		if (file->number < listing_position(after))
+		if (file->number < listing_position(after) || file->number >= end)
 			continue;
 		node_of_made_file(directory, file, &node);
 		if (!listing_add(l, file->name, &node, OFFSET_FIXED + (off_t)file->number))
-			return 0;
+			return false;
 	}
+	return true;
+}
+
+int made_files_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+{
+	(void)made_files_list_until(directory, after, UINT_MAX, l);
 	return 0;
 }

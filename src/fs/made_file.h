@@ -70,4 +70,6 @@ void node_of_made_file(const struct node *directory, const struct made_file *fil
 
 /* The slots of a class whose directories hold nothing but made files. */
 int made_files_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret);
+/* made_files_list_until() - those whose number is below @end; false: the page is full. */
+bool made_files_list_until(const struct node *directory, off_t after, unsigned end, struct listing *l);
 int made_files_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l);

@@ -194,7 +194,7 @@ const struct node_class class_fixed_directory = {
         .path = fixed_directory_path,
 };
 
-/* status/ has a directory behind its files. */
+/* status/ has a directory between its files. */
 
 static int status_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
@@ -208,12 +208,16 @@ static int status_list(struct fs *fs, const struct node *directory, off_t after,
 {
 	const off_t offset = OFFSET_FIXED + (off_t)(INO_EVIDENCE - INO_FIXED);
 	struct node node;
-	int r = made_files_list(fs, directory, after, l);
 
 	node_of_evidence(&node);
-	if (r == 0 && after < offset)
-		listing_add(l, EVIDENCE_NAME, &node, offset);
-	return r;
+	if (!made_files_list_until(directory, after, (unsigned)(INO_EVIDENCE - INO_FIXED), l))
+		return 0;
+	if (after < offset) {
+		if (!listing_add(l, EVIDENCE_NAME, &node, offset))
+			return 0;
+		after = offset;
+	}
+	return made_files_list(fs, directory, after, l);
 }
 
 static const struct node_class class_status = {

@@ -193,6 +193,7 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	pthread_mutex_init(&fs->handles_lock, NULL);
 	pthread_mutex_init(&fs->forgetting, NULL);
 	pthread_mutex_init(&fs->tenants_lock, NULL);
+	cancel_init(&fs->thaws_cancel);
 	rights_init(fs);
 	fs->confirmations = confirmations_new();
 	fs->texts = texts_new();
@@ -440,6 +441,7 @@ void fs_finish_commands(struct fs *fs)
 		comparisons_end(fs->comparisons);
 	fs->lookers = lookers_free(fs->lookers);
 	fs->inside_readers = lookers_free(fs->inside_readers);
+	cancel_set(&fs->thaws_cancel);
 	/* They leave what takes long to these. */
 	fs->long_lookers = lookers_free(fs->long_lookers);
 	fs->workers = workers_free(fs->workers);
@@ -462,6 +464,7 @@ struct fs *fs_free(struct fs *fs)
 		fuse_session_unmount(fs->session);
 		fuse_session_destroy(fs->session);
 	}
+	cancel_finish(&fs->thaws_cancel);
 	rights_finish(fs);
 	fs->confirmations = confirmations_free(fs->confirmations);
 	comparisons_free(fs->comparisons);

@@ -5,6 +5,7 @@
 #include "fs_private.h"
 #include "made_file.h"
 #include "text.h"
+#include "thaws.h"
 
 #include <keepfs/report/keys.h>
 #include <keepfs/report/drills.h>
@@ -153,6 +154,11 @@ static const struct made_file rows[] = {
          .generation = text_by_catalog,
          .is_costly = true},
         {.number = 45, .name = "confirmations", .write = write_confirmations, .generation = text_never_kept},
+        {.number = 60,
+         .name = "thaws",
+         .write = write_thaws,
+         .generation = text_never_kept,
+         .is_costly = true},
 };
 
 const struct made_files status_files = {

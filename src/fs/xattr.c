@@ -3,6 +3,7 @@
 #include "xattr.h"
 
 #include "asked.h"
+#include "thaws.h"
 
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/runs.h>
@@ -16,11 +17,11 @@
 
 /* What every artifact has; behind them come the facts of its kind, under their own names. */
 static const char *const names[] = {
-        "sha256",       "job",           "kind",          "target",       "run",
-        "state",        "started_at",    "verified_at",   "triggered_by", "partial",
-        "note",         "stored_bytes",  "tier",          "hold",         "keep_until",
-        "class",        "drilled_at",    "drilled_level", "org",          "store",
-        "encrypted_to", "stored_sha256", "locked_until",  "lock_mode",    "copies",
+        "sha256",     "job",           "kind",         "target",        "run",          "state",
+        "started_at", "verified_at",   "triggered_by", "partial",       "note",         "stored_bytes",
+        "tier",       "hold",          "keep_until",   "class",         "drilled_at",   "drilled_level",
+        "org",        "store",         "encrypted_to", "stored_sha256", "locked_until", "lock_mode",
+        "copies",     "storage_class", "thaw",
 };
 
 static bool append_time(struct str *out, int64_t at_us)
@@ -80,6 +81,13 @@ static bool append_drilled_level(const struct facts *facts, struct str *out)
 		return false;
 	str_appendf(out, "%d", drilled_level(facts));
 	return true;
+}
+
+/* What is not known is where it was put. */
+static bool append_storage_class(const struct facts *facts, struct str *out)
+{
+	str_append(out, facts->storage_class.name);
+	return out->len > 0;
 }
 
 static bool is_common(const char *name)
@@ -149,6 +157,10 @@ static bool attribute_value(const struct facts *facts, const char *name, struct 
 		return append_time(out, m->locked_until_us);
 	else if (strcmp(name, "lock_mode") == 0)
 		return append_lock_mode(m, out);
+	else if (strcmp(name, "storage_class") == 0)
+		return append_storage_class(facts, out);
+	else if (strcmp(name, "thaw") == 0)
+		return append_thaw_state(&facts->storage_class, out);
 	else if (strcmp(name, "drilled_at") == 0)
 		return append_time(out, facts->proven_at_us[PROOF_RESTORED]);
 	else if (strcmp(name, "drilled_level") == 0)
@@ -200,6 +212,9 @@ static int answer_attribute(struct fs *fs, const struct node *node, const struct
 	struct facts facts = {.for_admin = node->for_admin};
 	int r = node->class->facts ? node->class->facts(fs, node, &facts) : -ENODATA;
 
+	/* There is nothing to tell of it. */
+	if (r > 0)
+		r = -ENODATA;
 	if (r == 0 && !attribute_value(&facts, a->name, &value))
 		r = -ENODATA;
 	if (r == 0)
@@ -236,6 +251,11 @@ static int answer_names(struct fs *fs, const struct node *node, const struct ask
 	bool has_facts = node->class->facts;
 	int r = has_facts ? node->class->facts(fs, node, &facts) : 0;
 
+	/* There is nothing to tell of it. */
+	if (r > 0) {
+		has_facts = false;
+		r = 0;
+	}
 	for (size_t i = 0; has_facts && r == 0 && i < ARRAY_SIZE(names); i++)
 		if (!facts.is_one_of_many || is_own(names[i]))
 			append_name(&facts, names[i], &list);

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <keepfs/inside/backup.h>
 
+#include <keepfs/artifact/class.h>
 #include <keepfs/artifact/sealed.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/classes.h>
+#include <keepfs/catalog/needs.h>
 #include <keepfs/catalog/proofs.h>
+#include <keepfs/catalog/replicas.h>
 #include <keepfs/codec/decompression.h>
 
 #include <errno.h>
@@ -40,6 +44,59 @@ static int open_part(struct backup *b)
 	return 0;
 }
 
+/* A copy in a further store may be read in its place. */
+static bool may_be_read_elsewhere(const struct backup *b)
+{
+	struct catalog *catalog = b->ctx->repository->catalog;
+	_cleanup(free) char *path = b->own_store ? NULL : catalog_replicated_path(catalog, b->artifact_ino);
+	uint64_t store;
+
+	return path && catalog_whole_replica(catalog, path, 0, &store) == 0;
+}
+
+struct frozen_packs {
+	const struct backup *b;
+	bool found;
+	struct error *why;
+};
+
+static void look_at_pack(void *arg, uint64_t pack_ino)
+{
+	struct frozen_packs *p = arg;
+
+	p->found = p->found || artifact_look_frozen(p->b->ctx->repository, pack_ino, p->b->cancel, NULL,
+	                                            p->why) == ARTIFACT_FROZEN;
+}
+
+/* What a state of a mirror shows is in its packs. Who looks whether the store has its bytes comes to them one by one. */
+static bool has_frozen_packs(const struct backup *b, struct error *why)
+{
+	struct catalog *catalog = b->ctx->repository->catalog;
+	struct frozen_packs p = {.b = b, .why = why};
+	struct catalog_class any;
+	uint64_t missing = 0;
+
+	if (b->own_store || !str_equal(b->m.kind, "mirror") || catalog_next_frozen(catalog, 0, &any) < 0)
+		return false;
+	(void)catalog_each_needed_pack(catalog, b->artifact_ino, look_at_pack, &p, &missing);
+	return p.found;
+}
+
+/* Before anything begins that it would break off. What is not known to be frozen is found out by reading. */
+static int refuse_frozen(const struct backup *b, struct error *err)
+{
+	struct error why = {0};
+
+	if ((artifact_look_frozen(b->ctx->repository, b->artifact_ino, b->cancel, NULL, &why) !=
+	             ARTIFACT_FROZEN &&
+	     !has_frozen_packs(b, &why)) ||
+	    may_be_read_elsewhere(b))
+		return 0;
+	if (err)
+		*err = why;
+	return -EIO;
+}
+
 int backup_open(struct backup *b, uint64_t ino, struct error *err)
 {
 	struct catalog *catalog = b->ctx->repository->catalog;
@@ -59,7 +116,7 @@ int backup_open(struct backup *b, uint64_t ino, struct error *err)
 	if (r < 0)
 		return error_system(err, -r, "the backup cannot be found in the catalog");
 	b->was_read = mem_alloc(b->files / 8 + 1);
-	return 0;
+	return refuse_frozen(b, err);
 }
 
 void backup_finish(struct backup *b)

@@ -117,6 +117,7 @@ static const struct {
         {"rto", ENDING_MENDED, "", ": a restore does not take longer than its goal (rto) any more"},
         {"restore", ENDING_MENDED, "what a restore had left in ", " is settled"},
         {"scrub", ENDING_MENDED, "every backup was read from the store in time", " again"},
+        {"classes", ENDING_MENDED, "every backup is in the storage class of its age", " again"},
         {"notices", ENDING_MENDED, "notices to ", " arrive again"},
         {"prune", ENDING_MENDED, "", ": nothing keeps old backups from being removed any more"},
 };

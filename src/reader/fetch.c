@@ -14,7 +14,9 @@
  * Nothing that failed is kept: the next request for it begins anew.
  *
  * The first get of an artifact learns the object's etag, all others insist on it: bytes of two objects are
- * never handed out as one file's.
+ * never handed out as one file's. An object that the store has copied onto itself (into another storage class) has
+ * another etag and the same bytes. So when it changes it is learned anew, and the checksums decide: what does not fit
+ * them then was replaced, and is not damaged.
  *
  * A fetcher holds the lock while it takes a batch and finishes it, and releases it for all between. Functions here
  * run on its thread without the lock, and take it for what they have to look up or to change, unless their comment says
@@ -172,6 +174,29 @@ static int learn_etag(struct reader *reader, struct batch *batch, const char *et
 	return other ? error_set(err, ERROR_CONFLICT, ESTALE, "the object is another one now") : 0;
 }
 
+/* The object has another etag. Of those who find out at once each asks for what the first has learned by then. */
+static void forget_etag(struct reader *reader, struct batch *batch)
+{
+	struct artifact *a = batch->artifact;
+
+	pthread_mutex_lock(&reader->lock);
+	if (str_equal(a->etag, batch->etag))
+		a->etag[0] = '\0';
+	a->relearned = true;
+	str_copy(batch->etag, sizeof(batch->etag), a->etag);
+	pthread_mutex_unlock(&reader->lock);
+}
+
+static bool is_relearned(struct reader *reader, const struct artifact *a)
+{
+	bool relearned;
+
+	pthread_mutex_lock(&reader->lock);
+	relearned = a->relearned;
+	pthread_mutex_unlock(&reader->lock);
+	return relearned;
+}
+
 static void note_stale(struct reader *reader, struct artifact *a)
 {
 	pthread_mutex_lock(&reader->lock);
@@ -196,7 +221,7 @@ static int get_failure(struct reader *reader, struct artifact *a, const struct p
 	             (unsigned long long)(piece_offset(last) + last->bytes - 1), a->key);
 	if (r == -ECANCELED)
 		return r;
-	if (r == -ESTALE) {
+	if (r == -ESTALE || (r == -ERANGE && is_relearned(reader, a))) {
 		note_stale(reader, a);
 		return error_set(err, ERROR_CONFLICT, ESTALE,
 		                 "%s was replaced in the store while it was open: open it again", a->key);
@@ -236,6 +261,24 @@ static void note_duration(struct reader *reader, uint64_t bytes, int64_t duratio
 	pthread_mutex_unlock(&reader->lock);
 }
 
+static int try_get(struct run *run, const struct iovec *iov, void (*arrived)(void *, uint64_t, const char *),
+                   char ret_etag[static STORE_ETAG_BYTES], struct error *err)
+{
+	struct fetcher *f = run->f;
+	const struct batch *batch = &f->batch;
+	const struct store_call call = {.cancel = &f->cancel};
+	const struct store_get_options options = {.if_match = batch->etag[0] ? batch->etag : NULL,
+	                                          .ret_etag = ret_etag,
+	                                          .arrived = arrived,
+	                                          .arrived_arg = run,
+	                                          .elsewhere = run->elsewhere};
+
+	*err = (struct error){0};
+	return store_get(batch->artifact->store ? batch->artifact->store : f->reader->store, &call,
+	                 batch->artifact->key, piece_offset(run->pieces), iov, (int)run->count, &options,
+	                 err);
+}
+
 /* One ranged get for all pieces of @run; @arrived settles those that come while it runs. */
 static int get_run(struct run *run, void (*arrived)(void *, uint64_t, const char *), struct error *err)
 {
@@ -243,12 +286,6 @@ static int get_run(struct run *run, void (*arrived)(void *, uint64_t, const char
 	struct reader *reader = f->reader;
 	struct batch *batch = &f->batch;
 	char etag[STORE_ETAG_BYTES] = "";
-	const struct store_call call = {.cancel = &f->cancel};
-	const struct store_get_options options = {.if_match = batch->etag[0] ? batch->etag : NULL,
-	                                          .ret_etag = etag,
-	                                          .arrived = arrived,
-	                                          .arrived_arg = run,
-	                                          .elsewhere = run->elsewhere};
 	struct iovec iov[FETCH_BLOCKS];
 	int64_t began_us = clock_mono_us();
 	uint64_t bytes = 0;
@@ -260,9 +297,12 @@ static int get_run(struct run *run, void (*arrived)(void *, uint64_t, const char
 		iov[i] = (struct iovec){p->block->buffer + p->from, p->bytes};
 		bytes += p->bytes;
 	}
-	*err = (struct error){0};
-	r = store_get(batch->artifact->store ? batch->artifact->store : reader->store, &call,
-	              batch->artifact->key, piece_offset(run->pieces), iov, (int)run->count, &options, err);
+	r = try_get(run, iov, arrived, etag, err);
+	if (r == -ESTALE && batch->etag[0] && run->settled == 0) {
+		forget_etag(reader, batch);
+		run->etag_known = false;
+		r = try_get(run, iov, arrived, etag, err);
+	}
 	if (r == 0)
 		r = learn_etag(reader, batch, etag, err);
 	/* What broke off when all was given out broke off behind the last byte. */
@@ -372,6 +412,8 @@ static parts_t check_or_get_again(struct fetcher *f, struct piece *p, int *ret_r
 	if (has_right_spare(f, p))
 		return 0;
 	*ret_r = -EIO;
+	if (is_relearned(reader, p->block->artifact))
+		*ret_r = get_failure(reader, p->block->artifact, p, 1, -ESTALE, err);
 	return wrong;
 }
 

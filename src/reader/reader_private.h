@@ -124,7 +124,8 @@ struct artifact { /* what is open, once however often it is; key to bytes never 
 	uint64_t bytes;               /* plain */
 	char etag[STORE_ETAG_BYTES];  /* of the object that the first get found; "": none yet */
 	bool stale;                   /* the object is another one by now: not for further files */
-	unsigned files;               /* open */
+	bool relearned; /* its etag was learned anew: it was moved, or another object has its key; the checksums tell */
+	unsigned files; /* open */
 	unsigned users; /* batches that threads work on: they use key and extents without the lock */
 	/* the store gave up at its deadline: until then nobody waits for that again */
 	int64_t failed_until_ms;

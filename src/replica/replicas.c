@@ -272,7 +272,8 @@ static void end_pause(struct lane *l, uint64_t store)
 static void wait_for_source(struct lane *l, const char *path, const struct error *why)
 {
 	log_warning("%s is not copied to %s yet: %s", path, l->name, why->message);
-	if (why->class != ERROR_CORRUPT && why->class != ERROR_NOT_FOUND)
+	/* What is frozen keeps no other from being copied, either. */
+	if (why->class != ERROR_CORRUPT && why->class != ERROR_NOT_FOUND && !why->storage_class[0])
 		l->paused_until_us = clock_now_us() + PAUSE_MS * 1000;
 }
 

@@ -23,6 +23,8 @@ int metrics_restores(const struct report_sources *from, struct spool *out);
 /** metrics_proven() - what is proven of backups, by job. metrics_scrub() - how far reading everything again has come. */
 int metrics_proven(const struct report_sources *from, struct spool *out);
 int metrics_scrub(const struct report_sources *from, struct spool *out);
+/** metrics_classes() - storage classes, when something is known to be in one. */
+int metrics_classes(const struct report_sources *from, struct spool *out);
 /** metrics_replicas() - copies of backups in further stores, when there are any. */
 int metrics_replicas(const struct report_sources *from, struct spool *out);
 /** metrics_copy() - the copy of the catalog in the store, when there is one. */

@@ -243,7 +243,15 @@ int store_upload_begin(struct store *s, const struct store_call *call, const cha
 {
 	int r = check_call(call, key, "beginning an upload", err);
 
-	return r < 0 ? r : s->ops->upload_begin(s, call, key, ret_upload, err);
+	return r < 0 ? r : s->ops->upload_begin(s, call, key, NULL, ret_upload, err);
+}
+
+int store_upload_begin_in(struct store *s, const struct store_call *call, const char *key,
+                          const char *storage_class, struct store_upload **ret_upload, struct error *err)
+{
+	int r = check_call(call, key, "beginning an upload", err);
+
+	return r < 0 ? r : s->ops->upload_begin(s, call, key, storage_class, ret_upload, err);
 }
 
 static int check_part_number(unsigned number, struct error *err)
@@ -375,7 +383,8 @@ const char *store_lock_mode_name(enum store_lock_mode mode)
 
 bool store_locking_writes(const struct store_locking *io)
 {
-	return io->op == STORE_LOCK_EXTEND || io->op == STORE_LOCK_HOLD || io->op == STORE_LOCK_REMOVE;
+	return io->op == STORE_LOCK_EXTEND || io->op == STORE_LOCK_HOLD || io->op == STORE_LOCK_REMOVE ||
+	       io->op == STORE_CLASS_THAW;
 }
 
 static int ask_about_locks(struct store *s, const struct store_call *call, struct store_locking *io,
@@ -469,6 +478,39 @@ int store_version_remove(struct store *s, const struct store_call *call, const c
 	if (r == 0 && !*version)
 		r = error_set(err, ERROR_USAGE, EINVAL, "no version of %s was named", key);
 	return r < 0 ? r : ask_about_locks(s, call, &io, err);
+}
+
+int store_class_get(struct store *s, const struct store_call *call, const char *key, struct store_class *ret,
+                    struct error *err)
+{
+	struct store_locking io = {.op = STORE_CLASS_GET, .key = key};
+	int r = store_key_check(key, err);
+
+	if (r == 0)
+		r = ask_about_locks(s, call, &io, err);
+	if (r == 0)
+		*ret = io.class;
+	return r;
+}
+
+int store_class_thaw(struct store *s, const struct store_call *call, const char *key,
+                     const struct store_thaw *how, struct store_class *ret, struct error *err)
+{
+	struct store_locking io = {.op = STORE_CLASS_THAW, .key = key, .thaw = *how};
+	int r = store_key_check(key, err);
+
+	if (r == 0)
+		r = ask_about_locks(s, call, &io, err);
+	if (r == 0 && ret)
+		*ret = io.class;
+	return r;
+}
+
+const char *store_thaw_tier_name(enum store_thaw_tier tier)
+{
+	static const char *const names[] = {"bulk", "standard", "expedited"};
+
+	return names[tier];
 }
 
 int store_features(struct store *s, struct store_features *ret, struct error *err)

@@ -5,6 +5,7 @@
 #include "copied.h"
 #include "pace.h"
 
+#include <keepfs/artifact/class.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -119,6 +120,19 @@ static void note_beside(struct proving *p, const struct backup *b)
 	note_not_right(p, -EBADMSG, &why);
 }
 
+/* What is frozen is read by nobody before somebody has paid for it. */
+static bool note_skipped(struct proving *p, const struct backup *b, uint64_t ino, struct error *why)
+{
+	if (!artifact_note_frozen(p->ctx->repository, ino, why))
+		return false;
+	p->frozen++;
+	if (b->path)
+		name_backup(b, why);
+	make_say(p->order, "skipped, and neither right nor wrong: %s", why->message);
+	p->why_frozen = *why;
+	return true;
+}
+
 static bool prove_kept(struct proving *p, uint64_t ino)
 {
 	_cleanup(backup) struct backup b = {.ctx = p->ctx,
@@ -150,6 +164,8 @@ static bool prove_kept(struct proving *p, uint64_t ino)
 	}
 	if (cancel_is_set(p->order->cancel))
 		return false;
+	if (note_skipped(p, &b, ino, &why))
+		return true;
 	if (backup_is_wrong(&why) && b.path) {
 		p->damaged++;
 		proving_mark_damaged(p, &b, &why);

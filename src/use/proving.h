@@ -15,10 +15,12 @@ struct proving {
 	enum proof_level level;           /* that is wanted */
 	struct rate *rate;                /* NULL: no limit */
 	uint64_t right, damaged, unknown; /* backups; unknown: it could not be found out */
-	uint64_t unkept;                  /* results that could not be written */
-	uint64_t lowest;                  /* of the right ones, proven less than was wanted */
-	struct error first;               /* failure */
-	int result;                       /* of that; 0: there was none */
+	uint64_t frozen;         /* that cannot be read before they are thawed: neither right nor wrong */
+	uint64_t unkept;         /* results that could not be written */
+	uint64_t lowest;         /* of the right ones, proven less than was wanted */
+	struct error why_frozen; /* of the last of the frozen ones */
+	struct error first;      /* failure */
+	int result;              /* of that; 0: there was none */
 };
 
 /** PROVING_POOL_BYTES - of the pool that a proving has for itself: it may take hours, and those who make backups must not wait for its

@@ -121,6 +121,13 @@ int restore_prove_first(const struct restore_target *t, struct error *err)
 
 	if (!proving_backup(&p, t->backup->ino))
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled before anything was changed");
+	/* It was frozen since it was looked at. */
+	if (p.frozen > 0 && p.result == 0) {
+		if (err)
+			*err = p.why_frozen;
+		error_prefix(err, "nothing was changed");
+		return -EIO;
+	}
 	/* What was removed meanwhile is neither right nor wrong. */
 	if (p.result == 0 && p.right == 0)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT,

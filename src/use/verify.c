@@ -162,6 +162,14 @@ static int verify_target(const struct make_context *ctx, struct proving *p, stru
 
 static int tell_result(const struct proving *p, struct error *err)
 {
+	if (p->frozen > 0)
+		make_say(p->order, "%" PRIu64 " frozen backups were skipped: nothing is known of them",
+		         p->frozen);
+	if (p->right + p->damaged + p->unknown == 0 && p->frozen > 0) {
+		*err = p->why_frozen;
+		error_prefix(err, "nothing was looked at");
+		return -EIO;
+	}
 	if (p->right + p->damaged + p->unknown == 0)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT,
 		                 "there is no backup %s any more: nothing was looked at", p->name);

@@ -20,11 +20,12 @@ BUCKET = "keepfs-tests"
 class S3Server:
     """tools/s3-server: a real one, for the whole session"""
 
-    def __init__(self, kind):
+    def __init__(self, kind, *more):
+        """@more: further arguments of tools/s3-server start"""
         self.kind = kind
         self.directory = tempfile.mkdtemp(prefix=f"keepfs-{kind}-")
         try:
-            done = subprocess.run([TOP / "tools/s3-server", "start", kind, self.directory, "--bucket", BUCKET],
+            done = subprocess.run([TOP / "tools/s3-server", "start", kind, self.directory, "--bucket", BUCKET, *more],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
         except BaseException:
             self.stop()

@@ -8,6 +8,7 @@ seen. Every request must be signed (SigV4, with the right region, over all x-amz
 import base64
 import calendar
 import collections
+import email.utils
 import hashlib
 import hmac
 import http.server
@@ -35,6 +36,8 @@ class Profile:
         self.refused_headers = ()       # 501
         self.ignored_if_match_put = False
         self.versions = "off"           # off, always
+        self.locks = False              # object lock is enabled: only where versions are kept
+        self.classes = CLASSES          # others are refused
         self.list_page = 1000           # keys in an answer, whatever was asked for
         self.namespace = AWS_NS
         self.quoted_etags = True
@@ -46,6 +49,8 @@ class Profile:
         self.__dict__.update(more)
 
 
+ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
+CLASSES = ("STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", *ARCHIVES)
 SSE = ("x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id")
 LOCK = ("x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-object-lock-legal-hold")
 CHECKSUM = ("x-amz-checksum-crc32", "x-amz-checksum-crc32c", "x-amz-checksum-sha256", "x-amz-sdk-checksum-algorithm")
@@ -73,8 +78,14 @@ class Refusal(Exception):
 class Thing:
     """one version of an object"""
 
-    def __init__(self, data, etag, version):
-        self.data, self.etag, self.version = data, etag, version
+    def __init__(self, data, etag, version, storage_class="STANDARD"):
+        self.data, self.etag, self.version, self.storage_class = data, etag, version, storage_class
+        self.thawing, self.ready_until = False, None  # of RestoreObject; ready_until: of the client's clock
+        self.mode = self.retain_until = None
+        self.hold = False
+
+    def is_frozen(self, now):
+        return self.storage_class in ARCHIVES and (self.thawing or self.ready_until is None or self.ready_until <= now)
 
 
 class StrictS3:
@@ -91,6 +102,11 @@ class StrictS3:
         self.answers = []       # refusals for the next requests, whatever they are
         self.allowed = None     # (method, what) -> bool: rights; None: all
         self.peak_parts = collections.Counter()
+        self.skew_s = SKEW_S
+        self.ahead_s = 0        # by how much the clock of the tests is ahead of this host's
+        self.upload_classes = {}
+        self.gate = None        # called before each answer, without a lock, with (method, query, headers): it may wait
+        self.thaws = []         # (key, days, tier) that were asked for
         handler = type("Handler", (_Handler,), {"owner": self})
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.http.daemon_threads = True
@@ -127,6 +143,26 @@ class StrictS3:
         with self.lock:
             self._store(f"{PREFIX}/{key}", data, None)
 
+    def now(self):
+        return time.time() + self.ahead_s
+
+    def class_of(self, key):
+        with self.lock:
+            return self.things[f"{PREFIX}/{key}"][-1].storage_class
+
+    def transition(self, key, storage_class):
+        """what a lifecycle rule of the bucket does: the same version, in another class"""
+        with self.lock:
+            self.things[f"{PREFIX}/{key}"][-1].storage_class = storage_class
+
+    def finish_thaws(self, days=7):
+        """hours have passed"""
+        with self.lock:
+            for them in self.things.values():
+                for thing in them:
+                    if thing.thawing:
+                        thing.thawing, thing.ready_until = False, self.now() + days * 86400
+
     def remove(self, key):
         with self.lock:
             self.things.pop(f"{PREFIX}/{key}", None)
@@ -150,8 +186,8 @@ class StrictS3:
         digest = hashlib.md5(b"".join(hashlib.md5(p, usedforsecurity=False).digest() for p in parts), usedforsecurity=False)
         return f"{digest.hexdigest()}-{len(parts)}"
 
-    def _store(self, key, data, parts):
-        thing = Thing(data, self._etag(data, parts), uuid.uuid4().hex)
+    def _store(self, key, data, parts, storage_class="STANDARD"):
+        thing = Thing(data, self._etag(data, parts), uuid.uuid4().hex, storage_class)
         if self.profile.versions == "always":
             self.things.setdefault(key, []).append(thing)
         else:
@@ -190,6 +226,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.key, self.sent = None, "000"
         try:
             self._look_for_trouble()
+            if owner.gate:
+                owner.gate(self.command, self.query, self.headers)
             self._address()
             self._verify()
             self._check_headers()
@@ -285,7 +323,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not 1 <= int(q["X-Amz-Expires"]) <= 604800:
             raise Refusal("400 Bad Request", "AuthorizationQueryParametersError", "X-Amz-Expires must be less than a week")
         made = calendar.timegm(time.strptime(q["X-Amz-Date"], "%Y%m%dT%H%M%SZ"))
-        if time.time() > made + int(q["X-Amz-Expires"]):
+        if self.owner.now() > made + int(q["X-Amz-Expires"]):
             raise Refusal("403 Forbidden", "AccessDenied", "Request has expired")
         pairs = [p for p in self.pairs if p[0] != "X-Amz-Signature"]
         canonical = "\n".join([self.command, self.path_raw, self._canonical_query(pairs), f"host:{self.headers['host']}\n", "host", "UNSIGNED-PAYLOAD"])
@@ -306,13 +344,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         text = "\n".join(["AWS4-HMAC-SHA256", stamp, f"{stamp[:8]}/{region}/s3/aws4_request", hashlib.sha256(canonical.encode()).hexdigest()])
         return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
-    @staticmethod
-    def _check_time(stamp, day):
+    def _check_time(self, stamp, day):
         try:
             at = calendar.timegm(time.strptime(stamp, "%Y%m%dT%H%M%SZ"))
         except ValueError:
             raise Refusal("403 Forbidden", "AccessDenied", "no x-amz-date") from None
-        if stamp[:8] != day or abs(time.time() - at) > SKEW_S:
+        if stamp[:8] != day or abs(self.owner.now() - at) > self.owner.skew_s:
             raise Refusal("403 Forbidden", "RequestTimeTooSkewed")
 
     def _check_headers(self):
@@ -339,7 +376,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.key and len(self.key.encode()) > 1024:
             raise Refusal("400 Bad Request", "KeyTooLongError")
         # In this order: what the query says is the operation.
-        operations = [("GET", "uploads", self._list_uploads), ("GET", "versions", self._list_versions), ("GET", "list-type", self._list),
+        operations = [("GET", "object-lock", self._get_bucket_lock), ("GET", "versioning", self._get_versioning),
+                      ("GET", "retention", self._get_retention), ("PUT", "retention", self._put_retention),
+                      ("GET", "legal-hold", self._get_hold), ("PUT", "legal-hold", self._put_hold), ("POST", "restore", self._restore),
+                      ("GET", "uploads", self._list_uploads), ("GET", "versions", self._list_versions), ("GET", "list-type", self._list),
                       ("POST", "uploads", self._begin), ("PUT", "partNumber", self._part), ("POST", "uploadId", self._complete),
                       ("DELETE", "uploadId", self._abort), ("GET", "uploadId", self._list_parts), ("GET", None, self._get), ("HEAD", None, self._get),
                       ("PUT", None, self._put), ("DELETE", None, self._delete)]
@@ -364,8 +404,92 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 raise Refusal("412 Precondition Failed", "PreconditionFailed")
         if len(self.body) > owner.profile.max_part:
             raise Refusal("400 Bad Request", "EntityTooLarge")
-        thing = owner._store(self.key, self.body, None)
+        thing = owner._store(self.key, self.body, None, self._class())
+        self._lock_from_headers(thing)
         self._reply("200 OK", headers={"ETag": owner.quoted(thing.etag), **self._sse(), **self._version(thing)})
+
+    # storage classes and locks
+
+    def _class(self):
+        wanted = self.headers.get("x-amz-storage-class", "STANDARD")
+        if wanted not in self.owner.profile.classes:
+            raise Refusal("400 Bad Request", "InvalidStorageClass", "The storage class you specified is not valid")
+        return wanted
+
+    def _refuse_frozen(self, thing):
+        if thing.is_frozen(self.owner.now()):
+            raise Refusal("403 Forbidden", "InvalidObjectState", "The operation is not valid for the object's storage class",
+                          more=f"<StorageClass>{thing.storage_class}</StorageClass>")
+
+    def _class_headers(self, thing):
+        fields = {} if thing.storage_class == "STANDARD" else {"x-amz-storage-class": thing.storage_class}
+        if thing.thawing:
+            fields["x-amz-restore"] = 'ongoing-request="true"'
+        elif thing.ready_until and thing.ready_until > self.owner.now():
+            fields["x-amz-restore"] = f'ongoing-request="false", expiry-date="{email.utils.formatdate(thing.ready_until, usegmt=True)}"'
+        if thing.mode:
+            fields.update({"x-amz-object-lock-mode": thing.mode, "x-amz-object-lock-retain-until-date": thing.retain_until})
+        if self.owner.profile.locks:
+            fields["x-amz-object-lock-legal-hold"] = "ON" if thing.hold else "OFF"
+        return fields
+
+    def _there(self):
+        thing = self.owner._find(self.key)
+        if not thing:
+            raise Refusal("404 Not Found", "NoSuchKey")
+        return thing
+
+    def _restore(self):
+        thing = self._there()
+        days, tier = re.search(rb"<Days>(\d+)</Days>", self.body), re.search(rb"<Tier>(\w+)</Tier>", self.body)
+        if thing.storage_class not in ARCHIVES:
+            raise Refusal("403 Forbidden", "InvalidObjectState", "Restore is not allowed for the object's current storage class",
+                          more=f"<StorageClass>{thing.storage_class}</StorageClass>")
+        if thing.storage_class == "DEEP_ARCHIVE" and tier.group(1) == b"Expedited":
+            raise Refusal("400 Bad Request", "InvalidArgument", "Expedited is not supported for DEEP_ARCHIVE")
+        if thing.thawing:
+            raise Refusal("409 Conflict", "RestoreAlreadyInProgress", "Object restore is already in progress")
+        self.owner.thaws.append((self.key, int(days.group(1)), tier.group(1).decode()))
+        if thing.ready_until and thing.ready_until > self.owner.now():
+            thing.ready_until = self.owner.now() + int(days.group(1)) * 86400
+            return self._reply("200 OK")
+        thing.thawing = True
+        return self._reply("202 Accepted")
+
+    def _get_versioning(self):
+        return self._xml("VersioningConfiguration", "<Status>Enabled</Status>" if self.owner.profile.versions == "always" else "")
+
+    def _get_bucket_lock(self):
+        if not self.owner.profile.locks:
+            raise Refusal("404 Not Found", "ObjectLockConfigurationNotFoundError")
+        return self._xml("ObjectLockConfiguration", "<ObjectLockEnabled>Enabled</ObjectLockEnabled>")
+
+    def _lock_from_headers(self, thing):
+        if not self.owner.profile.locks:
+            return
+        thing.mode, thing.retain_until = self.headers.get(LOCK[0]), self.headers.get(LOCK[1])
+        thing.hold = self.headers.get(LOCK[2]) == "ON"
+
+    def _get_retention(self):
+        thing = self._there()
+        if not thing.mode:
+            raise Refusal("404 Not Found", "NoSuchObjectLockConfiguration")
+        return self._xml("Retention", f"<Mode>{thing.mode}</Mode><RetainUntilDate>{thing.retain_until}</RetainUntilDate>")
+
+    def _put_retention(self):
+        thing = self._there()
+        mode, until = (re.search(f"<{name}>(.*?)</{name}>", self.body.decode()).group(1) for name in ("Mode", "RetainUntilDate"))
+        if thing.retain_until and until < thing.retain_until:
+            raise Refusal("403 Forbidden", "AccessDenied", "the lock would be shorter")
+        thing.mode, thing.retain_until = mode, until
+        return self._reply("200 OK")
+
+    def _get_hold(self):
+        return self._xml("LegalHold", f"<Status>{'ON' if self._there().hold else 'OFF'}</Status>")
+
+    def _put_hold(self):
+        self._there().hold = b">ON<" in self.body
+        return self._reply("200 OK")
 
     def _sse(self):
         name = "x-amz-server-side-encryption"
@@ -381,7 +505,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         match = self.headers.get("if-match")
         if match and match.strip('"') != thing.etag:
             raise Refusal("412 Precondition Failed", "PreconditionFailed")
-        fields = {"ETag": self.owner.quoted(thing.etag), "Accept-Ranges": "bytes", **self._version(thing)}
+        if self.command == "GET":
+            self._refuse_frozen(thing)
+        fields = {"ETag": self.owner.quoted(thing.etag), "Accept-Ranges": "bytes", **self._version(thing), **self._class_headers(thing)}
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("range", ""))
         if not found or self.command == "HEAD":
             return self._reply("200 OK", thing.data, {**fields, "Content-Length": str(len(thing.data))})
@@ -395,6 +521,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         owner = self.owner
         them = owner.things.get(self.key, [])
         if "versionId" in self.query:
+            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(owner.now()))
+            if any(t.version == self.query["versionId"] and (t.hold or (t.retain_until or "") > now) for t in them):
+                raise Refusal("403 Forbidden", "AccessDenied", "the version is locked")
             left = [t for t in them if t.version != self.query["versionId"]]
             if left:
                 owner.things[self.key] = left
@@ -420,7 +549,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         encode = urllib.parse.quote if q.get("encoding-type") == "url" else escape
         items = "".join(f"<Contents><Key>{encode(k)}</Key><LastModified>2026-11-30T00:00:00.000Z</LastModified>"
                         f"<ETag>{escape(self.owner.quoted(self.owner.things[k][-1].etag), {chr(34): '&quot;'})}</ETag>"
-                        f"<Size>{len(self.owner.things[k][-1].data)}</Size><StorageClass>STANDARD</StorageClass></Contents>" for k in page)
+                        f"<Size>{len(self.owner.things[k][-1].data)}</Size><StorageClass>{self.owner.things[k][-1].storage_class}</StorageClass></Contents>" for k in page)
         token = f"<NextContinuationToken>{base64.urlsafe_b64encode(page[-1].encode()).decode()}</NextContinuationToken>" if more and page else ""
         return self._xml("ListBucketResult", f"<Name>{BUCKET}</Name><Prefix>{encode(q.get('prefix', ''))}</Prefix><KeyCount>{len(page)}</KeyCount>"
                                              f"<MaxKeys>{most}</MaxKeys><IsTruncated>{str(more).lower()}</IsTruncated>{token}{items}")
@@ -447,8 +576,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     # uploads in parts
 
     def _begin(self):
-        one = uuid.uuid4().hex
+        one, storage_class = uuid.uuid4().hex, self._class()
         self.owner.open_uploads[one] = (self.key, {})
+        self.owner.upload_classes[one] = storage_class
         return self._xml("InitiateMultipartUploadResult", f"<Bucket>{BUCKET}</Bucket><Key>{escape(self.key)}</Key><UploadId>{one}</UploadId>")
 
     def _upload(self):
@@ -462,11 +592,35 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         number = int(self.query["partNumber"])
         if not 1 <= number <= profile.max_parts:
             raise Refusal("400 Bad Request", "InvalidArgument", f"Part number must be an integer between 1 and {profile.max_parts}, inclusive")
+        if "x-amz-copy-source" in self.headers:
+            return self._part_copy(number, parts)
         if len(self.body) > profile.max_part:
             raise Refusal("400 Bad Request", "EntityTooLarge")
         etag = hashlib.md5(self.body, usedforsecurity=False).hexdigest()
         parts[number] = (self.body, etag)
         return self._reply("200 OK", headers={"ETag": self.owner.quoted(etag)})
+
+    def _part_copy(self, number, parts):
+        bucket, _, key = urllib.parse.unquote(self.headers["x-amz-copy-source"]).lstrip("/").partition("/")
+        source = self.owner._find(key) if bucket == BUCKET else None
+        if not source:
+            raise Refusal("404 Not Found", "NoSuchKey")
+        match = self.headers.get("x-amz-copy-source-if-match")
+        if match and match.strip('"') != source.etag:
+            raise Refusal("412 Precondition Failed", "PreconditionFailed")
+        self._refuse_frozen(source)
+        if "x-amz-copy-source-range" not in self.headers:
+            first, last = 0, len(source.data) - 1
+        elif len(source.data) <= 5 * MIB:
+            raise Refusal("400 Bad Request", "InvalidRequest", "The specified copy source is not supported as a byte-range copy source")
+        else:
+            first, last = map(int, re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["x-amz-copy-source-range"]).groups())
+        if last >= len(source.data):
+            raise Refusal("400 Bad Request", "InvalidArgument", "the range is beyond the object")
+        data = source.data[first:last + 1]
+        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        parts[number] = (data, etag)
+        return self._xml("CopyPartResult", f"<LastModified>2026-11-30T00:00:00.000Z</LastModified><ETag>{escape(self.owner.quoted(etag), {chr(34): '&quot;'})}</ETag>")
 
     def _complete(self):
         owner, profile, parts = self.owner, self.owner.profile, self._upload()
@@ -487,7 +641,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if profile.conditional == "yes" and self.headers.get("if-none-match") == "*" and owner._find(self.key):
             raise Refusal("412 Precondition Failed", "PreconditionFailed")
         data = [parts[n][0] for n, _ in listed]
-        thing = owner._store(self.key, b"".join(data), data)
+        thing = owner._store(self.key, b"".join(data), data, owner.upload_classes.pop(self.query["uploadId"]))
         del owner.open_uploads[self.query["uploadId"]]
         owner.peak_parts[self.key] = len(data)
         return self._xml("CompleteMultipartUploadResult", f"<Bucket>{BUCKET}</Bucket><Key>{escape(self.key)}</Key>"

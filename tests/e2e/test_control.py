@@ -95,7 +95,7 @@ def test_readme(keepfs):
     text = keepfs.text("control", "README")
     files = set(os.listdir(keepfs.path("control")))
     assert files == {"README", "trigger", "probe", "schedule", "prune", "hold", "ack", "undelete", "verify", "restore", "rescue",
-                     "drill", "import", "restore-tenant", "erase", "replicate", "confirm", "rewrap", "adopt"}
+                     "drill", "import", "restore-tenant", "erase", "replicate", "confirm", "rewrap", "adopt", "thaw"}
     for name in files - {"README"}:
         assert name in text
 

@@ -128,7 +128,7 @@ static int mortal_list(struct store *s, const struct store_call *call, const cha
 }
 
 static int mortal_upload_begin(struct store *s, const struct store_call *call, const char *key,
-                               struct store_upload **ret_upload, struct error *err)
+                               const char *storage_class, struct store_upload **ret_upload, struct error *err)
 {
 	_cleanup(store_upload) struct store_upload *inner = NULL;
 	struct mortal_upload *up;

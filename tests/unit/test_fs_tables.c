@@ -138,10 +138,10 @@ static void files_keep_their_numbers(void **state)
 	assert_lists(
 	        f, "status",
 	        "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "
-	        "metrics.prom schedule retention dashboard.html diffs schedule.json backups.jsonl recovery keys replicas replicas.jsonl confirmations evidence/ ");
+	        "metrics.prom schedule retention dashboard.html diffs schedule.json backups.jsonl recovery keys replicas replicas.jsonl confirmations evidence/ thaws ");
 	assert_lists(
 	        f, "control",
-	        "./ ../ trigger probe README schedule prune hold ack undelete verify restore drill rescue import restore-tenant erase replicate confirm rewrap adopt ");
+	        "./ ../ trigger probe README schedule prune hold ack undelete verify restore drill rescue import restore-tenant erase replicate confirm rewrap adopt thaw ");
 	assert_lists(f, "jobs", "./ ../ 1/ ");
 	/* Without attributes: that of progress asks them in any case. */
 	files = list(f, "jobs/1", 4096, false);

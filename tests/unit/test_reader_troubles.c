@@ -146,6 +146,23 @@ static void test_one_block_of_a_merged_get_fails(void **state)
 	bench_finish(&b);
 }
 
+/* The store has copied it onto itself, into another storage class. */
+static void test_moved_while_open(void **state)
+{
+	uint64_t size = 8 * MIB;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 1);
+	assert_int_equal(read_range(b.file, size, 0, 10), 0);
+	b.store.etag = "second";
+	assert_int_equal(read_range(b.file, size, 4 * MIB, 10), 0);
+	assert_int_equal(read_range(b.file, size, 6 * MIB, 10), 0);
+	b.store.etag = "third";
+	assert_int_equal(read_range(b.file, size, 2 * MIB, 10), 0);
+	assert_int_equal(b.metrics.wrong_extents, 0);
+	bench_finish(&b);
+}
+
 static void test_replaced_while_open(void **state)
 {
 	uint64_t size = 8 * MIB;
@@ -156,6 +173,8 @@ static void test_replaced_while_open(void **state)
 	bench_init(&b, size, full_extents, 1, 8, 1);
 	assert_int_equal(read_range(b.file, size, 0, 10), 0);
 	b.store.etag = "second";
+	b.store.corrupt = 10;
+	b.store.corrupt_at = 4 * MIB + 5;
 	start(&req, b.file, 4 * MIB, 10);
 	assert_int_equal(finish(&req), -ESTALE);
 	assert_non_null(strstr(req.err.message, "was replaced"));
@@ -163,8 +182,10 @@ static void test_replaced_while_open(void **state)
 	/* What was read before is the first object's, and right. */
 	assert_int_equal(read_range(b.file, size, 0, 10), 0);
 	/* Who opens it now reads the second object, checked like any. */
+	b.store.corrupt = 0;
 	anew = open_file(&b, 1);
 	assert_int_equal(read_range(anew, size, 4 * MIB, 10), 0);
+	b.store.corrupt = 10;
 	start(&req, b.file, 4 * MIB, 10);
 	assert_int_equal(finish(&req), -ESTALE);
 	reader_close(anew, NULL);
@@ -216,6 +237,7 @@ int main(void)
 	        cmocka_unit_test(test_one_block_of_a_merged_get_fails),
 	        cmocka_unit_test(test_replaced_while_open),
 	        cmocka_unit_test(test_replaced_between_the_first_gets),
+	        cmocka_unit_test(test_moved_while_open),
 	        cmocka_unit_test(test_no_etag),
 	};
 

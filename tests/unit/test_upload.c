@@ -62,7 +62,7 @@ static int memory_put(struct store *s, const struct store_call *call, const char
 }
 
 static int memory_upload_begin(struct store *s, const struct store_call *call, const char *key,
-                               struct store_upload **ret_upload, struct error *err)
+                               const char *storage_class, struct store_upload **ret_upload, struct error *err)
 {
 	struct memory *m = memory_of(s);
 	struct store_upload *up;

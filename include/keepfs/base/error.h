@@ -36,9 +36,11 @@ struct error {
 	int http_status;        /* 0 when no HTTP answer was involved */
 	int64_t retry_after_ms; /* what the server asked for; 0 when it did not */
 	char code[64];          /* remote code: S3's <Code>, an SQLSTATE; "" when there is none */
-	char request_id[96];    /* the server's name for the failed request, for its operator */
-	const char *hint;   /* static: what to do, as @message says it at its end; NULL: nothing is known */
-	char message[1536]; /* for people: what failed, why, what to do */
+	char storage_class
+	        [32]; /* the object is frozen in it: it has to be thawed before it can be read; "" otherwise */
+	char request_id[96]; /* the server's name for the failed request, for its operator */
+	const char *hint;    /* static: what to do, as @message says it at its end; NULL: nothing is known */
+	char message[1536];  /* for people: what failed, why, what to do */
 };
 
 /**

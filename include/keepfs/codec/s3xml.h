@@ -12,9 +12,10 @@ struct s3xml_error {
 	char code[64];
 	char message[512];
 	char request_id[96];
-	char region[64];      /* AuthorizationHeaderMalformed, PermanentRedirect */
-	char endpoint[256];   /* PermanentRedirect */
-	char server_time[40]; /* RequestTimeTooSkewed: <ServerTime> */
+	char region[64];        /* AuthorizationHeaderMalformed, PermanentRedirect */
+	char endpoint[256];     /* PermanentRedirect */
+	char server_time[40];   /* RequestTimeTooSkewed: <ServerTime> */
+	char storage_class[32]; /* InvalidObjectState */
 };
 
 /** s3xml_parse_error() - false when @xml is not an <Error> document, nor STS's <ErrorResponse>; fields that are absent

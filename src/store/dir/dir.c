@@ -126,6 +126,13 @@ static int dir_presign(struct store *s, const char *key, int64_t ttl_ms, bool on
 	        s->name);
 }
 
+int dir_has_no_classes(struct store *s, struct error *err)
+{
+	return error_set(err, ERROR_USAGE, ENOTSUP,
+	                 "the store %s is a directory, and has no storage classes: only S3 has them",
+	                 s->name);
+}
+
 static int dir_locking(struct store *s, const struct store_call *call, struct store_locking *io,
                        struct error *err)
 {
@@ -133,6 +140,8 @@ static int dir_locking(struct store *s, const struct store_call *call, struct st
 		io->bucket = (struct store_bucket){0};
 		return 0;
 	}
+	if (io->op == STORE_CLASS_GET || io->op == STORE_CLASS_THAW)
+		return dir_has_no_classes(s, err);
 	return error_set(
 	        err, ERROR_USAGE, ENOTSUP,
 	        "the store %s is a directory: whoever may write there may delete, and nothing in it can be locked",

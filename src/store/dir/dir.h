@@ -152,8 +152,10 @@ int dir_remove(struct store *s, const struct store_call *call, const char *key, 
 int dir_list(struct store *s, const struct store_call *call, const char *prefix, const char *start_after,
              size_t max, struct store_object **ret_objects, size_t *ret_count, bool *ret_more,
              struct error *err);
+/* dir_has_no_classes() - -ENOTSUP. */
+int dir_has_no_classes(struct store *s, struct error *err);
 int dir_upload_begin(struct store *s, const struct store_call *call, const char *key,
-                     struct store_upload **ret_upload, struct error *err);
+                     const char *storage_class, struct store_upload **ret_upload, struct error *err);
 void dir_upload_announce(struct store_upload *up, unsigned number, uint64_t bytes);
 int dir_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
                     const struct iovec *iov, int count, struct store_part *ret, struct error *err);

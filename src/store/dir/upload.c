@@ -82,12 +82,15 @@ static int make_upload(struct dir_upload *up)
 }
 
 int dir_upload_begin(struct store *s, const struct store_call *call, const char *key,
-                     struct store_upload **ret_upload, struct error *err)
+                     const char *storage_class, struct store_upload **ret_upload, struct error *err)
 {
 	struct dir_store *d = dir_store_of(s);
-	struct dir_upload *up = mem_alloc(sizeof(*up));
+	struct dir_upload *up;
 	int r;
 
+	if (storage_class)
+		return dir_has_no_classes(s, err);
+	up = mem_alloc(sizeof(*up));
 	up->base = (struct store_upload){s->ops, s, mem_strdup(key)};
 	up->dir_fd = up->body_fd = -1;
 	pthread_mutex_init(&up->lock, NULL);

@@ -14,6 +14,7 @@ enum s3_advice { /* texts that need facts of the request; the others are in the 
 	         S3_ADVICE_REGION,
 	         S3_ADVICE_CLOCK,
 	         S3_ADVICE_ENCRYPTION,
+	         S3_ADVICE_FROZEN,
 };
 
 struct s3_cause {

@@ -124,6 +124,8 @@ static void explain_rights(const struct s3_failure *f, struct str *out)
 		           "s3:GetBucketVersioning and s3:GetBucketObjectLockConfiguration on the bucket");
 	else if (has_query(f->request, "versions"))
 		str_append(out, "s3:ListBucketVersions on the bucket");
+	else if (has_query(f->request, "restore"))
+		str_append(out, "s3:RestoreObject on the objects");
 	else if (has_query(f->request, "versionId"))
 		str_append(out, "s3:DeleteObjectVersion on the objects; or this version is locked");
 	else if (!f->request->key || str_equal(f->request->method, "HEAD"))
@@ -192,6 +194,12 @@ static void explain(const struct s3_failure *f, const struct s3_cause *cause, co
 	case S3_ADVICE_CLOCK:
 		explain_clock(f, e, out);
 		break;
+	case S3_ADVICE_FROZEN:
+		str_appendf(
+		        out,
+		        "it is frozen in the storage class %s, and cannot be read before it is thawed: write the backup's name to control/thaw, or run keepfs thaw, and read it again when it is ready (status/thaws)",
+		        *e->storage_class ? e->storage_class : "of an archive");
+		break;
 	case S3_ADVICE_ENCRYPTION:
 		str_append(out, asked_for_encryption(f->request)
 		                        ? "the server does not know the encryption that [store] sse asks for"
@@ -247,6 +255,9 @@ int s3_fail(const struct s3_failure *f, struct error *err)
 	             are_worth_renewing(f, cause);
 	err->http_status = f->answer->status;
 	err->retry_after_ms = retry_after_ms(f->answer);
+	if (cause->advice == S3_ADVICE_FROZEN)
+		str_copy(err->storage_class, sizeof(err->storage_class),
+		         *e.storage_class ? e.storage_class : "GLACIER");
 	str_copy(err->code, sizeof(err->code), e.code);
 	str_copy(err->request_id, sizeof(err->request_id), e.request_id);
 	return -cause->errnum;

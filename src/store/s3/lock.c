@@ -291,6 +291,10 @@ int s3_locking(struct store *store, const struct store_call *call, struct store_
 		return list_version_page(s, call, io, err);
 	case STORE_LOCK_REMOVE:
 		return s3_delete_version(s, call, io->key, io->version, err);
+	case STORE_CLASS_GET:
+		return s3_class_get(s, call, io->key, &io->class, err);
+	case STORE_CLASS_THAW:
+		return s3_class_thaw(s, call, io->key, &io->thaw, &io->class, err);
 	}
 	return -EINVAL;
 }

@@ -341,8 +341,8 @@ static int ask_why(struct s3 *s, const struct store_call *call, const char *key,
 	return r == -ERANGE ? 0 : r;
 }
 
-static int parse_head(const struct s3 *s, const char *key, const struct net_response *answer,
-                      struct store_object *ret, struct error *err)
+int s3_head_parse(const struct s3 *s, const char *key, const struct net_response *answer,
+                  struct store_object *ret, struct error *err)
 {
 	char text[STORE_ETAG_BYTES + 8], *end;
 	unsigned long long bytes;
@@ -372,7 +372,7 @@ int s3_head(struct store *store, const struct store_call *call, const char *key,
 		int r = s3_perform(s, call, &request, &answer, err);
 
 		if (!r)
-			return parse_head(s, key, &answer, ret, err);
+			return s3_head_parse(s, key, &answer, ret, err);
 		if (answer.status < 300 || answer.status >= 500 || answer.status == 429)
 			return r;
 		r = ask_why(s, call, key, err);

@@ -144,6 +144,18 @@ int s3_check_put_lock(struct s3 *s, const struct store_call *call, const struct 
 /** s3_add_lock() - the headers of a put that is locked from the beginning. @texts: live as long as the request. */
 void s3_add_lock(struct s3_request *r, const struct store_lock *lock, struct s3_lock_texts *texts);
 
+/** s3_class_get(), s3_class_thaw() - store_class_get() and store_class_thaw(); @err: not NULL. */
+int s3_class_get(struct s3 *s, const struct store_call *call, const char *key, struct store_class *ret,
+                 struct error *err);
+int s3_class_thaw(struct s3 *s, const struct store_call *call, const char *key, const struct store_thaw *how,
+                  struct store_class *ret, struct error *err);
+/** s3_restore_parse() - the header x-amz-restore: `ongoing-request="true"`, or "false" and `expiry-date="Fri, 21 Dec 2012 00:00:00 GMT"`. What makes no sense, or is "", says nothing: neither
+ * is set. Pure. */
+void s3_restore_parse(const char *text, bool *ret_is_thawing, int64_t *ret_ready_until_us);
+/** s3_head_parse() - the answer to a HEAD, as store_head() tells it. */
+int s3_head_parse(const struct s3 *s, const char *key, const struct net_response *answer,
+                  struct store_object *ret, struct error *err);
+
 /** s3_date_parse() - an HTTP date ("Fri, 20 Nov 2026 02:00:00 GMT"); -EINVAL for anything else. */
 int s3_date_parse(const char *text, int64_t *ret_at_us);
 
@@ -164,7 +176,7 @@ int s3_list(struct store *store, const struct store_call *call, const char *pref
             size_t max, struct store_object **ret_objects, size_t *ret_count, bool *ret_more,
             struct error *err);
 int s3_upload_begin(struct store *store, const struct store_call *call, const char *key,
-                    struct store_upload **ret, struct error *err);
+                    const char *storage_class, struct store_upload **ret, struct error *err);
 /** s3_upload_begin_with() - the same with these headers, and no others. */
 int s3_upload_begin_with(struct store *store, const struct store_call *call, const char *key,
                          const struct sigv4_pair *headers, size_t count, struct store_upload **ret,

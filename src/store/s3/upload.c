@@ -54,12 +54,14 @@ static int begin_upload(struct s3 *s, const struct store_call *call, struct s3_r
 }
 
 int s3_upload_begin(struct store *store, const struct store_call *call, const char *key,
-                    struct store_upload **ret, struct error *err)
+                    const char *storage_class, struct store_upload **ret, struct error *err)
 {
 	struct s3_request request = {.method = "POST", .key = key};
 	struct error spare = {0};
 
 	s3_add_header(&request, "content-type", "application/octet-stream");
+	if (storage_class)
+		s3_add_header(&request, "x-amz-storage-class", storage_class);
 	return begin_upload((struct s3 *)store, call, &request, ret, err ? err : &spare);
 }
 
@@ -112,7 +114,7 @@ int s3_upload_copy(struct store_upload *upload, const struct store_call *call, u
 	struct s3_upload *up = (struct s3_upload *)upload;
 	_cleanup(net_response) struct net_response answer = {0};
 	_cleanup(free) char *whole = mem_printf("/%s/%s%s", s->place.bucket, s->place.prefix, from->key),
-	                    *etag = NULL;
+	                    *etag = NULL, *quoted = NULL;
 	_cleanup(str) struct str source = {0};
 	struct s3_request request = {.method = "PUT", .key = upload->key};
 	struct error spare = {0};
@@ -127,7 +129,12 @@ int s3_upload_copy(struct store_upload *upload, const struct store_call *call, u
 	s3_add_query(&request, "partNumber", number_text);
 	s3_add_query(&request, "uploadId", up->id);
 	s3_add_header(&request, "x-amz-copy-source", str_text(&source));
-	s3_add_header(&request, "x-amz-copy-source-range", range);
+	if (!from->is_whole)
+		s3_add_header(&request, "x-amz-copy-source-range", range);
+	if (from->if_match) {
+		quoted = s3_etag_quoted(from->if_match);
+		s3_add_header(&request, "x-amz-copy-source-if-match", quoted);
+	}
 	r = s3_perform(s, call, &request, &answer, err);
 	if (r)
 		return r;

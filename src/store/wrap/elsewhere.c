@@ -111,13 +111,14 @@ static int elsewhere_list(struct store *s, const struct store_call *call, const 
 
 /* What is begun is the inner store's own, and so are the calls about it. */
 static int elsewhere_upload_begin(struct store *s, const struct store_call *call, const char *key,
-                                  struct store_upload **ret_upload, struct error *err)
+                                  const char *storage_class, struct store_upload **ret_upload,
+                                  struct error *err)
 {
 	struct store *inner = inner_of_elsewhere(s);
 
 	if (manifest_adopted_in(key, NULL))
 		return refuse_writing_elsewhere(key, err);
-	return inner->ops->upload_begin(inner, call, key, ret_upload, err);
+	return inner->ops->upload_begin(inner, call, key, storage_class, ret_upload, err);
 }
 
 static int elsewhere_upload_abort(struct store *s, const struct store_call *call, const char *key,
@@ -156,9 +157,10 @@ static int elsewhere_locking(struct store *s, const struct store_call *call, str
 	struct store *inner = inner_of_elsewhere(s);
 
 	if (io->key && manifest_adopted_in(io->key, NULL))
-		return error_set(err, ERROR_USAGE, ENOTSUP,
-		                 "%s was adopted where others had put it: keepfs locks nothing there",
-		                 io->key);
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "%s was adopted where others had put it: keepfs locks, moves and thaws nothing there",
+		        io->key);
 	return inner->ops->locking(inner, call, io, err);
 }
 

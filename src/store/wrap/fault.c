@@ -215,7 +215,7 @@ static int fault_list(struct store *s, const struct store_call *call, const char
 }
 
 static int fault_upload_begin(struct store *s, const struct store_call *call, const char *key,
-                              struct store_upload **ret_upload, struct error *err)
+                              const char *storage_class, struct store_upload **ret_upload, struct error *err)
 {
 	struct store *inner = fault_of(s)->inner;
 	_cleanup(store_upload) struct store_upload *inner_up = NULL;
@@ -225,7 +225,7 @@ static int fault_upload_begin(struct store *s, const struct store_call *call, co
 
 	if (r < 0)
 		return r;
-	r = inner->ops->upload_begin(inner, call, key, &inner_up, err);
+	r = inner->ops->upload_begin(inner, call, key, storage_class, &inner_up, err);
 	r = after_call(what, STORE_CALL_BEGIN, key, r, err);
 	if (r < 0)
 		return r;

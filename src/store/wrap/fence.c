@@ -159,7 +159,7 @@ static bool began_here(struct fence_store *f, const char *key, const char *id)
 }
 
 static int fence_upload_begin(struct store *s, const struct store_call *call, const char *key,
-                              struct store_upload **ret_upload, struct error *err)
+                              const char *storage_class, struct store_upload **ret_upload, struct error *err)
 {
 	struct store *inner = fence_of(s)->inner;
 	struct store_upload *inner_up = NULL;
@@ -168,7 +168,7 @@ static int fence_upload_begin(struct store *s, const struct store_call *call, co
 	int r = ask_fence(s, &left_ms, err);
 
 	if (r == 0)
-		r = inner->ops->upload_begin(inner, call, key, &inner_up, err);
+		r = inner->ops->upload_begin(inner, call, key, storage_class, &inner_up, err);
 	if (r < 0)
 		return r;
 	up = mem_alloc(sizeof(*up));

@@ -88,12 +88,12 @@ static int handle_list(struct store *s, const struct store_call *call, const cha
 }
 
 static int handle_upload_begin(struct store *s, const struct store_call *call, const char *key,
-                               struct store_upload **ret_upload, struct error *err)
+                               const char *storage_class, struct store_upload **ret_upload, struct error *err)
 {
 	struct store *inner = handle_of_store(s)->inner;
 	struct store_upload *upload;
 	struct handle_upload *up;
-	int r = told(s, inner->ops->upload_begin(inner, call, key, &upload, err), err);
+	int r = told(s, inner->ops->upload_begin(inner, call, key, storage_class, &upload, err), err);
 
 	if (r < 0)
 		return r;

@@ -155,7 +155,7 @@ static int meter_list(struct store *s, const struct store_call *call, const char
 }
 
 static int meter_upload_begin(struct store *s, const struct store_call *call, const char *key,
-                              struct store_upload **ret_upload, struct error *err)
+                              const char *storage_class, struct store_upload **ret_upload, struct error *err)
 {
 	struct store *inner = meter_of(s)->inner;
 	struct store_upload *inner_up = NULL;
@@ -164,7 +164,7 @@ static int meter_upload_begin(struct store *s, const struct store_call *call, co
 	int r;
 
 	err = begin_call(&c, s, STORE_CALL_BEGIN, err);
-	r = end_call(&c, inner->ops->upload_begin(inner, call, key, &inner_up, err), 0);
+	r = end_call(&c, inner->ops->upload_begin(inner, call, key, storage_class, &inner_up, err), 0);
 	if (r < 0)
 		return r;
 	up = mem_alloc(sizeof(*up));

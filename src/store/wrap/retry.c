@@ -124,7 +124,7 @@ static int retry_list(struct store *s, const struct store_call *call, const char
 
 /* A begin whose answer was lost leaves an upload without a handle: store_upload_list() finds it. */
 static int retry_upload_begin(struct store *s, const struct store_call *call, const char *key,
-                              struct store_upload **ret_upload, struct error *err)
+                              const char *storage_class, struct store_upload **ret_upload, struct error *err)
 {
 	struct store *inner = retry_of(s)->inner;
 	struct store_upload *inner_up = NULL;
@@ -133,7 +133,7 @@ static int retry_upload_begin(struct store *s, const struct store_call *call, co
 	int r;
 
 	tries_begin(&t, s, call);
-	r = TRY(&t, inner->ops->upload_begin(inner, &t.call, key, &inner_up, &t.error));
+	r = TRY(&t, inner->ops->upload_begin(inner, &t.call, key, storage_class, &inner_up, &t.error));
 	if (r < 0)
 		return tries_end(&t, r, err);
 	up = mem_alloc(sizeof(*up));

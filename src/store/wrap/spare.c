@@ -217,7 +217,7 @@ static int refuse_remove(struct store *s, const struct store_call *call, const c
 }
 
 static int refuse_upload_begin(struct store *s, const struct store_call *call, const char *key,
-                               struct store_upload **ret_upload, struct error *err)
+                               const char *storage_class, struct store_upload **ret_upload, struct error *err)
 {
 	return refuse_spare_write(s, err);
 }
