@@ -3,6 +3,7 @@
 import datetime
 import errno
 import os
+import re
 import signal
 
 import pytest
@@ -17,9 +18,9 @@ RULES = {"keep_daily": 3, "keep_within": "none", "keep_last": 1, "timezone": "UT
 
 
 def locks(store, path):
-    """of all objects of the artifact, by the word of the store"""
+    """of all objects of the artifact, by the word of the store; one of the same second is called so, too, with a number behind it"""
     stem = path.split("/", 1)[1].removesuffix(".tar")
-    return {key: store.lock_of(key)[1] for key, _ in store.versions() if stem in key and "/holds/" not in key and "/trash/" not in key}
+    return {key: store.lock_of(key)[1] for key, _ in store.versions() if re.search(f"{re.escape(stem)}(?!-)", key) and "/holds/" not in key and "/trash/" not in key}
 
 
 def now():

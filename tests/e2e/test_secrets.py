@@ -366,7 +366,9 @@ def test_planted_secrets_are_found_nowhere(new_keepfs, store, pg, web, tmp_path)
                          "bad": {"database": pg.uri_tcp("sample", password=planted.new("database")),
                                  "drill_server": pg.uri_tcp("postgres", password=planted.new("drill-server"))},
                          "sealed": {"database": pg.uri("sample"), "encrypt_passphrase": planted.new("job-passphrase")},
-                         "files media": {"path": tree, "encrypt_passphrase_file": file("files-passphrase")}},
+                         "files media": {"path": tree, "encrypt_passphrase_file": file("files-passphrase")},
+                         "inbox legacy": {"encrypt_passphrase": planted.new("inbox-passphrase")},
+                         "bundle whole": {"parts": "media", "encrypt_passphrase_file": file("bundle-passphrase")}},
                         log_level="debug", erasure_key=planted.new("erasure"))
     planted.secrets["identity"], recipient = new_identity(hidden / "identity")
     keepfs.jobs["full"]["encrypt_to"] = recipient
@@ -376,6 +378,9 @@ def test_planted_secrets_are_found_nowhere(new_keepfs, store, pg, web, tmp_path)
         keepfs.settings[f"{name}_file"], _ = make_key(hidden, name)
         planted.secrets[name] = keepfs.settings[f"{name}_file"].read_text().splitlines()[1]
     planted.secrets["s3"] = keepfs.store_settings.pop("secret_key")
+    keepfs.jobs["mirror objects"] = {"url": "s3://no-such-bucket/x", "endpoint": keepfs.store_settings["endpoint"], "allow_http": "yes",
+                                     "access_key": "nobody", "secret_key_file": file("mirror-key"), "session_token_file": file("mirror-session"),
+                                     "encrypt_passphrase": planted.new("mirror-passphrase")}
     planted.secrets["password"] = PASSWORD.replace(" ", "%20")
     keepfs.store_settings["secret_key_command"] = f"env > {told}/secret-command; cat {file('s3-key', planted.secrets['s3'])}"
     web.answers["/refused"] = 403
@@ -413,7 +418,9 @@ def test_planted_secrets_are_found_nowhere(new_keepfs, store, pg, web, tmp_path)
         keepfs.mount()
         keepfs.backup("full")
         keepfs.backup("media")
-        for command in ("bad", "exports"):
+        keepfs.backup("whole")
+        keepfs.path("inbox", "legacy", "notes.txt").write_text("nothing secret")
+        for command in ("bad", "exports", "objects"):
             assert keepfs.wait_run(keepfs.trigger(command))["state"] == "failed"
         assert keepfs.path("backups", "full", "latest.dump").read_bytes().startswith(b"PGDMP")
         wait_until(lambda: any(r[1].startswith("/refused") for r in web.requests), "a webhook is tried")
