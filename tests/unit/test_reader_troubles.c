@@ -146,6 +146,14 @@ static void test_one_block_of_a_merged_get_fails(void **state)
 	bench_finish(&b);
 }
 
+/* While what is read ahead may be asking. */
+static void replace_object(struct held_store *s, const char *etag)
+{
+	pthread_mutex_lock(&s->lock);
+	s->etag = etag;
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* The store has copied it onto itself, into another storage class. */
 static void test_moved_while_open(void **state)
 {
@@ -154,10 +162,10 @@ static void test_moved_while_open(void **state)
 
 	bench_init(&b, size, full_extents, 1, 8, 1);
 	assert_int_equal(read_range(b.file, size, 0, 10), 0);
-	b.store.etag = "second";
+	replace_object(&b.store, "second");
 	assert_int_equal(read_range(b.file, size, 4 * MIB, 10), 0);
 	assert_int_equal(read_range(b.file, size, 6 * MIB, 10), 0);
-	b.store.etag = "third";
+	replace_object(&b.store, "third");
 	assert_int_equal(read_range(b.file, size, 2 * MIB, 10), 0);
 	assert_int_equal(b.metrics.wrong_extents, 0);
 	bench_finish(&b);
@@ -172,9 +180,11 @@ static void test_replaced_while_open(void **state)
 
 	bench_init(&b, size, full_extents, 1, 8, 1);
 	assert_int_equal(read_range(b.file, size, 0, 10), 0);
+	pthread_mutex_lock(&b.store.lock);
 	b.store.etag = "second";
 	b.store.corrupt = 10;
 	b.store.corrupt_at = 4 * MIB + 5;
+	pthread_mutex_unlock(&b.store.lock);
 	start(&req, b.file, 4 * MIB, 10);
 	assert_int_equal(finish(&req), -ESTALE);
 	assert_non_null(strstr(req.err.message, "was replaced"));
