@@ -2,27 +2,15 @@
 /* keepfs rewrap: encrypted backups get the recipients that the configuration names now; by the mount where there is one, else in this process. */
 #include "work.h"
 
-#include <keepfs/base/mem.h>
 #include <keepfs/use.h>
-
-#include <string.h>
 
 int cmd_rewrap(const struct cli_options *options)
 {
-	static char plan[] = "plan=yes";
 	const struct work work = {
 	        .kind = &use_rewrap, .file = "control/rewrap", .shows_log = options->dry_run};
-	struct cli_options with_plan = *options;
-	_cleanup(free) char **argv = NULL;
+	const char *plan = options->dry_run ? WORK_PLAN : NULL;
 
 	if (options->argc == 0)
 		return cli_usage("rewrap takes backups, jobs, or: all");
-	if (!options->dry_run)
-		return work_to_end(options, &work);
-	argv = mem_array((size_t)options->argc + 2, sizeof(*argv));
-	memcpy(argv, options->argv, (size_t)options->argc * sizeof(*argv));
-	argv[options->argc] = plan;
-	with_plan.argv = argv;
-	with_plan.argc++;
-	return work_to_end(&with_plan, &work);
+	return work_with_words(options, &work, &plan, 1);
 }

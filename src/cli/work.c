@@ -116,3 +116,17 @@ int work_to_end(const struct cli_options *options, const struct work *work)
 		return work_by_mount(options, work, conf.mountpoint);
 	return work_here(options, work, &conf);
 }
+
+int work_with_words(const struct cli_options *options, const struct work *work, const char *const *words,
+                    size_t count)
+{
+	_cleanup(free) char **argv = mem_array((size_t)options->argc + count + 1, sizeof(*argv));
+	struct cli_options more = *options;
+
+	memcpy(argv, options->argv, (size_t)options->argc * sizeof(*argv));
+	more.argv = argv;
+	for (size_t i = 0; i < count; i++)
+		if (words[i])
+			argv[more.argc++] = (char *)words[i];
+	return work_to_end(&more, work);
+}

@@ -15,3 +15,8 @@ struct work {
 /** work_to_end() - order it with the words of the command line, and follow it to its end. Return: an exit status: CLI_DONE when it
  * completed. */
 int work_to_end(const struct cli_options *options, const struct work *work);
+/** work_with_words() - the same, with the @count words of @words behind those of the command line; NULL among them is none. */
+int work_with_words(const struct cli_options *options, const struct work *work, const char *const *words,
+                    size_t count);
+/** WORK_PLAN - the word by which such a run only tells what it would do. */
+#define WORK_PLAN "plan=yes"

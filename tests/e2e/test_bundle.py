@@ -13,6 +13,7 @@ import pytest
 import daemon
 import signing
 import stores
+from test_encrypt_use import identity, recipient  # noqa: F401 (a fixture)
 
 DATABASE, OTHER = "bundle_shop", "bundle.other"
 
@@ -39,18 +40,6 @@ def config(tmp_path):
     (path / "env").write_text("PASSWORD=x\n")
     (path / "site.conf").write_text("listen 80\n")
     return path
-
-
-@pytest.fixture
-def identity(tmp_path):
-    path = tmp_path / "identity"
-    subprocess.run(["age-keygen", "-o", path], check=True, capture_output=True)
-    path.chmod(0o600)
-    return path
-
-
-def recipient(identity):
-    return subprocess.run(["age-keygen", "-y", identity], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def jobs_of(shop, config, parts="config, database", bundle=None, database=None, files=None):
