@@ -182,21 +182,23 @@ class Life:
         told = [one for request in self.web.taken("/ops") for one in json.loads(request[3])["events"]]
         return [one for one in told if one.get("check") != "catalog_copy"]
 
+    def new_events(self):
+        """what has come since the last events(): "failed media", "policy-changed" """
+        return [f"{one['event']} {one['job']}".strip() for one in self.all_events()[self.told:]]
+
     def events(self):
-        """what has come since the last call: "failed media", "policy-changed" """
+        """what has come since the last call, when nothing more is on its way"""
         self.wait_quiet()
-        new = self.all_events()[self.told:]
+        new = self.new_events()
         self.told += len(new)
-        return [f"{one['event']} {one['job']}".strip() for one in new]
+        return new
 
     def expect_events(self, *events, maybe=()):
-        """until these have come, in any order, and nothing else has, but for those that depend on who is faster"""
-        wait_until(lambda: len(self.all_events()) >= self.told + len(events),
-                   lambda: f"{events}, after {[(one['event'], one['title']) for one in self.all_events()[self.told:]]}")
-        found = left = self.events()
-        for one in maybe if len(found) > len(events) else ():
-            left = [other for i, other in enumerate(left) if other != one or i != left.index(one)]
-        assert sorted(left) == sorted(events), (self.now, found, self.all_events()[self.told - len(found):])
+        """until these have come, in any order, and nothing else has; who is faster decides whether all of `maybe` come as well"""
+        wanted = [sorted(events), sorted(events + maybe)]
+        wait_until(lambda: sorted(self.new_events()) in wanted, lambda: f"{events}, after {self.new_events()}")
+        found = self.events()
+        assert sorted(found) in wanted, (self.now, found, self.all_events()[self.told - len(found):])
 
     @property
     def log(self):

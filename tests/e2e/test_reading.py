@@ -112,10 +112,14 @@ def gets(keepfs):
     return metrics(keepfs).get("keepfs_store_calls_total", call="get")
 
 
+def wait_cached(keepfs, whole):
+    daemon.wait_until(lambda: metrics(keepfs).get("keepfs_cache_written_bytes_total") == len(whole), "all to be in the cache")
+
+
 @pytest.mark.parametrize("end", ["umount", "kill"])
 def test_what_was_read_is_not_fetched_again(cached, end):
     whole = latest(cached).read_bytes()
-    daemon.wait_until(lambda: metrics(cached).get("keepfs_cache_written_bytes_total") == len(whole), "all to be in the cache")
+    wait_cached(cached, whole)
     if end == "kill":
         cached.kill()
         cached.mount()
@@ -132,6 +136,7 @@ def test_what_was_read_is_not_fetched_again(cached, end):
 
 def test_a_cache_that_is_wrong_is_not_believed(cached, tmp_path):
     whole = latest(cached).read_bytes()
+    wait_cached(cached, whole)
     cached.unmount()
     data = tmp_path / "cache" / "keepfs-cache.data"
     with open(data, "r+b") as f:
@@ -141,9 +146,11 @@ def test_a_cache_that_is_wrong_is_not_believed(cached, tmp_path):
     cached.mount()
     before = gets(cached)
     assert latest(cached).read_bytes() == whole
-    assert gets(cached) > before
+    # A get is counted when it has ended, which is after its last byte was read here.
+    daemon.wait_until(lambda: gets(cached) > before, "what is wrong to be fetched")
     assert metrics(cached).get("keepfs_cache_wrong_total") > 0
     assert cached.text("status", "last-error") == ""
+    wait_cached(cached, whole)
     cached.remount()
     before = gets(cached)
     assert latest(cached).read_bytes() == whole

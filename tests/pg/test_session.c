@@ -339,12 +339,18 @@ static int terminate_at_1000(void *arg, const void *data, size_t len, struct err
 {
 	struct pair *pair = arg;
 
-	if (++pair->rows == 1000)
+	if (++pair->rows == 1000) {
+		_cleanup(free) char *sends = mem_printf(
+		        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'ClientWrite')",
+		        pair->pid);
+
+		server_wait(pair->other, sends);
 		terminate(pair);
+	}
 	return 0;
 }
 
-/* A server that is told to end while it waits to send says nothing more. */
+/* A server that is told to end while it waits to send says nothing more; one that still computes says why it ends. */
 static void test_terminated_while_copying(void **state)
 {
 	struct pair pair;
