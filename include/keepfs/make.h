@@ -250,7 +250,8 @@ struct make_kind {
  * one holds while that waits, too: what the data comes through (press, turns) takes a quarter at most, over all runs,
  * and is reserved first; then an object, which is freed without waiting for anything more. conf sees to it that the rest
  * holds the parts of an object. Targets of one run that are made at once divide the quarter's part of that run between them (make_order.at_once), and
- * reserve theirs whole before their object, too: so whoever waits for an object's memory waits only for those that need nothing more. What grows with the number of things in a database (its table of contents) is kept on the
+ * reserve theirs whole before their object, too: so whoever waits for an object's memory waits only for those that need nothing more. A draft that is
+ * published beside its run (draft_set_aside()) has memory of its own for that, which it is only given when it is free, and another object's, too. What grows with the number of things in a database (its table of contents) is kept on the
  * disk, in spools below state_dir.
  */
 /** make_press_threads() - how many threads compress. */

@@ -85,6 +85,8 @@ struct stream_object;
  */
 int stream_object_new(const struct stream_object_options *options, struct stream_object **ret_object,
                       struct error *err);
+/** stream_object_buffers() - how many buffers of the pool stream_object_new() reserves; fails as store_features(). */
+int stream_object_buffers(const struct stream_object_options *options, size_t *ret, struct error *err);
 /** stream_object_sums() - of an object that lies already where it is: what is written is counted, hashed and divided into extents, as ever, and kept nowhere. */
 struct stream_object *stream_object_sums(void);
 /** stream_object_write() - what follows the head, in order; waits while the store is slower. One thread. */

@@ -20,9 +20,9 @@
 #include <keepfs/codec/sign.h>
 #include <keepfs/keyring.h>
 #include <keepfs/lease.h>
+#include <keepfs/stream/readback.h>
 
 #define INLINE_EXTENTS_BYTES ((size_t)64 << 10)
-#define READ_AHEAD_BUFFERS   16 /* what stream_readback() takes */
 #define SETTLE_DEADLINE_MS   15000
 
 /* For whom. */
@@ -203,7 +203,7 @@ static int rewrap_one_object(struct rewrapping *w, struct pool *pool, size_t num
 
 static int rewrap_objects(struct rewrapping *w, struct error *err)
 {
-	struct pool *pool = pool_new(4 * rewrap_part_bytes(w) + READ_AHEAD_BUFFERS * POOL_BUFFER_BYTES);
+	struct pool *pool = pool_new(4 * rewrap_part_bytes(w) + READBACK_BUFFERS * POOL_BUFFER_BYTES);
 	int r = 0;
 
 	if (!pool)

@@ -30,6 +30,7 @@ struct pool {
 	size_t mapped_bytes;
 	char *memory;
 	size_t count;
+	struct pool *trunk;   /* in which its buffers are reserved; NULL: it is no branch */
 	size_t reserved;      /* lock */
 	size_t taken;         /* lock */
 	size_t touched;       /* lock: those behind so many from the beginning have no pages */
@@ -75,12 +76,30 @@ struct pool *pool_free(struct pool *pool)
 	if (!pool)
 		return NULL;
 	assert(pool->taken == 0);
+	if (pool->trunk)
+		pool_unreserve(pool->trunk, pool->count);
 	munmap(pool->mapping, pool->mapped_bytes);
 	pthread_cond_destroy(&pool->changed);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool->free_buffers);
 	free(pool);
 	return NULL;
+}
+
+struct pool *pool_branch(struct pool *pool, size_t count, size_t spare)
+{
+	struct pool *branch;
+
+	assert(count > 0);
+	if (!pool_try_reserve(pool, count + spare))
+		return NULL;
+	pool_unreserve(pool, spare);
+	branch = pool_new(count * POOL_BUFFER_BYTES);
+	if (branch)
+		branch->trunk = pool;
+	else
+		pool_unreserve(pool, count);
+	return branch;
 }
 
 size_t pool_buffers(const struct pool *pool)

@@ -85,7 +85,8 @@ static void append_attribute(struct str *records, const char *name, const void *
 	tar_append_record(records, str_text(&keyword), value, len);
 }
 
-static int append_one(struct attributes *a, const char *path, const char *name, struct str *records)
+/* @path: NULL: @fd can be asked. */
+static int append_one(struct attributes *a, int fd, const char *path, const char *name, struct str *records)
 {
 	bool access = str_equal(name, "system.posix_acl_access"),
 	     def = str_equal(name, "system.posix_acl_default");
@@ -93,7 +94,8 @@ static int append_one(struct attributes *a, const char *path, const char *name, 
 
 	if (str_starts(name, "system.") && !access && !def)
 		return 0;
-	len = getxattr(path, name, a->value, sizeof(a->value));
+	len = path ? getxattr(path, name, a->value, sizeof(a->value))
+	           : fgetxattr(fd, name, a->value, sizeof(a->value));
 	if (len < 0) /* ENODATA: removed since it was listed */
 		return errno == ENODATA ? 0 : -errno;
 	if (access || def)
@@ -105,13 +107,18 @@ static int append_one(struct attributes *a, const char *path, const char *name, 
 
 int attributes_append(struct attributes *a, int fd, struct str *records)
 {
-	char path[FD_PATH_BYTES];
-	ssize_t len = listxattr(fd_path(fd, path), a->names, sizeof(a->names));
+	char buf[FD_PATH_BYTES];
+	const char *path = NULL;
+	ssize_t len = flistxattr(fd, a->names, sizeof(a->names));
 	int r = 0;
 
+	if (len < 0 && errno == EBADF) { /* it is of O_PATH */
+		path = fd_path(fd, buf);
+		len = listxattr(path, a->names, sizeof(a->names));
+	}
 	if (len < 0)
 		return errno == ENOTSUP ? 0 : -errno;
 	for (const char *name = a->names; name < a->names + len && r == 0; name += strlen(name) + 1)
-		r = append_one(a, path, name, records);
+		r = append_one(a, fd, path, name, records);
 	return r;
 }

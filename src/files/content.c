@@ -8,7 +8,8 @@
 #include <inttypes.h>
 #include <sys/uio.h>
 
-#define DROP_BYTES ((uint64_t)8 << 20) /* so often the cache is told */
+#define DROP_BYTES       ((uint64_t)8 << 20)   /* so often the cache is told */
+#define READ_AHEAD_BYTES ((uint64_t)128 << 10) /* Linux reads so much ahead by itself */
 
 /* GNU.sparse 1.0: the number of pieces, then where each begins and how long it is; the last ends where the file does. */
 static void make_map(struct content *c)
@@ -25,15 +26,6 @@ static void make_map(struct content *c)
 		str_append_char(&c->map, '\0');
 }
 
-/* Is its first byte in memory? Asked without having it read. */
-static bool is_cached(int fd)
-{
-	char byte;
-	struct iovec iov = {&byte, 1};
-
-	return preadv2(fd, &iov, 1, 0, RWF_NOWAIT) == 1;
-}
-
 void content_init(struct content *c, int fd, const struct statx *st)
 {
 	*c = (struct content){.fd = fd, .size = st->stx_size};
@@ -44,8 +36,8 @@ void content_init(struct content *c, int fd, const struct statx *st)
 	c->sparse = data_map_bytes(&c->data) < c->size;
 	if (c->sparse)
 		make_map(c);
-	c->was_cached = is_cached(fd);
-	posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	if (c->size > READ_AHEAD_BYTES)
+		posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 }
 
 void content_finish(struct content *c)
@@ -66,11 +58,24 @@ static void drop_cache(struct content *c, uint64_t to)
 	c->dropped = to;
 }
 
+/* What of the first bytes is in memory: got without having any read from the disk. Then others use this file. */
+static ssize_t read_cached(struct content *c, char *room, size_t bytes, uint64_t at)
+{
+	struct iovec iov = {room, bytes};
+	ssize_t n = preadv2(c->fd, &iov, 1, (off_t)at, RWF_NOWAIT);
+
+	c->was_asked = true;
+	c->was_cached = n > 0;
+	return n;
+}
+
 /* Return: how many bytes were read; 0 where there are no more. */
 static size_t read_content(struct content *c, char *room, size_t bytes, uint64_t at)
 {
-	ssize_t n;
+	ssize_t n = c->was_asked ? 0 : read_cached(c, room, bytes, at);
 
+	if (n > 0)
+		return (size_t)n;
 	do
 		n = pread(c->fd, room, bytes, (off_t)at);
 	while (n < 0 && errno == EINTR);

@@ -13,6 +13,7 @@ struct content {
 	bool sparse;
 	struct data_map data;
 	struct str map;   /* what is in front of the data of a file with holes; whole blocks */
+	bool was_asked;   /* the first bytes were, so was_cached is known */
 	bool was_cached;  /* others use this file: it stays in the system's cache */
 	uint64_t dropped; /* up to here the cache was told to forget it */
 	int errnum;       /* why reading failed, positive; 0 */

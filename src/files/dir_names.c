@@ -33,7 +33,7 @@ static void close_dir(struct dir_names *l)
 	l->dir = NULL;
 }
 
-static void add_name(struct dir_names *l, const char *name)
+static void add_name(struct dir_names *l, const char *name, unsigned char type)
 {
 	if (str_equal(name, ".") || str_equal(name, ".."))
 		return;
@@ -41,6 +41,7 @@ static void add_name(struct dir_names *l, const char *name)
 		l->room = l->room ? l->room * 2 : 16;
 		l->sorted = mem_resize(l->sorted, l->room, sizeof(*l->sorted));
 	}
+	str_append_char(&l->bytes, (char)type);
 	l->sorted[l->count++] = l->bytes.len;
 	str_append_bytes(&l->bytes, name, strlen(name) + 1);
 }
@@ -67,7 +68,7 @@ static int read_name_piece(struct dir_names *l, struct cancel *cancel)
 		errnum = errno;
 		if (!entry)
 			break;
-		add_name(l, entry->d_name);
+		add_name(l, entry->d_name, entry->d_type);
 	}
 	if (!entry)
 		close_dir(l);

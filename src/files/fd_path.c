@@ -11,14 +11,25 @@ const char *fd_path(int fd, char buf[static FD_PATH_BYTES])
 	return buf;
 }
 
-int fd_reopen(int fd, int flags)
+static int open_without_time(int dir, const char *path, int flags)
 {
-	char path[FD_PATH_BYTES];
 	int opened;
 
 	flags |= O_RDONLY | O_CLOEXEC;
-	opened = open(fd_path(fd, path), flags | O_NOATIME);
+	opened = openat(dir, path, flags | O_NOATIME);
 	if (opened < 0 && errno == EPERM) /* O_NOATIME is for the owner and for root */
-		opened = open(path, flags);
+		opened = openat(dir, path, flags);
 	return opened < 0 ? -errno : opened;
+}
+
+int fd_reopen(int fd, int flags)
+{
+	char path[FD_PATH_BYTES];
+
+	return open_without_time(AT_FDCWD, fd_path(fd, path), flags);
+}
+
+int fd_open_file(int dir, const char *name)
+{
+	return open_without_time(dir, name, O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 }

@@ -186,7 +186,7 @@ static void set_walk_path(struct walk *w, size_t parent_bytes, const char *name)
 	str_append(&w->path, name);
 }
 
-static int visit_opened(struct walk *w, int fd, struct error *err)
+static int visit_opened(struct walk *w, int fd, bool is_open, struct error *err)
 {
 	struct statx st;
 	struct walk_entry e = {.fd = fd, .st = &st};
@@ -195,6 +195,7 @@ static int visit_opened(struct walk *w, int fd, struct error *err)
 	if (r < 0)
 		return open_trouble(w, -r, err);
 	e.path = str_text(&w->path);
+	e.is_open = is_open && S_ISREG(st.stx_mode);
 	if (exclude_any(w->source->exclude, e.path, S_ISDIR(st.stx_mode))) {
 		trouble(w, WALK_EXCLUDED, 0);
 		return 0;
@@ -207,15 +208,25 @@ static int visit_opened(struct walk *w, int fd, struct error *err)
 	return r < 0 ? open_trouble(w, -r, err) : 0;
 }
 
+static int open_entry(const struct walk *w, int dir, const char *name, bool *ret_is_open)
+{
+	int fd =
+	        w->visitor->reads_files && dir_names_type(name) == DT_REG ? fd_open_file(dir, name) : -EISDIR;
+
+	*ret_is_open = fd >= 0;
+	return fd >= 0 ? fd : openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
 static int visit_name(struct walk *w, const struct level *parent, const char *name, struct error *err)
 {
 	_cleanup(fd) int fd = -1;
+	bool is_open;
 
 	set_walk_path(w, parent->path_bytes, name);
 	if (parent->fd < 0)
 		return open_trouble(w, parent->errnum ? parent->errnum : ESTALE, err);
-	fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? open_trouble(w, errno, err) : visit_opened(w, fd, err);
+	fd = open_entry(w, parent->fd, name, &is_open);
+	return fd < 0 ? open_trouble(w, errno, err) : visit_opened(w, fd, is_open, err);
 }
 
 static int walk_step(struct walk *w, struct error *err)

@@ -71,12 +71,12 @@ static int write_headers(struct writer *w, const struct tar_entry *e, struct err
 }
 
 /* Return: whether its attributes could be read. */
-static bool read_attributes(struct writer *w, const struct walk_entry *e)
+static bool read_attributes(struct writer *w, const struct walk_entry *e, int fd)
 {
 	int r;
 
 	str_clear(&w->records);
-	r = attributes_append(&w->attributes, e->fd, &w->records);
+	r = attributes_append(&w->attributes, fd, &w->records);
 	if (r < 0)
 		troubles_note(&w->troubles, TROUBLE_UNREADABLE, e->path, -r);
 	return r == 0;
@@ -120,10 +120,11 @@ static int write_content(struct writer *w, const struct walk_entry *e, struct co
 /* Return: 1 when it is in the archive; 0 when it could not be read. */
 static int write_file_entry(struct writer *w, const struct walk_entry *e, struct error *err)
 {
-	_cleanup(fd) int fd = fd_reopen(e->fd, 0);
-	struct statx st;
+	_cleanup(fd) int reopened = e->is_open ? -1 : fd_reopen(e->fd, 0);
+	int fd = e->is_open ? e->fd : reopened;
+	struct statx st = *e->st;
 	struct content c;
-	int r = fd < 0 ? fd : walk_stat(fd, &st);
+	int r = e->is_open ? 0 : fd < 0 ? fd : walk_stat(fd, &st);
 
 	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
 		return error_system(err, -r, "opening a file below %s", w->options->source.root);
@@ -133,7 +134,7 @@ static int write_file_entry(struct writer *w, const struct walk_entry *e, struct
 		              -r);
 		return 0;
 	}
-	if (is_doomed(w) || !read_attributes(w, e))
+	if (is_doomed(w) || !read_attributes(w, e, fd))
 		return 0;
 	content_init(&c, fd, &st);
 	r = write_content(w, e, &c, &st, err);
@@ -150,7 +151,7 @@ static int write_plain(struct writer *w, const struct walk_entry *e, char type, 
 	struct tar_entry entry;
 	int r;
 
-	if (is_doomed(w) || !read_attributes(w, e))
+	if (is_doomed(w) || !read_attributes(w, e, e->fd))
 		return 0;
 	entry = describe_entry(w, e->st, type);
 	entry.link = type == TAR_SYMLINK ? str_text(&w->link) : NULL;
@@ -272,7 +273,8 @@ static int write_end(struct writer *w, struct error *err)
 
 static int write_all(struct writer *w, struct error *err)
 {
-	struct walk_visitor visitor = {.visit = visit_entry, .trouble = note_walk_trouble, .arg = w};
+	struct walk_visitor visitor = {
+	        .visit = visit_entry, .reads_files = true, .trouble = note_walk_trouble, .arg = w};
 	int r = walk_directory(&w->options->source, &visitor, err);
 
 	if (r < 0)

@@ -69,6 +69,7 @@ int draft_new(const struct draft_options *options, struct draft **ret_draft, str
 	d = mem_alloc(sizeof(*d));
 	d->ctx = options->ctx;
 	d->order = order;
+	d->pool = options->ctx->pool;
 	d->store = opened ? opened : repository_store(options->ctx->repository);
 	d->opened = take_ptr(&opened);
 	d->is_pack = options->is_pack;
@@ -129,6 +130,7 @@ struct draft *draft_free(struct draft *d)
 	free(d->pinned);
 	if (d->rate != d->order->rate)
 		rate_free(d->rate);
+	pool_free(d->aside);
 	manifest_finish(&d->m);
 	draft_forget_secrets(d);
 	if (!d->whole)
@@ -211,7 +213,7 @@ static int open_draft_object(struct draft *d, const char *key, size_t head_bytes
 	_cleanup(draft_stage) struct draft_stage *stage = NULL;
 	struct stream_object_options options = {
 	        .store = d->store,
-	        .pool = d->ctx->pool,
+	        .pool = d->pool,
 	        .key = key,
 	        .part_bytes = store->part_bytes,
 	        .max_parts = store->max_parts > 0 ? (unsigned)store->max_parts : 0,

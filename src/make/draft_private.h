@@ -4,6 +4,7 @@
  * What the files of a draft share.
  *
  *   draft.c         its life: reserved, filled, published or taken back
+ *   memory.c        what it goes on with beside its run
  *   part.c          drafts that are a part of another one
  *   encrypted.c     its objects are encrypted: the keys that they get, until they were read back
  *   readback.c      everything is read back from the store
@@ -28,7 +29,10 @@ struct draft {
 	const struct make_order *order;
 	struct manifest m; /* as it is filled */
 	struct rate *rate;
-	size_t extents; /* of all objects that are entered */
+	struct pool
+	        *pool; /* from which its objects, and reading back, have their memory: the run's, or @aside */
+	struct pool *aside; /* of its own; NULL */
+	size_t extents;     /* of all objects that are entered */
 	bool is_pack;
 	bool publishing; /* its manifest may be there, and be ours */
 	bool published;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* How the part of the pool that is for uploads is divided between the runs: see make.h. */
-#include <keepfs/make.h>
+#include "draft_private.h"
 
 #include <keepfs/stream/ordered.h>
+#include <keepfs/stream/readback.h>
 
 #include <unistd.h>
 
@@ -35,4 +36,21 @@ unsigned make_press_threads(const struct make_context *ctx)
 size_t make_turns_buffers(const struct make_context *ctx)
 {
 	return feeding_buffers(ctx);
+}
+
+/* A gift, never waited for: only when an object's memory stays free behind it, for what the run writes meanwhile. An object and the list of what is in it are read back at the same time, each with half of
+ * this memory at most. */
+bool draft_set_aside(struct draft *d)
+{
+	const struct stream_object_options options = {.store = d->store,
+	                                              .part_bytes = d->ctx->conf->store.part_bytes};
+	size_t object = 0;
+
+	if (d->aside || stream_object_buffers(&options, &object, NULL) < 0)
+		return d->aside != NULL;
+	d->aside =
+	        pool_branch(d->pool, object > 2 * READBACK_BUFFERS ? object : 2 * READBACK_BUFFERS, object);
+	if (d->aside)
+		d->pool = d->aside;
+	return d->aside != NULL;
 }

@@ -27,6 +27,7 @@ int draft_new_part(const struct draft_options *options, struct draft **ret_draft
 	d->whole = whole;
 	d->ctx = options->ctx;
 	d->order = order;
+	d->pool = options->ctx->pool;
 	d->store = whole->store;
 	d->recipients = whole->recipients;
 	d->extents = whole->extents;

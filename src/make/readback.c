@@ -60,7 +60,7 @@ static int read_back_object(const struct draft *d, struct manifest_object *objec
 	struct make_progress *progress = d->order->progress;
 	const struct readback_options options = {
 	        .store = d->store,
-	        .pool = d->ctx->pool,
+	        .pool = d->pool,
 	        .key = object->key,
 	        .extents = &object->extents,
 	        .cancel = d->order->cancel,

@@ -8,6 +8,7 @@
  *   rests.c      packs of runs that broke off
  *   fetch.c      objects on their way, in order
  *   pack.c       the packs that are filled
+ *   pack_publish.c  one of them on its way into the store, beside the run
  *   sums.c       the digest of its SHA256SUMS
  *   used.c       which packs are needed
  *   tar_member.c headers in packs
@@ -146,7 +147,10 @@ struct packer *packer_new(const struct make_context *ctx, const struct make_orde
 /** packer_free() - what was not published is taken back. NULL allowed; returns NULL. */
 struct packer *packer_free(struct packer *p);
 DEFINE_CLEANUP(packer, struct packer *, packer_free)
-/** packer_begin() - the next member is @e, by its key, size and time. May publish what is full. */
+/**
+ * packer_begin() - the next member is @e, by its key, size and time. What is full is published, beside what comes next where there is memory for that
+ * That a pack could not be published is told by whichever call of a packer comes next, and by all behind it.
+ */
 int packer_begin(struct packer *p, const struct listing_entry *e, struct error *err);
 int packer_write(struct packer *p, const void *data, size_t len, struct error *err);
 /** packer_end() - all bytes of the member came: sets digest, pack and place of @e. */
@@ -155,7 +159,7 @@ int packer_end(struct packer *p, struct listing_entry *e, struct error *err);
 const struct str *packer_line(const struct packer *p);
 /** packer_spoil() - the member that was begun is of no use: what came of it is no member of the pack. */
 int packer_spoil(struct packer *p, struct error *err);
-/** packer_finish() - publish what was begun. */
+/** packer_finish() - publish what was begun; 0: all packs are published, and so all members were read back. */
 int packer_finish(struct packer *p, struct error *err);
 uint64_t packer_count(const struct packer *p);
 

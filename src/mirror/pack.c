@@ -3,8 +3,11 @@
  * Packs. Each is an artifact of its own: a tar, and beside its manifest the list of its members with their places, by which a run that broke off is found again. What
  * was begun of a member and cannot be ended is filled with zeros: the tar stays a tar, and whoever unpacks it gets the member that comes behind under the same name, or a file
  * that no listing names.
+ *
+ * One pack is filled while the one before it is published (pack_publish.c), which takes as long as to fill it, since all of it is read back. Its first failure is the packer's: it is told by every later
+ * call, and what was begun behind that pack is given up. So packs are published in the order of their keys, and packer_finish() returns 0 only when every one of them was.
  */
-#include "mirror_private.h"
+#include "pack.h"
 #include "tar_member.h"
 
 #include <keepfs/base/clock.h>
@@ -18,25 +21,22 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define ZEROS_BYTES ((size_t)64 << 10)
-
 struct packer {
 	const struct make_context *ctx;
 	struct make_order order; /* as the run's, for packs */
-	struct make_target target;
-	char *job;         /* whose packs they are */
-	struct rate *rate; /* of all packs; NULL: the order has one */
+	char *job;               /* whose packs they are */
+	struct rate *rate;       /* of all packs; NULL: the order has one */
 	int64_t at_us; /* after which their directory is named; moved on while another run's has that name */
 	char time[CLOCK_NAME_BYTES];
-	int64_t number; /* of the pack that is filled, or was last; 0: none yet */
+	char *directory; /* of all packs; NULL: none was begun */
+	int64_t number;  /* of the pack that is filled, or was last; 0: none yet */
 	char *source;
-	struct draft *draft; /* NULL: none is begun */
-	struct stream_object *object;
-	uint64_t at;
-	struct listing_writer *members;
-	struct str listing;    /* of members */
-	struct str line;       /* of the member that was ended last */
-	uint64_t count;        /* packs that were published */
+	struct pack *pack;   /* that is filled; NULL: none is begun */
+	struct pack *behind; /* that is published meanwhile; NULL: none */
+	struct str line;     /* of the member that was ended last */
+	uint64_t count;      /* packs that were published */
+	int failed;          /* negative errno of the first that was not, and why */
+	struct error failure;
 	struct sha256 *digest; /* of the member that is written */
 	bool is_in_member,
 	        is_broken;        /* one was begun and not ended; the store has refused bytes of the pack */
@@ -51,7 +51,6 @@ struct packer *packer_new(const struct make_context *ctx, const struct make_orde
 
 	p->ctx = ctx;
 	p->order = *order;
-	p->order.target = &p->target;
 	/* Also of a part of a bundle each is an artifact of its own, which others may need. */
 	p->order.whole = NULL;
 	p->order.part = NULL;
@@ -65,18 +64,13 @@ struct packer *packer_new(const struct make_context *ctx, const struct make_orde
 	p->at_us = started_at_us;
 	p->job = mem_strdup(order->job->name);
 	p->source = mem_strdup(source);
-	p->target.label = mem_strdup(order->job->name);
 	return p;
 }
 
 static void forget_pack(struct packer *p)
 {
-	p->object = stream_object_free(p->object);
-	p->draft = draft_free(p->draft);
-	p->members = listing_writer_free(p->members);
+	p->pack = pack_free(p->pack);
 	p->digest = sha256_free(p->digest);
-	str_clear(&p->listing);
-	p->at = 0;
 	p->is_in_member = p->is_broken = false;
 }
 
@@ -85,11 +79,9 @@ struct packer *packer_free(struct packer *p)
 	if (!p)
 		return NULL;
 	forget_pack(p);
-	str_finish(&p->listing);
+	pack_free(p->behind);
 	str_finish(&p->line);
-	free(p->target.label);
-	free(p->target.directory);
-	free(p->target.stem);
+	free(p->directory);
 	free(p->source);
 	rate_free(p->rate);
 	free(p->job);
@@ -102,6 +94,31 @@ uint64_t packer_count(const struct packer *p)
 	return p->count;
 }
 
+static int told_packer_failure(const struct packer *p, struct error *err)
+{
+	if (p->failed < 0 && err)
+		*err = p->failure;
+	return p->failed;
+}
+
+/* Waits until the pack behind is published. */
+static int await_pack_behind(struct packer *p, struct error *err)
+{
+	if (p->behind) {
+		p->failed = pack_await(p->behind, &p->failure);
+		p->behind = pack_free(p->behind);
+		p->count += p->failed == 0;
+	}
+	return told_packer_failure(p, err);
+}
+
+/* A pack that cannot be published is found out before the one behind it is full: an object may be very large. */
+static int look_behind(struct packer *p, struct error *err)
+{
+	return p->behind && pack_has_failed(p->behind) ? await_pack_behind(p, err)
+	                                               : told_packer_failure(p, err);
+}
+
 /* The first second from the begin of the run on in whose directory nothing is. */
 static int find_pack_directory(struct packer *p, struct error *err)
 {
@@ -109,127 +126,83 @@ static int find_pack_directory(struct packer *p, struct error *err)
 
 	for (; taken > 0; p->at_us += US_PER_S) {
 		clock_format_name(p->at_us, p->time);
-		free(p->target.directory);
-		p->target.directory = mem_printf(TREE_PACKS "/%s/%s", p->job, p->time);
-		taken = catalog_stem_taken(p->ctx->repository->catalog, p->target.directory, "00001");
+		free(p->directory);
+		p->directory = mem_printf(TREE_PACKS "/%s/%s", p->job, p->time);
+		taken = catalog_stem_taken(p->ctx->repository->catalog, p->directory, "00001");
 	}
 	return taken < 0 ? error_system(err, -taken, "the catalog cannot be read") : 0;
 }
 
-static int take_members(void *arg, const void *data, size_t len, struct error *err)
-{
-	(void)err;
-	str_append_bytes(arg, data, len);
-	return 0;
-}
-
 static int open_pack(struct packer *p, struct error *err)
 {
-	const struct draft_options options = {.ctx = p->ctx,
-	                                      .order = &p->order,
-	                                      .kind = "pack",
-	                                      .suffix = ".tar",
-	                                      .is_pack = true,
-	                                      .started_at_us = make_now_us(p->ctx)};
-	const struct listing_out out = {.write = take_members, .arg = &p->listing};
-	struct listing_head head = {.job = p->job, .source = p->source, .taken_at_us = options.started_at_us};
+	const struct listing_head head = {
+	        .job = p->job, .source = p->source, .taken_at_us = make_now_us(p->ctx)};
+	_cleanup(free) char *stem = NULL;
 	int r = p->number == 0 ? find_pack_directory(p, err) : 0;
 
 	if (r < 0)
 		return r;
-	free(p->target.stem);
-	p->target.stem = mem_printf("%05" PRId64, ++p->number);
-	r = draft_new(&options, &p->draft, err);
-	if (r == 0)
-		r = draft_open(p->draft, NULL, 0, &p->object, err);
-	if (r == 0)
-		p->members = listing_writer_new(&head, &out);
-	return r;
+	stem = mem_printf("%05" PRId64, ++p->number);
+	return pack_new(p->ctx, &p->order, p->directory, stem, &head, &p->pack, err);
 }
 
 static int put_packed(struct packer *p, const void *data, size_t len, struct error *err)
 {
-	int r = stream_object_write(p->object, data, len, err);
+	int r = pack_put(p->pack, data, len, err);
 
-	p->at += len;
 	p->is_broken = p->is_broken || r < 0;
 	return r;
 }
 
-static int put_zeros(struct packer *p, uint64_t bytes, struct error *err)
+static int put_packed_zeros(struct packer *p, uint64_t bytes, struct error *err)
 {
-	static const char zeros[ZEROS_BYTES];
-	int r = 0;
+	int r = pack_put_zeros(p->pack, bytes, err);
 
-	for (; r == 0 && bytes > 0; bytes -= bytes < sizeof(zeros) ? bytes : sizeof(zeros))
-		r = put_packed(p, zeros, bytes < sizeof(zeros) ? (size_t)bytes : sizeof(zeros), err);
+	p->is_broken = p->is_broken || r < 0;
 	return r;
-}
-
-static int put_pack_members(struct packer *p, struct error *err)
-{
-	_cleanup(free) char *key = draft_contents_key(p->draft);
-	int r = listing_writer_finish(p->members, NULL, err);
-
-	return r < 0 ? r
-	             : draft_put_object(p->draft, MANIFEST_ROLE_MEMBERS, key, p->listing.data, p->listing.len,
-	                                err);
-}
-
-static int seal_pack(struct packer *p, struct error *err)
-{
-	_cleanup(manifest) struct manifest m = {0};
-	struct manifest *made = draft_manifest(p->draft);
-	int r = put_zeros(p, 2 * TAR_BLOCK, err);
-
-	if (r == 0)
-		r = draft_finish(p->draft, NULL, p->object, NULL, err);
-	p->object = stream_object_free(p->object);
-	if (r < 0)
-		return r;
-	manifest_set_fact(made, "format", "tar");
-	manifest_set_fact_int(made, "objects", (int64_t)listing_writer_count(p->members));
-	manifest_set_fact_int(made, "content_bytes", (int64_t)listing_writer_bytes(p->members));
-	r = put_pack_members(p, err);
-	return r < 0 ? r : draft_publish(p->draft, NULL, &m, err);
 }
 
 /* What could not be published is given up: nothing can be written to it any more. */
 static int publish_pack(struct packer *p, struct error *err)
 {
-	int r = seal_pack(p, err);
+	int r = await_pack_behind(p, err);
 
-	p->count += r == 0;
+	if (r == 0) {
+		p->behind = take_ptr(&p->pack);
+		pack_publish(p->behind);
+	}
 	forget_pack(p);
 	return r;
 }
 
 int packer_finish(struct packer *p, struct error *err)
 {
-	int r = 0;
+	int r = look_behind(p, err);
 
 	/* Of a run that failed in the middle of an object. */
-	if (p->is_in_member && !p->is_broken)
+	if (r == 0 && p->is_in_member && !p->is_broken)
 		r = packer_spoil(p, err);
-	if (r == 0 && p->draft && !p->is_broken && listing_writer_count(p->members) > 0)
-		return publish_pack(p, err);
+	if (r == 0 && p->pack && !p->is_broken && pack_count(p->pack) > 0)
+		r = publish_pack(p, err);
 	forget_pack(p);
-	return r;
+	return r == 0 ? await_pack_behind(p, err) : r;
 }
 
 static bool is_full_for(const struct packer *p, uint64_t bytes)
 {
-	return p->draft && listing_writer_count(p->members) > 0 &&
-	       (p->at + bytes > PACK_BYTES || bytes >= PACK_ALONE_BYTES ||
-	        listing_writer_count(p->members) >= PACK_MEMBERS);
+	return p->pack && pack_count(p->pack) > 0 &&
+	       (pack_bytes(p->pack) + bytes > PACK_BYTES || bytes >= PACK_ALONE_BYTES ||
+	        pack_count(p->pack) >= PACK_MEMBERS);
 }
 
 int packer_begin(struct packer *p, const struct listing_entry *e, struct error *err)
 {
 	_cleanup(str) struct str name = {0}, headers = {0};
-	int r = is_full_for(p, e->bytes) ? publish_pack(p, err) : 0;
+	int r = look_behind(p, err);
 
-	if (r == 0 && !p->draft)
+	if (r == 0 && is_full_for(p, e->bytes))
+		r = publish_pack(p, err);
+	if (r == 0 && !p->pack)
 		r = open_pack(p, err);
 	if (r < 0)
 		return r;
@@ -237,7 +210,7 @@ int packer_begin(struct packer *p, const struct listing_entry *e, struct error *
 	tar_member_append(&headers, str_text(&name), e->bytes, e->modified_us);
 	p->is_in_member = true;
 	r = put_packed(p, headers.data, headers.len, err);
-	p->member_at = p->at;
+	p->member_at = pack_bytes(p->pack);
 	p->member_bytes = p->left = e->bytes;
 	sha256_free(p->digest);
 	p->digest = sha256_new();
@@ -246,8 +219,10 @@ int packer_begin(struct packer *p, const struct listing_entry *e, struct error *
 
 int packer_write(struct packer *p, const void *data, size_t len, struct error *err)
 {
-	int r = draft_pace(p->draft, len, err);
+	int r = look_behind(p, err);
 
+	if (r == 0)
+		r = pack_pace(p->pack, len, err);
 	if (r == 0 && len > p->left)
 		r = error_set(err, ERROR_INTERNAL, EOVERFLOW, "an object is longer than its listing says");
 	if (r < 0)
@@ -265,14 +240,14 @@ int packer_end(struct packer *p, struct listing_entry *e, struct error *err)
 	sha256_final(p->digest, digest);
 	hex_encode(digest, sizeof(digest), e->sha256);
 	free(e->pack);
-	e->pack = mem_printf("%s/%s", p->time, p->target.stem);
+	e->pack = mem_printf("%s/%05" PRId64, p->time, p->number);
 	e->at = p->member_at;
 	p->is_in_member = false;
-	r = put_zeros(p, tar_member_padding(p->member_bytes), err);
+	r = put_packed_zeros(p, tar_member_padding(p->member_bytes), err);
 	str_clear(&p->line);
 	listing_entry_encode(e, &p->line);
 	if (r == 0)
-		r = listing_writer_add_line(p->members, e, &p->line, err);
+		r = pack_list(p->pack, e, &p->line, err);
 	return r == 0 && e->bytes >= PACK_ALONE_BYTES ? publish_pack(p, err) : r;
 }
 
@@ -283,10 +258,14 @@ const struct str *packer_line(const struct packer *p)
 
 int packer_spoil(struct packer *p, struct error *err)
 {
-	if (listing_writer_count(p->members) == 0) {
+	int r = told_packer_failure(p, err);
+
+	if (r < 0)
+		return r;
+	if (!p->pack || pack_count(p->pack) == 0) {
 		forget_pack(p);
 		return 0;
 	}
 	p->is_in_member = false;
-	return put_zeros(p, p->left + tar_member_padding(p->member_bytes), err);
+	return put_packed_zeros(p, p->left + tar_member_padding(p->member_bytes), err);
 }

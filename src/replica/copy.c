@@ -15,8 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define EXTENTS_MAX_BYTES  ((size_t)64 << 20)
-#define READ_AHEAD_BUFFERS 16 /* what stream_readback() takes */
+#define EXTENTS_MAX_BYTES ((size_t)64 << 20)
 
 struct copying {
 	struct replica_copy *c;
@@ -385,7 +384,7 @@ static int copy_objects(struct copying *w, struct error *err)
 
 	w->stored_bytes = manifest_stored_bytes(m);
 	w->part_bytes = choose_part_bytes(w->c);
-	w->pool = pool_new(4 * w->part_bytes + READ_AHEAD_BUFFERS * POOL_BUFFER_BYTES);
+	w->pool = pool_new(4 * w->part_bytes + READBACK_BUFFERS * POOL_BUFFER_BYTES);
 	if (!w->pool)
 		return error_system(err, ENOMEM, "there is no memory for copying %s", w->c->path);
 	r = look_before_beginning(w, err);

@@ -46,6 +46,11 @@ static struct sink *transform(struct stream_object *o, struct sink *next)
 	return o->stage->new (stored, o->head_bytes, o->stage->arg);
 }
 
+int stream_object_buffers(const struct stream_object_options *options, size_t *ret, struct error *err)
+{
+	return upload_buffers(options, ret, err);
+}
+
 int stream_object_new(const struct stream_object_options *options, struct stream_object **ret_object,
                       struct error *err)
 {

@@ -17,7 +17,7 @@
 
 #define SPAN_BUFFERS  4U
 #define SPAN_BYTES    (SPAN_BUFFERS * POOL_BUFFER_BYTES)
-#define SPANS_AT_ONCE 4U
+#define SPANS_AT_ONCE (READBACK_BUFFERS / SPAN_BUFFERS)
 
 struct readback;
 

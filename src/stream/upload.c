@@ -455,14 +455,20 @@ static uint64_t at_least(uint64_t value, uint64_t least)
 	return value > least ? value : least;
 }
 
+static uint64_t first_part_bytes(const struct stream_object_options *options,
+                                 const struct store_features *features)
+{
+	uint64_t bytes = at_least(at_least(options->part_bytes, features->min_part_bytes), 1);
+
+	return bytes < features->max_part_bytes ? bytes : features->max_part_bytes;
+}
+
 static void choose_sizes(struct upload *up, const struct stream_object_options *options,
                          const struct store_features *features)
 {
 	up->max_part_bytes = features->max_part_bytes;
 	up->equal_parts = features->equal_parts;
-	up->first_part_bytes = at_least(at_least(options->part_bytes, features->min_part_bytes), 1);
-	if (up->first_part_bytes > up->max_part_bytes)
-		up->first_part_bytes = up->max_part_bytes;
+	up->first_part_bytes = first_part_bytes(options, features);
 	up->part_bytes = up->first_part_bytes;
 	up->head_bytes = options->head_bytes;
 	up->head_parts = (unsigned)((up->head_bytes + up->first_part_bytes - 1) / up->first_part_bytes);
@@ -471,9 +477,24 @@ static void choose_sizes(struct upload *up, const struct stream_object_options *
 		up->max_parts = features->max_parts;
 }
 
+static unsigned parts_held(size_t head_bytes)
+{
+	return PARTS_HELD + (head_bytes > 0);
+}
+
+int upload_buffers(const struct stream_object_options *options, size_t *ret, struct error *err)
+{
+	struct store_features features = {0};
+	int r = store_features(options->store, &features, err);
+
+	if (r == 0)
+		*ret = parts_held(options->head_bytes) * part_buffers(first_part_bytes(options, &features));
+	return r;
+}
+
 static int reserve_part(struct upload *up, struct cancel *cancel, struct error *err)
 {
-	unsigned parts = PARTS_HELD + (up->head_bytes > 0);
+	unsigned parts = parts_held(up->head_bytes);
 	size_t buffers = parts * part_buffers(up->part_bytes);
 	int r = pool_reserve(up->pool, buffers, cancel);
 

@@ -309,6 +309,8 @@ class FaultyS3:
             with self.lock:
                 (self.open_uploads.pop(query["uploadId"], None) if "uploadId" in query else self.objects.pop(key, None))
             return reply("204 No Content")
+        if "uploadId" in query and query["uploadId"] not in self.open_uploads:  # are there parts of it?
+            return reply("404 Not Found", error_xml("NoSuchUpload"))
         return reply("200 OK", self._list(query))
 
     def _list(self, query):

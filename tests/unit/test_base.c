@@ -346,6 +346,36 @@ static void a_waiting_reservation_is_granted_or_cancelled(void **state)
 	cancel_finish(&cancel);
 }
 
+static void a_branch_has_its_own(void **state)
+{
+	struct pool *pool = pool_new(8 * POOL_BUFFER_BYTES), *branch;
+	void *buffers[3];
+
+	assert_true(pool_try_reserve(pool, 2));
+	assert_null(pool_branch(pool, 7, 0));
+	assert_null(pool_branch(pool, 3, 4));
+	branch = pool_branch(pool, 3, 3);
+	assert_non_null(branch);
+	assert_int_equal(pool_buffers(branch), 3);
+	/* What was to stay free is; and whoever takes all of that takes nothing of the branch. */
+	assert_true(pool_try_reserve(pool, 3));
+	assert_false(pool_try_reserve(pool, 1));
+	assert_int_equal(pool_reserve(branch, 4, NULL), -ENOSPC);
+	assert_int_equal(pool_reserve(branch, 3, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		buffers[i] = memset(pool_take(branch), i, POOL_BUFFER_BYTES);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(((unsigned char *)buffers[i])[0], i);
+		pool_give(branch, buffers[i]);
+	}
+	pool_unreserve(branch, 3);
+	pool_free(branch);
+	assert_true(pool_try_reserve(pool, 3));
+	assert_false(pool_try_reserve(pool, 1));
+	pool_unreserve(pool, 8);
+	pool_free(pool);
+}
+
 static size_t resident_pages(const void *memory, size_t bytes)
 {
 	size_t pages = bytes / (size_t)sysconf(_SC_PAGESIZE), count = 0;
@@ -503,6 +533,7 @@ int main(void)
 	        cmocka_unit_test(pool_gives_only_what_it_has),
 	        cmocka_unit_test(pool_gives_memory_back),
 	        cmocka_unit_test(a_waiting_reservation_is_granted_or_cancelled),
+	        cmocka_unit_test(a_branch_has_its_own),
 	        cmocka_unit_test(spool_holds_more_than_memory),
 	        cmocka_unit_test(spool_tells_that_it_could_not_write),
 	        cmocka_unit_test(workers_run_everything_before_they_end),

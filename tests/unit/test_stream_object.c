@@ -238,6 +238,7 @@ static void test_head_larger_than_memory(void **state)
 {
 	struct fixture *f = *state;
 	struct stream_object *o = NULL;
+	size_t buffers = 0;
 	struct error err = {0};
 
 	f->options.store = f->store = new_faulty("");
@@ -252,6 +253,11 @@ static void test_head_larger_than_memory(void **state)
 	assert_non_null(strstr(err.message,
 	                       "an upload holds 5 parts in memory, 25 MiB in all, and there are 24 MiB"));
 	assert_null(o);
+	assert_int_equal(stream_object_buffers(&f->options, &buffers, &err), 0);
+	assert_int_equal(buffers, 25);
+	f->options.head_bytes = 0;
+	assert_int_equal(stream_object_buffers(&f->options, &buffers, &err), 0);
+	assert_int_equal(buffers, 20);
 }
 
 static void expect_nothing(struct fixture *f)

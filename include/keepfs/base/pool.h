@@ -11,6 +11,7 @@
  * idle daemon is small.
  */
 #include <keepfs/base/cancel.h>
+#include <keepfs/base/cleanup.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,8 +23,17 @@ struct pool;
 /** pool_new() - a pool of @bytes / POOL_BUFFER_BYTES buffers (at least one); NULL when the address space
  * cannot be had. */
 struct pool *pool_new(uint64_t bytes);
+/**
+ * pool_branch() - a pool of its own of @count buffers, which are reserved in @pool for as long as it is there
+ * @spare: so many more must be free in @pool now, and stay so
+ *
+ * For work that goes on beside whoever ordered it: it waits for nobody who might wait for it. Never waits.
+ * Return: NULL when they are not free. pool_free() of the branch, before that of @pool, ends the reservation. Any thread.
+ */
+struct pool *pool_branch(struct pool *pool, size_t count, size_t spare);
 /** pool_free() - every buffer must have been given back. NULL is allowed; returns NULL. */
 struct pool *pool_free(struct pool *pool);
+DEFINE_CLEANUP(pool, struct pool *, pool_free)
 /** pool_buffers() - how many buffers the pool has in all. */
 size_t pool_buffers(const struct pool *pool);
 

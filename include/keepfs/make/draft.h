@@ -43,6 +43,14 @@ struct draft_options {
 
 /** draft_new() - reserve the name. The manifest has what the order says; facts are the caller's. */
 int draft_new(const struct draft_options *options, struct draft **ret_draft, struct error *err);
+/**
+ * draft_set_aside() - the rest of its life goes on beside its run, on a thread that it is given to
+ *
+ * Its last bytes were written, but it need not be finished. From here on it has memory of its own, enough for what draft_put_object() and reading back take, so that it waits for nothing that the
+ * run, which may wait for it, holds. It lets go of that in draft_free(). Never waits.
+ * Return: whether it may; if not, there is no memory for that now, and nothing was changed.
+ */
+bool draft_set_aside(struct draft *d);
 /** draft_free() - when its objects were freed: abort and delete what was not published, as far as the store answers: the next start clears up the
  * rest. NULL allowed; returns NULL. */
 struct draft *draft_free(struct draft *d);

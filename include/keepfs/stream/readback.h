@@ -12,6 +12,9 @@
 #include <keepfs/store.h>
 #include <stdatomic.h>
 
+/** READBACK_BUFFERS - of the pool, which stream_readback() reserves for an object that is large enough; it makes do with half of a smaller pool. */
+#define READBACK_BUFFERS 16U
+
 struct readback_options { /* all borrowed */
 	struct store *store;
 	struct pool *pool;

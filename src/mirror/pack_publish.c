@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A pack on its way into the store. What comes behind its last byte takes as long as all before it: parts that are still being sent, the list of its members, and reading back every byte of it. So it is
+ * done on a thread of its own, with memory of its own, while the next pack is filled.
+ */
+#include "pack.h"
+#include "tar_member.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/workers.h>
+
+#include <string.h>
+
+#define ZEROS_BYTES ((size_t)64 << 10)
+
+struct pack {
+	struct make_order order;
+	struct make_target target;
+	struct draft *draft;
+	struct stream_object *object; /* NULL: finished */
+	uint64_t at;
+	struct listing_writer *members;
+	struct str listing; /* of members */
+	pthread_t thread;
+	bool is_running; /* the thread, which all above belongs to */
+	atomic_bool has_failed;
+	int result; /* of publishing; the thread's until it is joined */
+	struct error error;
+};
+
+static int take_members(void *arg, const void *data, size_t len, struct error *err)
+{
+	(void)err;
+	str_append_bytes(arg, data, len);
+	return 0;
+}
+
+int pack_new(const struct make_context *ctx, const struct make_order *order, const char *directory,
+             const char *stem, const struct listing_head *head, struct pack **ret, struct error *err)
+{
+	_cleanup(pack) struct pack *pack = mem_alloc(sizeof(*pack));
+	const struct draft_options options = {.ctx = ctx,
+	                                      .order = &pack->order,
+	                                      .kind = "pack",
+	                                      .suffix = ".tar",
+	                                      .is_pack = true,
+	                                      .started_at_us = head->taken_at_us};
+	const struct listing_out out = {.write = take_members, .arg = &pack->listing};
+	int r;
+
+	pack->order = *order;
+	pack->order.target = &pack->target;
+	pack->target.label = mem_strdup(head->job);
+	pack->target.directory = mem_strdup(directory);
+	pack->target.stem = mem_strdup(stem);
+	r = draft_new(&options, &pack->draft, err);
+	if (r == 0)
+		r = draft_open(pack->draft, NULL, 0, &pack->object, err);
+	if (r < 0)
+		return r;
+	pack->members = listing_writer_new(head, &out);
+	*ret = take_ptr(&pack);
+	return 0;
+}
+
+static void await_thread(struct pack *pack)
+{
+	if (pack->is_running)
+		pthread_join(pack->thread, NULL);
+	pack->is_running = false;
+}
+
+struct pack *pack_free(struct pack *pack)
+{
+	if (!pack)
+		return NULL;
+	await_thread(pack);
+	stream_object_free(pack->object);
+	draft_free(pack->draft);
+	listing_writer_free(pack->members);
+	str_finish(&pack->listing);
+	free(pack->target.label);
+	free(pack->target.directory);
+	free(pack->target.stem);
+	free(pack);
+	return NULL;
+}
+
+int pack_pace(struct pack *pack, uint64_t bytes, struct error *err)
+{
+	return draft_pace(pack->draft, bytes, err);
+}
+
+int pack_put(struct pack *pack, const void *data, size_t len, struct error *err)
+{
+	pack->at += len;
+	return stream_object_write(pack->object, data, len, err);
+}
+
+int pack_put_zeros(struct pack *pack, uint64_t bytes, struct error *err)
+{
+	static const char zeros[ZEROS_BYTES];
+	int r = 0;
+
+	for (; r == 0 && bytes > 0; bytes -= bytes < sizeof(zeros) ? bytes : sizeof(zeros))
+		r = pack_put(pack, zeros, bytes < sizeof(zeros) ? (size_t)bytes : sizeof(zeros), err);
+	return r;
+}
+
+int pack_list(struct pack *pack, const struct listing_entry *e, const struct str *line, struct error *err)
+{
+	return listing_writer_add_line(pack->members, e, line, err);
+}
+
+uint64_t pack_bytes(const struct pack *pack)
+{
+	return pack->at;
+}
+
+uint64_t pack_count(const struct pack *pack)
+{
+	return listing_writer_count(pack->members);
+}
+
+static int put_pack_members(struct pack *pack, struct error *err)
+{
+	_cleanup(free) char *key = draft_contents_key(pack->draft);
+	int r = listing_writer_finish(pack->members, NULL, err);
+
+	return r < 0 ? r
+	             : draft_put_object(pack->draft, MANIFEST_ROLE_MEMBERS, key, pack->listing.data,
+	                                pack->listing.len, err);
+}
+
+static int seal_pack(struct pack *pack, struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	struct manifest *made = draft_manifest(pack->draft);
+	int r = pack_put_zeros(pack, 2 * TAR_BLOCK, err);
+
+	if (r == 0)
+		r = draft_finish(pack->draft, NULL, pack->object, NULL, err);
+	pack->object = stream_object_free(pack->object);
+	if (r < 0)
+		return r;
+	manifest_set_fact(made, "format", "tar");
+	manifest_set_fact_int(made, "objects", (int64_t)listing_writer_count(pack->members));
+	manifest_set_fact_int(made, "content_bytes", (int64_t)listing_writer_bytes(pack->members));
+	r = put_pack_members(pack, err);
+	return r < 0 ? r : draft_publish(pack->draft, NULL, &m, err);
+}
+
+static void *publish_filled_pack(void *arg)
+{
+	struct pack *pack = arg;
+
+	pack->result = seal_pack(pack, &pack->error);
+	/* Taken back at once, and its memory is free for the next one. */
+	pack->object = stream_object_free(pack->object);
+	pack->draft = draft_free(pack->draft);
+	if (pack->result < 0)
+		atomic_store(&pack->has_failed, true);
+	return NULL;
+}
+
+void pack_publish(struct pack *pack)
+{
+	pack->is_running = draft_set_aside(pack->draft) &&
+	                   thread_start(&pack->thread, "pack", publish_filled_pack, pack) == 0;
+	if (!pack->is_running)
+		publish_filled_pack(pack);
+}
+
+bool pack_has_failed(const struct pack *pack)
+{
+	return atomic_load(&pack->has_failed);
+}
+
+int pack_await(struct pack *pack, struct error *err)
+{
+	await_thread(pack);
+	if (pack->result < 0 && err)
+		*err = pack->error;
+	return pack->result;
+}
