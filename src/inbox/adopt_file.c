@@ -458,6 +458,11 @@ static int consider_candidate(struct candidate *c, struct error *err)
 		warn_of_candidate(c, why.message);
 		return 0;
 	}
+	r = adopt_is_ours(c->a, c->key, err);
+	if (r != 0) {
+		c->a->others += r > 0;
+		return r < 0 ? r : 0;
+	}
 	if (inbox_name_is_temporary(c->base)) {
 		c->a->others++;
 		make_say(c->a->order,

@@ -175,10 +175,10 @@ def test_what_is_known_is_not_read_again(new_keepfs, dumps, s3_servers):
         return int(adopt(keepfs, place.url, *more).stdout.rsplit(" requests", 1)[0].rsplit(" ", 1)[1])
 
     assert requests() >= 2 * len(NAMES)
-    # A page of the listing, one question for the whole place and one for each directory.
-    assert requests() == 2 + 4
+    # A page of the listing, four questions whether the place is a store of keepfs, and one for each directory.
+    assert requests() == 1 + 4 + 4
     place.store.put("new.sql.gz", gzip.compress(dumps["plain"] + b"\n"))
-    assert requests() == 2 + 5 + 2  # its directory is asked for again, since others come before and behind it
+    assert requests() == 1 + 4 + 5 + 2  # its directory is asked for again, since others come before and behind it
     assert "new.sql.gz" in backups(keepfs)
     # Below the place, and by its name.
     assert "1 were known" in adopt(keepfs, place.url + "/nightly/").stdout
