@@ -378,3 +378,22 @@ def test_without_a_mount(new_keepfs, dumps_there, dumps):
     keepfs.mount()
     assert len(backups(keepfs)) == len(NAMES)
     unchanged(dumps_there, dumps)
+
+
+def test_of_two_that_are_the_same_the_other_one_is_gone(new_keepfs, dumps_there, dumps):
+    """what is known to be in a backup is looked at again when that backup has lost its bytes"""
+    place = dumps_there
+    place.store.put("a/copy.sql.gz", dumps["plain.gz"])  # before nightly/…/shop.sql.gz
+    keepfs = set_up(new_keepfs, place)
+    said = adopt(keepfs, place.url).stdout
+    assert "nightly/2024-01-06_0230/shop.sql.gz has the same content as" in said
+    lost = backups(keepfs)["copy.sql.gz"]
+    place.store.remove("a/copy.sql.gz")
+    keepfs.remount()
+    run = keepfs.wait_run(int(keepfs.ask("verify", f"legacy/{lost.name}").split()[0]))
+    assert run["state"] == "failed" and fact(lost, "state") == "damaged"
+    assert "1 files (" in adopt(keepfs, place.url, "--plan").stdout
+    said = adopt(keepfs, place.url).stdout
+    assert "1 files (" in said and "4 were known" in said, said
+    assert backups(keepfs)["shop.sql.gz"].read_bytes() == dumps["plain.gz"]
+    assert "5 were known" in adopt(keepfs, place.url).stdout
