@@ -347,15 +347,21 @@ static int find_same_content(const struct candidate *c, const char *directory, c
 	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 1;
 }
 
-/* As whoever reads it will find it. */
+/* As whoever reads it will find it, and removes it: it must be what was read. A bucket has one etag for both; of a file the one that it was listed with tells more. */
 static int see_it_there(const struct candidate *c, const char *key, struct store_object *ret,
                         struct error *err)
 {
+	struct adopting *a = c->a;
+	_cleanup(source_object) struct source_object still = {0};
 	int r;
 
-	c->a->asked++;
-	r = store_head(repository_store(c->a->ctx->repository), &c->a->call, key, ret, err);
-	if (r == 0 && ret->bytes != c->facts.bytes)
+	a->asked++;
+	r = store_head(repository_store(a->ctx->repository), &a->call, key, ret, err);
+	if (r == 0 && ret->bytes == c->facts.bytes && str_equal(ret->etag, c->o->etag))
+		return 0;
+	if (r == 0)
+		r = source_head(a->source, &a->call, c->o->key, &still, err);
+	if (r == 0 && (ret->bytes != c->facts.bytes || !str_equal(still.etag, c->o->etag)))
 		return error_set(err, ERROR_CONFLICT, ESTALE, "it was changed while it was read");
 	return r;
 }

@@ -70,3 +70,27 @@ def test_a_store_of_another_keepfs_in_the_bucket(new_keepfs, server, dumps):  # 
     assert "a/ is a store of keepfs" in said and "b/ is a store of keepfs" in said and "1 files (" in said, said
     (path,) = backups(keepfs).values()
     assert os.getxattr(path, "user.keepfs.adopted_from").decode().endswith("/c/catalog/shop.dump")
+
+
+def test_a_file_is_replaced_when_it_has_just_been_read(new_keepfs, server, dumps):  # noqa: F811
+    """what was read and what is there are not the same: it is no backup, and with remove_adopted nothing would go but what was read"""
+    keepfs = new_keepfs({"inbox legacy": {}})
+    keepfs.sections = {"store old": {**server.settings, "remove_adopted": "yes"}}
+    keepfs.write_conf()
+    other = bytearray(dumps["plain"])
+    other[100] ^= 1  # of the same size
+    server.put("shop.sql", dumps["plain"])
+
+    def replace(method, key, query):
+        if method == "HEAD" and key.endswith("/shop.sql"):
+            server.allowed = None
+            server._store(key, bytes(other), None)
+        return True
+
+    server.allowed = replace
+    keepfs.mount()
+    done = adopt(keepfs, "old", check=False)
+    assert server.allowed is None and done.returncode == 1 and "was changed while it was read" in done.stdout, done
+    assert backups(keepfs) == {}
+    adopt(keepfs, "old")
+    assert backups(keepfs)["shop.sql"].read_bytes() == other
