@@ -311,6 +311,18 @@ def test_versions_are_deleted_where_they_may_be(place):
         server.stop()
 
 
+def test_a_clock_that_leaps(place, server):
+    """an archive is paid for, and what is in it cannot be read: nothing is moved by a clock by which nothing would be deleted"""
+    at = place("30d GLACIER")
+    at.backup()
+    at.clocks.set_clock(40 * DAY)
+    wait_until(lambda: "while the clock is doubtful" in (at.keepfs.state / "keepfs.log").read_text() or server.class_of(at.key) != "STANDARD", "a look at what is due")
+    assert server.class_of(at.key) == "STANDARD" and at.audit("class") == []
+    at.clocks.set_clock(-40 * DAY)
+    at.pass_days(31)
+    at.wait_class("GLACIER")
+
+
 def test_a_class_that_the_server_does_not_know(place, server):
     """it refuses it, or takes it and does nothing: the backup stays as it was, and what is wrong is told"""
     at = place("30d COLDLINE")
