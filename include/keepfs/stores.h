@@ -55,11 +55,13 @@ int stores_open(struct stores *s, uint64_t id, struct store **ret_store, struct 
 struct store *stores_main(struct stores *s);
 /** stores_open_place() - the place [store NAME], in which others put files: for reading alone, but for their removal, and no trace is left there. As stores_open_at(). */
 int stores_open_place(struct stores *s, const char *name, struct store **ret_store, struct error *err);
-/** stores_removes_adopted() - does what was adopted in the place of @key ("adopted/NAME/…") go with its backup? */
+/** stores_removes_adopted() - does what was adopted in the place of @key ("adopted/NAME/…") go with its backup? Never what lies in [store] itself. */
 bool stores_removes_adopted(struct stores *s, const char *key);
 /** stores_place_of_url() - heap: which [store NAME] has what lies at @url ("s3://bucket/prefix/2024", "dir:/srv/dumps/2024", or the name itself), and @ret_prefix (heap; "", or ends in '/'): where there. The one
  * with the longest url. NULL: none, and @err says what there is. Pure. */
 char *stores_place_of_url(const struct conf *conf, const char *url, char **ret_prefix, struct error *err);
+/** stores_is_place_ours() - does what lies below @prefix of the [store @name] lie in [store] itself, on the same server? Pure. */
+bool stores_is_place_ours(const struct conf *conf, const char *name, const char *prefix);
 struct source;
 struct stores_source;
 /** stores_open_source() - what lies below @prefix ("", or ends in '/') of the place [store NAME], to be listed and read (keepfs/store/source.h): the caller's stores_source_free(). */

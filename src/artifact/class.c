@@ -20,6 +20,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/classes.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/parts.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/codec/name.h>
@@ -206,6 +207,38 @@ static int lock_what_came(const struct moving *v, const char *key, struct error 
 	return r;
 }
 
+/* What is to be locked or held is noted in the catalog before the first object is, and the manifest comes last: so one of the two tells, also while the tidier is at it. */
+static int learn_lock(struct moving *v, struct error *err)
+{
+	struct catalog_lock known = {0};
+	int64_t most_us;
+	int r = artifact_stored_lock(v->repo, v->store, &v->call, v->m.path, &v->lock, err);
+
+	if (r < 0 || v->features.lock_mode == STORE_LOCK_NONE)
+		return r;
+	v->lock.hold = v->lock.hold || catalog_is_held(v->repo->catalog, v->row.ino, v->how->now_us);
+	(void)catalog_lock_of(v->repo->catalog, v->row.ino, &known);
+	most_us = (v->features.clock_us ? v->features.clock_us : v->how->now_us) + v->features.lock_max_us;
+	most_us = known.wanted_us < most_us ? known.wanted_us : most_us;
+	if (v->lock.mode != STORE_LOCK_NONE && v->lock.until_us < most_us)
+		v->lock.until_us = most_us;
+	return 0;
+}
+
+/* While the store copied it may have been locked for longer, or held: that is on what was replaced. */
+static int lock_as_it_is_now(struct moving *v, struct error *err)
+{
+	struct store_lock was = v->lock;
+	int r = v->how->objects > 0 ? learn_lock(v, err) : 0;
+
+	if (was.mode == v->lock.mode && was.until_us >= v->lock.until_us && was.hold >= v->lock.hold)
+		return r;
+	for (size_t i = 0; r == 0 && i < v->m.object_count; i++)
+		if (artifact_is_moved(&v->m, i))
+			r = lock_what_came(v, v->m.objects[i].key, err);
+	return r;
+}
+
 static bool is_locked_now(const struct moving *v)
 {
 	int64_t now_us = v->features.clock_us ? v->features.clock_us : v->how->now_us;
@@ -301,7 +334,7 @@ static int move_all(struct moving *v, struct error *err)
 		if (artifact_is_moved(&v->m, i))
 			r = look_and_move(v, &v->m.objects[i], err);
 	}
-	return r;
+	return r == 0 ? lock_as_it_is_now(v, err) : r;
 }
 
 /* What was moved by then stays there, and whoever reads has to know. */
@@ -361,7 +394,7 @@ static int begin_moving(struct moving *v, uint64_t ino, struct error *err)
 	if (r == 0)
 		r = store_features(v->store, &v->features, err);
 	if (r == 0)
-		r = artifact_stored_lock(v->repo, v->store, &v->call, path, &v->lock, err);
+		r = learn_lock(v, err);
 	if (r == 0 && v->row.moving[0])
 		r = artifact_abort_uploads(v->store, &v->call, path, err);
 	str_copy(v->row.moving, sizeof(v->row.moving), v->how->class);

@@ -225,7 +225,10 @@ static int give_up(struct repository *repo, uint64_t ino, const char *path, int 
 	return ARTIFACT_REFUSED;
 }
 
-/* What was adopted, before the manifest that knows of it: what keepfs did not make it never looks for. Only what it read goes, and not what somebody has put in its place. */
+/*
+ * What was adopted, before the manifest that knows of it: what keepfs did not make it never looks for. Only what it read goes, and not what somebody has put in its place, or what cannot be told from that.
+ * Return: 1: it is not there any more; 0: it stays; negative errno.
+ */
 static int remove_adopted(const struct repository *repo, struct store *store, const struct store_call *call,
                           uint64_t ino, const char *path, struct error *err)
 {
@@ -240,9 +243,11 @@ static int remove_adopted(const struct repository *repo, struct store *store, co
 		return 0;
 	r = store_head(store, call, key, &there, err);
 	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	if (there.bytes == bytes && str_equal(there.etag, etag))
-		return store_remove(store, call, key, err);
+		return r == -ENOENT ? 1 : r;
+	if (there.bytes == bytes && *etag && str_equal(there.etag, etag)) {
+		r = store_remove(store, call, key, err);
+		return r < 0 ? r : 1;
+	}
 	log_warning("%s is removed, and %s stays: it is another file than the one that was adopted", path,
 	            key);
 	return 0;
@@ -286,6 +291,7 @@ int artifact_delete_all(struct repository *repo, const struct store_call *call, 
 	struct beginning beginning = {0};
 	struct catalog_tomb tomb;
 	struct error why = {0};
+	bool is_bare = false;
 	int r = catalog_tomb(repo->catalog, ino, &tomb);
 
 	if (r < 0)
@@ -298,6 +304,8 @@ int artifact_delete_all(struct repository *repo, const struct store_call *call, 
 	if (r == 0) {
 		r = remove_adopted(repo, place.store, call, ino, path, &why);
 		beginning.is_whole = r < 0;
+		is_bare = r > 0;
+		r = r > 0 ? 0 : r;
 	}
 	if (r == 0)
 		r = delete_from(place.store, call, path, &beginning, &why);
@@ -306,7 +314,8 @@ int artifact_delete_all(struct repository *repo, const struct store_call *call, 
 	if (r == 0)
 		r = artifact_end_links(repo, &place, call, path, LINK_REMOVED, tomb.run_id, &why);
 	store_free(place.store);
-	if (r < 0 && beginning.is_whole && !tomb.is_trashed && artifact_is_forbidden(r, &why))
+	/* A manifest that stays behind its bytes is no backup: it is tried again. */
+	if (r < 0 && beginning.is_whole && !is_bare && !tomb.is_trashed && artifact_is_forbidden(r, &why))
 		r = give_up(repo, ino, path, r, &why);
 	if (r < 0)
 		catalog_note_left(repo->catalog, ino, why.message, NULL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What was removed is listed again. Whether it can be is told by the store, never by a clock: as long as the manifest is there
- * nothing else was deleted, whether its time in the trash is over or not. Whoever deletes it claims it first, and so does
+ * nothing else was deleted, whether its time in the trash is over or not, but what was adopted, which is looked for. Whoever deletes it claims it first, and so does
  * whoever brings it back, so no deletion begins in between.
  */
 #include "artifact_private.h"
@@ -33,6 +33,21 @@ static int refuse_purged(struct error *err)
 	                 "it was deleted for good: the store has it no more, so it cannot be brought back");
 }
 
+/* What was adopted goes before the manifest where it goes at all, or somebody has removed it. A place that cannot be reached says nothing. */
+static void look_for_adopted(struct store *store, const struct manifest *m, struct error *problem)
+{
+	for (size_t i = 0; i < m->object_count && !problem->message[0]; i++) {
+		const struct manifest_object *o = &m->objects[i];
+		struct store_object there;
+		int r = manifest_adopted_in(o->key, NULL) ? store_head(store, NULL, o->key, &there, NULL)
+		                                          : -EAGAIN;
+
+		if (r == -ENOENT || (r == 0 && there.bytes != o->stored_bytes))
+			error_set(problem, ERROR_CORRUPT, EBADMSG, "%s: the file that was adopted is %s",
+			          o->key, r == 0 ? "another one now" : "there no more");
+	}
+}
+
 /* ARTIFACT_DAMAGED: not all of it, @problem says what is missing. */
 static int look_for_objects(struct store *store, const struct manifest *m, struct error *problem,
                             struct error *err)
@@ -45,7 +60,9 @@ static int look_for_objects(struct store *store, const struct manifest *m, struc
 		r = ARTIFACT_DAMAGED;
 	}
 	str_finish(&match.problem);
-	return r;
+	if (r == 0)
+		look_for_adopted(store, m, problem);
+	return r == 0 && problem->message[0] ? ARTIFACT_DAMAGED : r;
 }
 
 /* Is it still there? 0; ARTIFACT_DAMAGED: it is, but not whole; negative errno. */

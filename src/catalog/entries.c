@@ -132,6 +132,20 @@ int catalog_find_content(struct catalog *c, const char *path, const char *sha256
 	return r;
 }
 
+static int keep_until(struct connection *c, uint64_t ino, int64_t until_us)
+{
+	static const char sql[] =
+	        "UPDATE artifact SET keep_until_us = max(keep_until_us, ?2) WHERE ino = ?1 AND tomb = 0";
+	int r = db_run(c, sql, VALUES(ino_value(ino), int_value(until_us)));
+
+	return r == 0 && sqlite3_changes64(c->db) == 0 ? -ENOENT : r;
+}
+
+int catalog_keep_until(struct catalog *c, uint64_t ino, int64_t until_us, struct error *err)
+{
+	return TRANSACTION(c, err, keep_until(c->writer, ino, until_us));
+}
+
 /* A part whose files are in a listing has no row among the files. */
 static int find_listed_part(struct catalog *c, uint64_t ino, struct catalog_entry *ret)
 {

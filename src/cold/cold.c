@@ -3,8 +3,9 @@
  * When artifacts are moved. Of each step of a job those are due that are as old as it says, and not as old as the next one says; so each artifact has one class in which it is to be, whatever was missed. The catalog
  * finds them; what it does not know, as after a rebuild, is asked of the store before anything is moved, object by object.
  *
- * What fails is tried again after an hour, two, … up to a day; a store that does not answer, or may not be written to at the moment, holds up all for ten minutes.
+ * By a clock that is doubtful nothing is moved. What fails is tried again after an hour, two, … up to a day; a store that does not answer, or may not be written to at the moment, holds up all for ten minutes.
  */
+#include <keepfs/artifact.h>
 #include <keepfs/artifact/class.h>
 #include <keepfs/base/alarm.h>
 #include <keepfs/base/clock.h>
@@ -35,7 +36,8 @@ struct cold {
 	struct alarm alarm;
 	struct cancel cancel;
 	atomic_bool ends;
-	atomic_bool any; /* some job has class_after: so what is listed is worth a look */
+	atomic_bool any;  /* some job has class_after: so what is listed is worth a look */
+	bool is_doubtful; /* the thread's: that the clock is, was told */
 	pthread_t thread;
 	bool has_thread;
 };
@@ -188,23 +190,46 @@ static bool has_class_after(const struct conf_job *job)
 	return job->class_after && job->class_after[0];
 }
 
+/* By a clock by which nothing may be deleted nothing is made unreadable, and paid for, either. */
+static bool is_clock_trusted(struct cold *c)
+{
+	struct artifact_time time;
+	struct error why = {0};
+	bool was_doubtful = c->is_doubtful;
+
+	artifact_read_clock(&time);
+	c->is_doubtful = artifact_check_clock(c->repo, &time, &why) < 0;
+	if (c->is_doubtful && !was_doubtful)
+		log_warning("nothing is moved into another storage class while the clock is doubtful: %s",
+		            why.message);
+	return !c->is_doubtful;
+}
+
+static bool has_any_class_after(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->job_count; i++)
+		if (has_class_after(&conf->jobs[i]))
+			return true;
+	return false;
+}
+
 /* A copy that waits for its turn keeps it out of the archive, and nothing tells when it is made. */
 static int64_t move_all_due(struct cold *c, const struct conf *conf)
 {
 	int64_t next_us = ALARM_NEVER;
-	bool any = false;
+	bool any = has_any_class_after(conf);
 
+	atomic_store(&c->any, any);
+	if (any && !is_clock_trusted(c))
+		return clock_now_us() + PAUSE_US;
 	for (size_t i = 0; i < conf->job_count && !atomic_load(&c->ends); i++) {
 		if (!has_class_after(&conf->jobs[i]))
 			continue;
-		any = true;
-		atomic_store(&c->any, true);
 		if (move_of_job(c, conf, &conf->jobs[i], &next_us) < 0)
 			next_us = earlier_us(next_us, clock_now_us() + PAUSE_US);
 		if (conf->jobs[i].copies && conf->jobs[i].copies[0])
 			next_us = earlier_us(next_us, clock_now_us() + AGAIN_US);
 	}
-	atomic_store(&c->any, any);
 	return next_us;
 }
 

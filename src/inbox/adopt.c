@@ -16,8 +16,6 @@
 #include <string.h>
 
 #define CONNECTIONS 2
-/* A keepfs that writes to a store has this there. */
-#define LEASE_KEY "state/lease.json"
 
 /* The words. */
 
@@ -109,6 +107,7 @@ static void adopting_finish(struct adopting *a)
 	free(a->place);
 	free(a->prefix);
 	free(a->directory);
+	adopt_forget_ours(a);
 	make_conf_unref(a->ctx, a->conf);
 }
 
@@ -145,19 +144,17 @@ static int adopt_targets(const struct make_context *ctx, const struct conf_job *
 /* What another keepfs has there are backups already, with manifests of their own. */
 static int refuse_store_of_keepfs(struct adopting *a, struct error *err)
 {
-	struct store_object lease;
 	int r = stores_open_place(a->ctx->repository->stores, a->place, &a->store, err);
 
-	a->asked++;
 	if (r == 0)
-		r = store_head(a->store, &a->call, LEASE_KEY, &lease, err);
-	if (r == -ENOENT)
-		return 0;
+		r = adopt_is_keepfs(a, "", err);
 	if (r < 0)
 		return r;
+	if (r == 0 && !stores_is_place_ours(a->conf, a->place, a->prefix))
+		return 0;
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
-	        "[store %s] is a store of keepfs: what it has are backups already, and 'keepfs rebuild' with it as [store] lists them",
+	        "[store %s] is a store of keepfs, or lies in one: what it has are backups already, and 'keepfs rebuild' with that as [store] lists them",
 	        a->place);
 }
 

@@ -16,6 +16,7 @@
 #include <keepfs/catalog/adopted.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/entries.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/keyring.h>
 
@@ -155,6 +156,18 @@ static int look_for_contents(struct candidate *c, bool *ret, struct error *err)
 	return r;
 }
 
+/* It was no backup of its own, as another file had the same content, and that backup has lost its bytes since. */
+static bool is_known_by_a_lost_one(const struct candidate *c, const char *path)
+{
+	struct catalog *catalog = c->a->ctx->repository->catalog;
+	_cleanup(free) char *key = NULL, *etag = NULL, *own = manifest_adopted_key(c->a->place, c->key);
+	uint64_t ino = ino_of_artifact(path), bytes;
+	struct catalog_entry entry;
+
+	return *path && catalog_entry_by_ino(catalog, ino, &entry) == 0 && catalog_is_damaged(catalog, ino) &&
+	       !(catalog_adopted_object(catalog, ino, &key, &etag, &bytes) == 0 && str_equal(key, own));
+}
+
 /* 1: nothing has changed since it was looked at. */
 static int is_known_candidate(struct candidate *c, struct error *err)
 {
@@ -167,7 +180,7 @@ static int is_known_candidate(struct candidate *c, struct error *err)
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
 	if (was.bytes == c->o->bytes && str_equal(was.etag, c->o->etag)) {
-		if (!*was.path && a->all)
+		if ((!*was.path && a->all) || is_known_by_a_lost_one(c, was.path))
 			return 0;
 		*(*was.path ? &a->known : &a->refused_before) += 1;
 		return 1;
@@ -334,15 +347,21 @@ static int find_same_content(const struct candidate *c, const char *directory, c
 	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 1;
 }
 
-/* As whoever reads it will find it. */
+/* As whoever reads it will find it, and removes it: it must be what was read. A bucket has one etag for both; of a file the one that it was listed with tells more. */
 static int see_it_there(const struct candidate *c, const char *key, struct store_object *ret,
                         struct error *err)
 {
+	struct adopting *a = c->a;
+	_cleanup(source_object) struct source_object still = {0};
 	int r;
 
-	c->a->asked++;
-	r = store_head(repository_store(c->a->ctx->repository), &c->a->call, key, ret, err);
-	if (r == 0 && ret->bytes != c->facts.bytes)
+	a->asked++;
+	r = store_head(repository_store(a->ctx->repository), &a->call, key, ret, err);
+	if (r == 0 && ret->bytes == c->facts.bytes && str_equal(ret->etag, c->o->etag))
+		return 0;
+	if (r == 0)
+		r = source_head(a->source, &a->call, c->o->key, &still, err);
+	if (r == 0 && (ret->bytes != c->facts.bytes || !str_equal(still.etag, c->o->etag)))
 		return error_set(err, ERROR_CONFLICT, ESTALE, "it was changed while it was read");
 	return r;
 }
@@ -457,6 +476,11 @@ static int consider_candidate(struct candidate *c, struct error *err)
 	if (is_named_impossibly(c, &why)) {
 		warn_of_candidate(c, why.message);
 		return 0;
+	}
+	r = adopt_is_ours(c->a, c->key, err);
+	if (r != 0) {
+		c->a->others += r > 0;
+		return r < 0 ? r : 0;
 	}
 	if (inbox_name_is_temporary(c->base)) {
 		c->a->others++;

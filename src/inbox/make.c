@@ -14,6 +14,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/make/draft.h>
 
 #include <errno.h>
@@ -159,7 +160,7 @@ static int wait_for_name(struct entry_work *w, struct error *err)
 	return r;
 }
 
-/* 1: @ret_path (heap) has it already. What was adopted is in no store of ours: the writer is promised that this is. */
+/* 1: @ret_path (heap) has it already, and stays as long as what comes in does, though the rules may want it gone. What was adopted is in no store of ours: the writer is promised that this is. */
 static int find_same(struct entry_work *w, char **ret_path, struct error *err)
 {
 	const struct manifest_file *own = &draft_manifest(w->draft)->files[0];
@@ -169,9 +170,13 @@ static int find_same(struct entry_work *w, char **ret_path, struct error *err)
 		return r;
 	r = catalog_find_content(w->ctx->repository->catalog, w->order.target->directory, own->sha256,
 	                         own->size_bytes, true, ret_path);
+	if (r == 0)
+		r = catalog_keep_until(w->ctx->repository->catalog, ino_of_artifact(*ret_path),
+		                       make_now_us(w->ctx) + INBOX_STAYS_US, err);
+	/* There is none, or it was removed in this moment. */
 	if (r == -ENOENT)
 		return 0;
-	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 1;
+	return r < 0 ? error_system(err, -r, "the catalog cannot be used") : 1;
 }
 
 static void describe_incoming(struct entry_work *w)

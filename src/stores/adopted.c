@@ -75,6 +75,26 @@ int stores_open_place(struct stores *s, const char *name, struct store **ret_sto
 	return r;
 }
 
+/* How much of @url is the place's own; 0: it does not lie there. */
+static size_t length_within(const char *url, const char *place)
+{
+	size_t len = strlen(place);
+
+	while (len > 0 && place[len - 1] == '/')
+		len--;
+	return strncmp(url, place, len) == 0 && (url[len] == '\0' || url[len] == '/') ? len : 0;
+}
+
+bool stores_is_place_ours(const struct conf *conf, const char *name, const char *prefix)
+{
+	const struct conf_named_store *named = conf_find_store(conf, name);
+	const char *url = named ? named->store.url : "";
+	_cleanup(free) char *there = mem_printf("%s%s%s", url, str_ends(url, "/") ? "" : "/", prefix);
+
+	return named && str_equal(str_or_empty(named->store.endpoint), str_or_empty(conf->store.endpoint)) &&
+	       length_within(there, str_or_empty(conf->store.url)) > 0;
+}
+
 static bool is_removed_in(const struct conf *conf, const char *place)
 {
 	const struct conf_named_store *named = conf_find_store(conf, place);
@@ -86,7 +106,9 @@ bool stores_removes_adopted(struct stores *s, const char *key)
 {
 	const struct conf *conf = stores_conf(s);
 	_cleanup(free) char *place = NULL;
-	bool removes = manifest_adopted_in(key, &place) && is_removed_in(conf, place);
+	const char *there = manifest_adopted_in(key, &place);
+	/* What lies in our own store is another backup's. */
+	bool removes = there && is_removed_in(conf, place) && !stores_is_place_ours(conf, place, there);
 
 	stores_conf_done(s, conf);
 	return removes;
@@ -105,16 +127,6 @@ int stores_open_adopted(void *arg, const char *place, bool removes, struct store
 
 	stores_conf_done(s, conf);
 	return r;
-}
-
-/* How much of @url is the place's own; 0: it does not lie there. */
-static size_t length_within(const char *url, const char *place)
-{
-	size_t len = strlen(place);
-
-	while (len > 0 && place[len - 1] == '/')
-		len--;
-	return strncmp(url, place, len) == 0 && (url[len] == '\0' || url[len] == '/') ? len : 0;
 }
 
 static char *prefix_behind(const char *url, size_t len)

@@ -175,10 +175,10 @@ def test_what_is_known_is_not_read_again(new_keepfs, dumps, s3_servers):
         return int(adopt(keepfs, place.url, *more).stdout.rsplit(" requests", 1)[0].rsplit(" ", 1)[1])
 
     assert requests() >= 2 * len(NAMES)
-    # A page of the listing, one question for the whole place and one for each directory.
-    assert requests() == 2 + 4
+    # A page of the listing, four questions whether the place is a store of keepfs, and one for each directory.
+    assert requests() == 1 + 4 + 4
     place.store.put("new.sql.gz", gzip.compress(dumps["plain"] + b"\n"))
-    assert requests() == 2 + 5 + 2  # its directory is asked for again, since others come before and behind it
+    assert requests() == 1 + 4 + 5 + 2  # its directory is asked for again, since others come before and behind it
     assert "new.sql.gz" in backups(keepfs)
     # Below the place, and by its name.
     assert "1 were known" in adopt(keepfs, place.url + "/nightly/").stdout
@@ -378,3 +378,22 @@ def test_without_a_mount(new_keepfs, dumps_there, dumps):
     keepfs.mount()
     assert len(backups(keepfs)) == len(NAMES)
     unchanged(dumps_there, dumps)
+
+
+def test_of_two_that_are_the_same_the_other_one_is_gone(new_keepfs, dumps_there, dumps):
+    """what is known to be in a backup is looked at again when that backup has lost its bytes"""
+    place = dumps_there
+    place.store.put("a/copy.sql.gz", dumps["plain.gz"])  # before nightly/…/shop.sql.gz
+    keepfs = set_up(new_keepfs, place)
+    said = adopt(keepfs, place.url).stdout
+    assert "nightly/2024-01-06_0230/shop.sql.gz has the same content as" in said
+    lost = backups(keepfs)["copy.sql.gz"]
+    place.store.remove("a/copy.sql.gz")
+    keepfs.remount()
+    run = keepfs.wait_run(int(keepfs.ask("verify", f"legacy/{lost.name}").split()[0]))
+    assert run["state"] == "failed" and fact(lost, "state") == "damaged"
+    assert "1 files (" in adopt(keepfs, place.url, "--plan").stdout
+    said = adopt(keepfs, place.url).stdout
+    assert "1 files (" in said and "4 were known" in said, said
+    assert backups(keepfs)["shop.sql.gz"].read_bytes() == dumps["plain.gz"]
+    assert "5 were known" in adopt(keepfs, place.url).stdout

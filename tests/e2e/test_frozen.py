@@ -297,6 +297,35 @@ def test_a_locked_bucket(place):
         server.stop()
 
 
+def test_held_while_it_is_moved(place):
+    """a hold that comes while the store copies is on the old version by then, and must be on the one that takes its place"""
+    server = strict_s3.StrictS3(LOCKED)
+    copied, go_on = threading.Event(), threading.Event()
+
+    def gate(method, query, headers):
+        if method == "POST" and "uploadId" in query and server.things.get(f"{strict_s3.PREFIX}/{at.key}") and at.moves:
+            copied.set()
+            assert go_on.wait(60)
+
+    try:
+        at = place("30d STANDARD_IA", at=server, store={"object_lock": "governance", "lock_min": "200d"})
+        at.moves = False
+        name = at.backup()
+        manifest = f"{strict_s3.PREFIX}/manifests/{at.key}.json"
+        at.moves, server.gate = True, gate
+        at.pass_days(31)
+        assert copied.wait(60)
+        at.keepfs.ask("hold", f"full/{name} on reason='audit 2026'")
+        wait_until(lambda: server.things[manifest][-1].hold, "the legal hold")
+        go_on.set()
+        at.wait_class("STANDARD_IA")
+        assert all(thing.hold for thing in server.things[f"{strict_s3.PREFIX}/{at.key}"])
+    finally:
+        go_on.set()
+        at.keepfs.unmount()
+        server.stop()
+
+
 def test_versions_are_deleted_where_they_may_be(place):
     profile = strict_s3.Profile("aws", ["eu-central-1"], versions="always")
     server = strict_s3.StrictS3(profile)
@@ -309,6 +338,18 @@ def test_versions_are_deleted_where_they_may_be(place):
     finally:
         at.keepfs.unmount()
         server.stop()
+
+
+def test_a_clock_that_leaps(place, server):
+    """an archive is paid for, and what is in it cannot be read: nothing is moved by a clock by which nothing would be deleted"""
+    at = place("30d GLACIER")
+    at.backup()
+    at.clocks.set_clock(40 * DAY)
+    wait_until(lambda: "while the clock is doubtful" in (at.keepfs.state / "keepfs.log").read_text() or server.class_of(at.key) != "STANDARD", "a look at what is due")
+    assert server.class_of(at.key) == "STANDARD" and at.audit("class") == []
+    at.clocks.set_clock(-40 * DAY)
+    at.pass_days(31)
+    at.wait_class("GLACIER")
 
 
 def test_a_class_that_the_server_does_not_know(place, server):

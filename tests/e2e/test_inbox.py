@@ -401,6 +401,29 @@ def test_rules_of_keeping_and_a_reload(new_keepfs, tmp_path):
     assert name.endswith(".bin") and keepfs.path("backups", "further", name).read_bytes() == large
 
 
+def test_the_same_content_as_what_would_have_gone(new_keepfs, tmp_path):
+    """who is told that it is there already may remove what he has: it stays as long as any file that comes in"""
+    keepfs = new_keepfs({"inbox legacy": {"keep_last": "1"}}).mount()
+    for number in range(2):
+        (tmp_path / f"{number}").write_bytes(f"{number}\n".encode() * 100)
+        assert copy_into(keepfs, tmp_path / f"{number}", f"2024010{number + 1}.txt").returncode == 0
+    keepfs.unmount()
+    with keepfs.writable_catalog() as catalog:  # a day has passed
+        catalog.execute("UPDATE artifact SET keep_until_us = 0")
+    keepfs.mount()
+    assert copy_into(keepfs, tmp_path / "0", "again.txt").returncode == 0
+    wait_for_end(keepfs)
+    (line,) = audit_of(keepfs, "again.txt")
+    assert line["detail"] == "backups/legacy/20240101T000000Z.txt: it was there already"
+    with pytest.raises(PermissionError):
+        os.unlink(keepfs.path("backups", "legacy", "20240101T000000Z.txt"))
+    (tmp_path / "2").write_bytes(b"2\n" * 100)
+    assert copy_into(keepfs, tmp_path / "2", "20240103.txt").returncode == 0
+    wait_for_end(keepfs)
+    assert keepfs.path("backups", "legacy", "20240101T000000Z.txt").read_bytes() == (tmp_path / "0").read_bytes()
+    os.unlink(keepfs.path("backups", "legacy", "20240102T000000Z.txt"))
+
+
 def test_what_an_inbox_does_not_have(inbox, new_keepfs):
     assert "makes nothing by itself" in inbox.wait_run(inbox.trigger("legacy"))["error"]
     for operation in (lambda: os.mkdir(inbox.path("inbox", "legacy", "d")), lambda: os.mkdir(inbox.path("inbox", "d")),

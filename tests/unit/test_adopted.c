@@ -123,6 +123,40 @@ static void test_place_of_an_address(void **state)
 	adopted_end(&a);
 }
 
+static void test_what_lies_in_our_own_store(void **state)
+{
+	static const struct {
+		const char *store, *endpoint, *prefix;
+		bool is_ours;
+	} rows[] = {
+	        {"s3://acme/dumps", "", "", true},
+	        {"s3://acme/dumps/", "", "2024/x.dump", true},
+	        {"s3://acme", "", "", true},
+	        {"s3://acme/dumps/keepfs", "", "", false},
+	        {"s3://acme/dumps/keepfs", "", "keepfs/backups/x.dump", true},
+	        {"s3://acme/dumps/keepfs", "", "keepfs2/x.dump", false},
+	        {"s3://acme/dumps", "https://another", "", false},
+	        {"s3://acme/dump", "", "", false},
+	        {"dir:/acme/dumps", "", "", false},
+	};
+	struct adopted a;
+
+	adopted_init(&a, *state);
+	a.named[2].remove_adopted = true;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup(free) char *key = mem_printf("adopted/bucket/%s", rows[i].prefix);
+
+		mem_replace_string(&a.conf.store.url, rows[i].store);
+		mem_replace_string(&a.conf.store.endpoint, rows[i].endpoint);
+		assert_int_equal(stores_is_place_ours(&a.conf, "bucket", rows[i].prefix), rows[i].is_ours);
+		assert_false(stores_is_place_ours(&a.conf, "nowhere", rows[i].prefix));
+		/* It is never removed with what was adopted, whatever the section says. */
+		assert_int_equal(stores_removes_adopted(a.stores, key), *rows[i].prefix && !rows[i].is_ours);
+	}
+	free(take_ptr(&a.conf.store.endpoint));
+	adopted_end(&a);
+}
+
 static void test_nothing_is_written_there(void **state)
 {
 	struct store_lock lock = {.mode = STORE_LOCK_GOVERNANCE, .until_us = INT64_C(4000000000000000)};
@@ -262,6 +296,36 @@ static void test_what_goes_with_a_backup(void **state)
 	adopted_end(&a);
 }
 
+/* What was adopted has gone by then, so it is listed no more, nor the next time. */
+static void test_a_manifest_that_must_not_go(void **state)
+{
+	_cleanup(free) char *path = NULL, *newer = NULL;
+	struct artifact_recovery recovery = {0};
+	struct error err = {0};
+	struct adopted a;
+
+	open_store(*state, "remove:1+:denied");
+	adopted_init(&a, *state);
+	adopt_one(&a, 10, AT_US, &path);
+	newer = make_dump(a.f, 11, AT_US + US_PER_S);
+	/* What stays is whole, and is listed again. */
+	assert_int_equal(artifact_remove(&a.f->repo, ino_of_artifact(path), BY_POLICY, NULL), -EACCES);
+	assert_true(is_listed(a.f, path) && is_there(&a));
+	a.named[0].remove_adopted = true;
+	for (int i = 0; i < 2; i++) {
+		if (i == 0)
+			assert_true(artifact_remove(&a.f->repo, ino_of_artifact(path), BY_POLICY, &err) < 0);
+		else
+			(void)artifact_recover(&a.f->repo, &recovery, NULL);
+		assert_false(is_there(&a));
+		assert_false(is_listed(a.f, path));
+	}
+	/* Whoever wants it back is told what it is. */
+	assert_int_equal(artifact_undelete(&a.f->repo, path, &err), ARTIFACT_DAMAGED);
+	assert_true(catalog_is_damaged(a.f->catalog, ino_of_artifact(path)));
+	adopted_end(&a);
+}
+
 static void test_copies_go_whole(void **state)
 {
 	_cleanup(manifest) struct manifest m = {0};
@@ -285,10 +349,11 @@ static void test_copies_go_whole(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_adopted_keys), TEST(test_place_of_an_address),
-	        TEST(test_nothing_is_written_there), TEST(test_a_place_is_listed),
-	        TEST(test_what_is_remembered),       TEST(test_what_goes_with_a_backup),
-	        TEST(test_copies_go_whole),
+	        cmocka_unit_test(test_adopted_keys),    TEST(test_place_of_an_address),
+	        TEST(test_what_lies_in_our_own_store),  TEST(test_nothing_is_written_there),
+	        TEST(test_a_place_is_listed),           TEST(test_what_is_remembered),
+	        TEST(test_what_goes_with_a_backup),     TEST(test_copies_go_whole),
+	        TEST(test_a_manifest_that_must_not_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,6 +51,8 @@ int catalog_has_another(struct catalog *c, const char *path, const char *fact, c
  * the rows of the directory. @only_own: not one that was adopted, whose bytes lie with others, who may remove them. Without it such a one is preferred. */
 int catalog_find_content(struct catalog *c, const char *path, const char *sha256, uint64_t size_bytes,
                          bool only_own, char **ret_path);
+/** catalog_keep_until() - it is promised that the artifact stays until then at least, as when it was made (manifest.keep_until_us); a longer promise stays. A rebuild, and a copy of the catalog, keep that. -ENOENT: it is not listed (any more). */
+int catalog_keep_until(struct catalog *c, uint64_t ino, int64_t until_us, struct error *err);
 /** struct catalog_removal - a removal, and what policy_check_removal() has to know that the catalog does not. */
 struct catalog_removal {
 	unsigned min_keep;      /* good ones that stay in any case */
