@@ -329,6 +329,28 @@ def test_a_server_that_fails(new_keepfs, store, foreign, refusing):
 
 
 @pytest.mark.parametrize("foreign", ["dir"], indirect=True)
+def test_what_could_not_be_read_is_not_removed(new_keepfs, store, foreign, refusing):
+    """an object that the source did not give is not in the state: delete=yes would destroy the only one there is"""
+    refusing.put("cold", b"nobody has another one")
+    refusing.put("warm", b"w")
+    get = refusing._get
+    refusing._get = lambda answer, key, found: answer.refuse("403 Forbidden", "AccessDenied") if key == "cold" else get(answer, key, found)
+    keepfs = new_keepfs({"mirror docs": {**refusing.settings, "retry_deadline": "20s", "unreadable": "skip"}}).mount()
+    keepfs.backup("docs")
+    refusing.put("new", b"n")
+    there = dict(refusing.objects)
+    url = refusing.settings["url"]
+    said = keepfs.refused("restore", f"docs delete=yes confirm={url}")
+    assert "1 objects or directories" in said and "delete=yes" in said
+    log = brought_back(keepfs, "docs delete=yes plan=yes")
+    assert "it would be refused: delete=yes would remove" in log
+    assert refusing.objects == there
+    # Without it nothing of this is in the way.
+    assert counts(brought_back(keepfs, f"docs confirm={url}"))["left"] == 2
+    assert refusing.objects == there
+
+
+@pytest.mark.parametrize("foreign", ["dir"], indirect=True)
 @pytest.mark.parametrize("size", [1000, 17 * MIB])
 def test_what_comes_meanwhile_stays(new_keepfs, store, foreign, refusing, size):
     """an object that was missing when the target was listed, and that its application has put there since: it is newer"""
