@@ -40,6 +40,7 @@ static void finish_whole(struct restore_whole *w)
 	make_conf_unref(w->t->ctx, w->conf);
 	str_finish(&w->places);
 	str_finish(&w->claims);
+	str_finish(&w->urls);
 	str_finish(&w->done);
 }
 

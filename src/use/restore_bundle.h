@@ -35,6 +35,7 @@ struct restore_whole {
 	const char *name;           /* of the deployment */
 	struct str places;          /* what is changed, for people */
 	struct str claims;          /* lines: make_target.claim */
+	struct str urls;            /* lines: where mirrors go */
 	struct str done;            /* parts that were restored */
 	uint64_t restored, left_out;
 	bool has_changed; /* something of the deployment is not as it was */

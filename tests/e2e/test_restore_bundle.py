@@ -188,6 +188,38 @@ def test_words_that_are_wrong(new_keepfs, site):
         assert said in keepfs.refused("restore", f"database/latest.dump {words}"), words
 
 
+def test_two_parts_that_would_go_to_one_place(new_keepfs, site, tmp_path):
+    """the later one would take the other's place, and both would be told as restored"""
+    other = f"{DATABASE}_other"
+    site.pg.create(other)
+    site.pg.sql(other, "CREATE TABLE other (id int)")
+    jobs = site.jobs()
+    jobs["second"] = {"database": site.pg.uri(other)}
+    jobs["files pictures"] = {"path": site.root / "uploads", "exclude": "*.txt"}
+    jobs["mirror objects"] = {"url": f"dir:{tmp_path / 'media'}"}
+    jobs["mirror within"] = {"url": f"dir:{tmp_path / 'media' / 'within'}"}
+    jobs["bundle site"]["parts"] = "database, second, within, objects, uploads, pictures, config"
+    (tmp_path / "media" / "within").mkdir(parents=True)
+    (tmp_path / "media" / "within" / "w").write_text("w")
+    keepfs = new_keepfs(jobs).mount()
+    keepfs.backup("site")
+    before = site.state()
+    for words, said in ((f"target=database:{DATABASE}_x target=second:{DATABASE}_x", "target=second:PLACE"),
+                        (f"target=database:{other}", f"the database {other}"),
+                        (f"target=config:{site.root}/uploads", "where another part"),
+                        (f"target=config:{tmp_path}/new target=uploads:{tmp_path}/new/", "where another part"),
+                        (f"target=objects:dir:{tmp_path}/new target=within:dir:{tmp_path}/new", "another part of"),
+                        ("delete=yes", "remove each other")):
+        for further in (f"confirm={NAME}", "plan=yes"):
+            assert said in keepfs.refused("restore", f"site/latest {words} {further}"), words
+    assert site.state() == before and site.pg.sql(other, "SELECT count(*) FROM other") == "0"
+    # Two that archive one directory go back into it, and what nobody asked for is no matter.
+    (site.root / "uploads" / "a" / "3.bin").unlink()
+    log = log_of(keepfs, "restore", f"site/latest confirm={NAME} target=second:{DATABASE}_x")
+    assert (site.root / "uploads" / "a" / "3.bin").exists() and "part pictures.tar.zst is restored" in log
+    log_of(keepfs, "restore", f"site/latest confirm={NAME} parts=objects delete=yes")
+
+
 def test_what_fails_in_the_middle(new_keepfs, site, tmp_path):
     mark = tmp_path / "mark"
     keepfs = new_keepfs(site.jobs(**hooks(mark))).mount()
