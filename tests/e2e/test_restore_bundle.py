@@ -220,6 +220,25 @@ def test_two_parts_that_would_go_to_one_place(new_keepfs, site, tmp_path):
     log_of(keepfs, "restore", f"site/latest confirm={NAME} parts=objects delete=yes")
 
 
+def test_what_stays_different_settles_nothing(new_keepfs, site):
+    """a restore that replaced files was killed in its middle: one that keeps what differs leaves the directory a mixture, so health tells of it on"""
+    keepfs = new_keepfs(site.jobs()).mount()
+    keepfs.backup("site")
+    (site.root / "config" / "site.conf").write_text("listen 8080\n")
+    keepfs.unmount()
+    with keepfs.writable_catalog() as catalog:
+        catalog.execute("INSERT INTO restore (run_id, target, server, backup, made, before, phase, begun_at_us, is_over, problem)"
+                        " VALUES (77, ?, '', 'backups/site/x', '.keepfs-restore-77', '', 4, 1, 1, 'keepfs ended in the middle of it')", (str(site.root / "config"),))
+    keepfs.mount()
+    unsettled = re.compile(rf"restore.*{re.escape(str(site.root / 'config'))}|{re.escape(str(site.root / 'config'))}.*restore")
+    assert unsettled.search(keepfs.text("status", "health"))
+    log = log_of(keepfs, "restore", f"site/latest confirm={NAME}")
+    assert f"{site.root}/config has all of it, but 1 files that differ" in log and f"{site.root}/uploads has all of it\n" in log, log
+    assert unsettled.search(keepfs.text("status", "health"))
+    log_of(keepfs, "restore", f"site/latest confirm={NAME} overwrite=config")
+    assert not unsettled.search(keepfs.text("status", "health"))
+
+
 def test_what_fails_in_the_middle(new_keepfs, site, tmp_path):
     mark = tmp_path / "mark"
     keepfs = new_keepfs(site.jobs(**hooks(mark))).mount()
