@@ -28,19 +28,22 @@ static char *stem_of_part(const struct catalog_part *at)
 	return mem_printf("%.*s", (int)(before + strcspn(at->name + before, ".")), at->name);
 }
 
-static enum restore_part_kind kind_of_part(const struct restore_whole *w, const struct catalog_part *at)
+/* Negative: the catalog cannot say. A part that was taken for a secret one would be passed over, and the rest be told as all of it. */
+static int kind_of_part(const struct restore_whole *w, const struct catalog_part *at,
+                        enum restore_part_kind *ret)
 {
-	struct catalog_entry file;
+	struct catalog_entry file = {0};
+	int r = 0;
 
 	if (str_equal(at->kind, "dump"))
-		return RESTORE_PART_DATABASE;
-	if (str_equal(at->kind, "mirror"))
-		return RESTORE_PART_MIRROR;
-	if (!str_equal(at->kind, "files"))
-		return RESTORE_PART_OTHER;
-	return catalog_entry_by_ino(catalog_of_whole(w), at->ino, &file) == 0 && !file.secret
-	               ? RESTORE_PART_ARCHIVE
-	               : RESTORE_PART_SECRET;
+		*ret = RESTORE_PART_DATABASE;
+	else if (str_equal(at->kind, "mirror"))
+		*ret = RESTORE_PART_MIRROR;
+	else if (!str_equal(at->kind, "files"))
+		*ret = RESTORE_PART_OTHER;
+	else if ((r = catalog_entry_by_ino(catalog_of_whole(w), at->ino, &file)) == 0)
+		*ret = file.secret ? RESTORE_PART_SECRET : RESTORE_PART_ARCHIVE;
+	return r;
 }
 
 static void close_part_of_whole(struct restore_part *p)
@@ -109,6 +112,19 @@ static bool is_chosen_part(const struct restore_whole *w, const struct restore_p
 	       (p->kind != RESTORE_PART_SECRET || wanted->secrets);
 }
 
+static int visit_part(struct restore_part *p, int (*each)(struct restore_part *p, struct error *err),
+                      struct error *err)
+{
+	int r = open_part_of_whole(p, err);
+
+	if (r == 0)
+		r = each(p, err);
+	if (r < 0 && !cancel_is_set(p->whole->t->order->cancel))
+		error_prefix(err, "the part %s", p->at.name);
+	p->whole->visited++;
+	return r;
+}
+
 int restore_part_each(struct restore_whole *w, enum restore_part_kind kind,
                       int (*each)(struct restore_part *p, struct error *err), struct error *err)
 {
@@ -119,16 +135,14 @@ int restore_part_each(struct restore_whole *w, enum restore_part_kind kind,
 	for (r = 0;
 	     r == 0 && (found = catalog_next_part(catalog_of_whole(w), w->t->backup->ino, after, &at)) == 0;
 	     after = at.number) {
-		struct restore_part p = {.whole = w, .at = at, .kind = kind_of_part(w, &at)};
+		struct restore_part p = {.whole = w, .at = at};
 
 		p.stem = stem_of_part(&at);
-		if (p.kind == kind && is_chosen_part(w, &p)) {
-			r = open_part_of_whole(&p, err);
-			if (r == 0)
-				r = each(&p, err);
-			if (r < 0 && !cancel_is_set(w->t->order->cancel))
-				error_prefix(err, "the part %s", at.name);
-		}
+		r = kind_of_part(w, &at, &p.kind);
+		if (r < 0)
+			error_system(err, -r, "the part %s cannot be looked up in the catalog", at.name);
+		else if (p.kind == kind && is_chosen_part(w, &p))
+			r = visit_part(&p, each, err);
 		close_part_of_whole(&p);
 	}
 	if (r == 0 && found != -ENOENT)

@@ -7,6 +7,7 @@ import pty
 import select
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -237,6 +238,22 @@ def test_what_stays_different_settles_nothing(new_keepfs, site):
     assert unsettled.search(keepfs.text("status", "health"))
     log_of(keepfs, "restore", f"site/latest confirm={NAME} overwrite=config")
     assert not unsettled.search(keepfs.text("status", "health"))
+
+
+def test_a_bundle_that_goes_away_meanwhile(new_keepfs, site, tmp_path):
+    """another host removes it: what of it is not back is no restore of all of it"""
+    mark = tmp_path / "mark"
+    keepfs = new_keepfs(site.jobs()).mount()
+    keepfs.backup("site")
+    # As a comparison with the store does that finds no manifest.
+    gone = f"{sys.executable} -c \"import sqlite3; c = sqlite3.connect('{keepfs.state}/catalog.db', timeout=60); c.execute('UPDATE artifact SET tomb = 1'); c.commit()\""
+    keepfs.jobs["bundle site"].update({**hooks(mark), "restore_stop_hook": gone})
+    keepfs.write_conf()
+    keepfs.remount()
+    (site.root / "uploads" / "a" / "3.bin").unlink()
+    error, log = failed(keepfs, f"site/latest confirm={NAME}")
+    assert "is not there any more: 0 of its parts were found, of 3" in error and f"nothing of the deployment {NAME} was changed" in error
+    assert f"the deployment {NAME} is restored" not in log and mark.read_text() == "start site failed\n"
 
 
 def test_what_fails_in_the_middle(new_keepfs, site, tmp_path):
