@@ -6,9 +6,11 @@
 #include "back_private.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/hash.h>
 #include <keepfs/codec/shown_name.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define NAMES_FIRST 5
@@ -41,6 +43,16 @@ void back_note(struct mirror_back_names *n, const char *key, uint64_t bytes)
 		shown_name(key, strlen(key), &n->first);
 	}
 	n->bytes += bytes;
+}
+
+/* A sum, since it is to be the same whatever the order; a key has no NUL. */
+void back_note_extra(struct mirror_back_names *n, const struct source_object *o)
+{
+	_cleanup(free) char *text = mem_printf("%s\n%s\n%" PRIu64 "\n%" PRId64, o->key, str_or_empty(o->etag),
+	                                       o->bytes, o->modified_us);
+
+	back_note(n, o->key, o->bytes);
+	n->digest += hash64(text);
 }
 
 static bool is_whole_md5(const char *etag)

@@ -329,6 +329,29 @@ def test_a_server_that_fails(new_keepfs, store, foreign, refusing):
 
 
 @pytest.mark.parametrize("foreign", ["dir"], indirect=True)
+def test_what_comes_meanwhile_is_not_removed(new_keepfs, store, foreign, refusing):
+    """delete=yes is for what was told to be only there, and not for what the application puts there while all else is written"""
+    refusing.put("a", b"a")
+    keepfs = new_keepfs({"mirror docs": {**refusing.settings, "retry_deadline": "20s"}}).mount()
+    keepfs.backup("docs")
+    refusing.reset({})
+    refusing.put("old", b"o")
+    refusing.fails = lambda key: refusing.put("new", b"nobody has another one")
+    words = f"docs delete=yes confirm={refusing.settings['url']}"
+    error, log = failed(keepfs, words)
+    assert "nothing was removed: 2 objects are only there by now (new, old), and not the 1 that" in error, error
+    assert refusing.objects == {"a": b"a", "old": b"o", "new": b"nobody has another one"}
+    assert (counts(log)["written"], counts(log)["deleted"]) == (1, 0)
+    # Nor is one that was replaced.
+    refusing.objects.pop("a")
+    refusing.fails = lambda key: refusing.put("old", b"O")
+    error, _ = failed(keepfs, words)
+    assert "nothing was removed: 2 objects" in error and refusing.objects["old"] == b"O"
+    log = brought_back(keepfs, words)
+    assert "only there: 2 objects" in log and refusing.objects == {"a": b"a"} and counts(log)["deleted"] == 2
+
+
+@pytest.mark.parametrize("foreign", ["dir"], indirect=True)
 def test_what_could_not_be_read_is_not_removed(new_keepfs, store, foreign, refusing):
     """an object that the source did not give is not in the state: delete=yes would destroy the only one there is"""
     refusing.put("cold", b"nobody has another one")

@@ -50,6 +50,7 @@ struct mirror_back_options { /* all borrowed until mirror_back_free() */
 /** struct mirror_back_names - how many, and the first of them. */
 struct mirror_back_names {
 	uint64_t count, bytes;
+	uint64_t digest;  /* of what is only there: which objects these are, in whatever order */
 	struct str first; /* "a, b, c", as they are shown in a mount; some 5 */
 };
 struct mirror_back_counts {                                               /* mirror_back_counts_finish() */
@@ -83,6 +84,9 @@ const char *mirror_back_source(const struct mirror_back *b);
 int mirror_back_plan(struct mirror_back *b, struct mirror_back_counts *ret, struct error *err);
 /**
  * mirror_back_run() - @ret held nothing, and is filled whatever comes
+ *
+ * What is only there is removed when it is what mirror_back_plan() has told of, and not more or less: else nothing is, with -EEXIST (ERROR_CONFLICT), and all else is done.
+ *
  * Return: 0: all of the state is there, but for what was refused to be replaced (@ret->left); negative: some objects are not (@ret->failed, @ret->refused), or it was ended:
  * cancelled, the target has failed for as long as it is retried, or is full. @err says what is left to be done.
  */
