@@ -43,8 +43,8 @@ void back_note(struct mirror_back_names *n, const char *key, uint64_t bytes);
 void back_note_extra(struct mirror_back_names *n, const struct source_object *o);
 /** back_compare() - of an object that both have, without its bytes. */
 enum back_found back_compare(bool is_directory, const struct listing_entry *e, const struct source_object *o);
-/** back_is_below() - is @key what was chosen (NULL: all), or below it? */
-bool back_is_below(const char *key, const char *below);
+/** back_is_chosen() - is @key what was chosen, or, unless that is one object alone, below it? */
+bool back_is_chosen(const struct mirror_back_options *o, const char *key);
 
 /* The bytes of the state. */
 

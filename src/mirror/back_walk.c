@@ -27,12 +27,15 @@ struct walking {
 	bool has_some;
 };
 
-bool back_is_below(const char *key, const char *below)
+bool back_is_chosen(const struct mirror_back_options *o, const char *key)
 {
+	const char *below = o->below;
 	size_t len = below ? strlen(below) : 0;
 
 	if (len == 0)
 		return true;
+	if (o->alone)
+		return str_equal(key, below);
 	return strncmp(key, below, len) == 0 && (!key[len] || key[len] == '/' || below[len - 1] == '/');
 }
 
@@ -91,7 +94,7 @@ static int look_there(struct walking *w, struct error *err)
 				*err = why;
 			return r;
 		}
-		if (r > 0 && !back_is_below(w->there.key, w->b->options.below))
+		if (r > 0 && !back_is_chosen(&w->b->options, w->there.key))
 			source_object_finish(&w->there);
 	}
 	return w->there.key != NULL;
@@ -157,7 +160,7 @@ static int take_state_item(void *arg, const struct mirror_item *i, struct error 
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
 		                 "the listing of the state is damaged: its keys are not in order");
 	mem_replace_string(&w->last, i->entry.key);
-	if (!back_is_below(i->entry.key, below))
+	if (!back_is_chosen(&w->b->options, i->entry.key))
 		return strcmp(i->entry.key, below) > 0 && !str_starts(i->entry.key, below) ? WALK_OVER : 0;
 	w->has_some = true;
 	r = pass_extras(w, i->entry.key, err);

@@ -73,14 +73,17 @@ int restore_mirror_find(struct catalog *c, const char *path, struct catalog_entr
 	return -ENOENT;
 }
 
-static int take_below(const struct restore_mirror *m, struct str *ret, struct error *err)
+/* @ret_alone: the object a, and not what is below a/, too: "a%=" */
+static int take_below(const struct restore_mirror *m, struct str *ret, bool *ret_alone, struct error *err)
 {
 	_cleanup(free) char *name = m->below ? mem_strdup(m->below) : NULL;
 	size_t len = name ? strlen(name) : 0;
 
+	*ret_alone = false;
 	if (!name)
 		return 0;
-	if (str_ends(name, SHOWN_OBJECT))
+	*ret_alone = str_ends(name, SHOWN_OBJECT);
+	if (*ret_alone)
 		name[len - strlen(SHOWN_OBJECT)] = '\0';
 	else if (len > 0 && name[len - 1] == '/')
 		name[len - 1] = '\0';
@@ -154,11 +157,12 @@ int restore_mirror_look(const struct restore_mirror *m, char **ret_claim, struct
 {
 	const struct conf *conf = make_conf_ref(m->ctx);
 	_cleanup(str) struct str below = {0};
+	bool alone;
 	struct conf_store to = {0};
 	int r = check_mirror_words(m, err);
 
 	if (r == 0)
-		r = take_below(m, &below, err);
+		r = take_below(m, &below, &alone, err);
 	if (r == 0)
 		r = mirror_back_place(conf, job_of(m), m->wanted->place, &to, err);
 	if (r == 0)
@@ -325,7 +329,7 @@ static int open_back(struct bringing_back *g, struct error *err)
 	                                      .replace = m->wanted->confirm != NULL,
 	                                      .remove = m->wanted->remove,
 	                                      .rate = g->rate};
-	int r = take_below(m, &g->below, err);
+	int r = take_below(m, &g->below, &options.alone, err);
 
 	options.below = m->below ? str_text(&g->below) : NULL;
 	if (r == 0)

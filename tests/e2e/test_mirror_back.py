@@ -352,6 +352,21 @@ def test_what_comes_meanwhile_is_not_removed(new_keepfs, store, foreign, refusin
 
 
 @pytest.mark.parametrize("foreign", ["dir"], indirect=True)
+def test_one_object_that_others_go_on_from(new_keepfs, store, foreign, refusing):
+    """a%= is the object a alone: what is below a/ stays as it is, and is not removed either"""
+    for key in ("a", "a-", "a/b", "a/c"):
+        refusing.put(key, key.encode())
+    keepfs = new_keepfs({"mirror docs": {**refusing.settings, "retry_deadline": "20s"}}).mount()
+    keepfs.backup("docs")
+    refusing.reset({"a": b"x", "a-": b"x", "a/b": b"newer", "a/d": b"came later"})
+    log = brought_back(keepfs, f"docs/latest/a%= delete=yes confirm={refusing.settings['url']}")
+    assert refusing.objects == {"a": b"a", "a-": b"x", "a/b": b"newer", "a/d": b"came later"}
+    assert (counts(log)["written"], counts(log)["deleted"]) == (1, 0)
+    brought_back(keepfs, f"docs/latest/a delete=yes confirm={refusing.settings['url']}")
+    assert refusing.objects == {"a": b"a", "a-": b"x", "a/b": b"a/b", "a/c": b"a/c"}
+
+
+@pytest.mark.parametrize("foreign", ["dir"], indirect=True)
 def test_what_could_not_be_read_is_not_removed(new_keepfs, store, foreign, refusing):
     """an object that the source did not give is not in the state: delete=yes would destroy the only one there is"""
     refusing.put("cold", b"nobody has another one")

@@ -41,7 +41,9 @@ struct mirror_back_options { /* all borrowed until mirror_back_free() */
 	const char *part; /* the listing of that part of a bundle ("objects"); NULL: the artifact's own */
 	const struct conf_store *to; /* the target, as source_open() takes it: mirror_back_place() */
 	unsigned connections;        /* puts at once */
-	const char *below;           /* only keys that begin so, in both listings; NULL: all */
+	const char *
+	        below; /* only that key, and those that go on behind it with '/', in both listings; NULL: all */
+	bool alone;    /* of @below that key alone */
 	bool replace;      /* what is there, and differs, is written; else it is left, and counted */
 	bool remove;       /* what is only at the target is removed */
 	struct rate *rate; /* of what is written; NULL: no limit */
