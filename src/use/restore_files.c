@@ -12,6 +12,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/restores.h>
+#include <keepfs/codec/json.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -210,7 +211,10 @@ static bool is_damaged(const struct restore_files *f, const struct error *why)
 
 static uint64_t fact_number(const struct restore_files *f, const char *name)
 {
-	return strtoull(str_or_empty(manifest_fact(&f->backup->m, name)), NULL, 10);
+	const struct json *facts = f->backup->m.facts;
+	int64_t number = 0;
+
+	return facts && json_get_int(facts, name, &number) && number > 0 ? (uint64_t)number : 0;
 }
 
 static void warn_of_unpacking(void *arg, const char *line)
