@@ -170,7 +170,10 @@ static int count_found(void *arg, enum back_found what, const struct listing_ent
 
 	(void)why;
 	(void)err;
-	back_note(names[what], e ? e->key : o->key, e ? e->bytes : o->bytes);
+	if (what == BACK_EXTRA)
+		back_note_extra(names[what], o);
+	else
+		back_note(names[what], e->key, e->bytes);
 	return 0;
 }
 
@@ -183,6 +186,8 @@ int mirror_back_plan(struct mirror_back *b, struct mirror_back_counts *ret, stru
 	*ret = (struct mirror_back_counts){0};
 	r = back_walk(b, &walker, err);
 	ret->requests = source_requests(b->target) - before;
+	b->extra_count = ret->extra.count;
+	b->extra_digest = ret->extra.digest;
 	if (r < 0)
 		mirror_back_counts_finish(ret);
 	return r;

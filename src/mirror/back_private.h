@@ -22,6 +22,7 @@ struct mirror_back {
 	struct spool *listing;
 	struct mirror_tree *tree;
 	struct listing_head head;
+	uint64_t extra_count, extra_digest; /* what mirror_back_plan() has found to be only there */
 };
 
 /* What a walk finds. */
@@ -38,10 +39,12 @@ struct back_walker {
 int back_walk(struct mirror_back *b, const struct back_walker *walker, struct error *err);
 /** back_note() - one more, with its first names. */
 void back_note(struct mirror_back_names *n, const char *key, uint64_t bytes);
+/** back_note_extra() - as back_note(), of what is only at the target. */
+void back_note_extra(struct mirror_back_names *n, const struct source_object *o);
 /** back_compare() - of an object that both have, without its bytes. */
 enum back_found back_compare(bool is_directory, const struct listing_entry *e, const struct source_object *o);
-/** back_is_below() - is @key what was chosen (NULL: all), or below it? */
-bool back_is_below(const char *key, const char *below);
+/** back_is_chosen() - is @key what was chosen, or, unless that is one object alone, below it? */
+bool back_is_chosen(const struct mirror_back_options *o, const char *key);
 
 /* The bytes of the state. */
 

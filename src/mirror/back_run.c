@@ -483,6 +483,36 @@ static int judge_run(const struct mirror_back_counts *c, struct error *err)
 	return 0;
 }
 
+static int count_extra(void *arg, enum back_found what, const struct listing_entry *e,
+                       const struct source_object *o, const struct error *why, struct error *err)
+{
+	(void)e;
+	(void)why;
+	(void)err;
+	if (what == BACK_EXTRA)
+		back_note_extra(arg, o);
+	return 0;
+}
+
+/* What has come since the plan was told, while all else was written, is what its application works with: nobody was asked about it, and no state has it. */
+static int check_extra_is_as_told(struct running *run, struct error *err)
+{
+	const struct mirror_back *b = run->b;
+	struct mirror_back_names now = {0};
+	const struct back_walker walker = {.found = count_extra, .arg = &now};
+	int r = back_walk(run->b, &walker, err);
+
+	if (r == 0 && (now.count != b->extra_count || now.digest != b->extra_digest))
+		r = error_set(
+		        err, ERROR_CONFLICT, EEXIST,
+		        "nothing was removed: %" PRIu64
+		        " objects are only there by now (%.300s), and not the %" PRIu64
+		        " that were when it was looked at: something writes there. All else is done; the same command once more shows and removes what is only there then",
+		        now.count, str_text(&now.first), b->extra_count);
+	str_finish(&now.first);
+	return r;
+}
+
 static int run_walks(struct running *run, struct error *err)
 {
 	const struct mirror_back_options *o = &run->b->options;
@@ -493,6 +523,9 @@ static int run_walks(struct running *run, struct error *err)
 	if (r < 0 && o->remove && run->counts->extra.count > 0 && o->order)
 		make_say(o->order, "nothing was removed, since not all of the state is there");
 	if (r < 0 || !o->remove || run->counts->extra.count == 0)
+		return r;
+	r = check_extra_is_as_told(run, err);
+	if (r < 0)
 		return r;
 	run->removes = true;
 	r = run_walk(run, err);

@@ -6,9 +6,11 @@
 #include "back_private.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/hash.h>
 #include <keepfs/codec/shown_name.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define NAMES_FIRST 5
@@ -25,12 +27,15 @@ struct walking {
 	bool has_some;
 };
 
-bool back_is_below(const char *key, const char *below)
+bool back_is_chosen(const struct mirror_back_options *o, const char *key)
 {
+	const char *below = o->below;
 	size_t len = below ? strlen(below) : 0;
 
 	if (len == 0)
 		return true;
+	if (o->alone)
+		return str_equal(key, below);
 	return strncmp(key, below, len) == 0 && (!key[len] || key[len] == '/' || below[len - 1] == '/');
 }
 
@@ -41,6 +46,16 @@ void back_note(struct mirror_back_names *n, const char *key, uint64_t bytes)
 		shown_name(key, strlen(key), &n->first);
 	}
 	n->bytes += bytes;
+}
+
+/* A sum, since it is to be the same whatever the order; a key has no NUL. */
+void back_note_extra(struct mirror_back_names *n, const struct source_object *o)
+{
+	_cleanup(free) char *text = mem_printf("%s\n%s\n%" PRIu64 "\n%" PRId64, o->key, str_or_empty(o->etag),
+	                                       o->bytes, o->modified_us);
+
+	back_note(n, o->key, o->bytes);
+	n->digest += hash64(text);
 }
 
 static bool is_whole_md5(const char *etag)
@@ -79,7 +94,7 @@ static int look_there(struct walking *w, struct error *err)
 				*err = why;
 			return r;
 		}
-		if (r > 0 && !back_is_below(w->there.key, w->b->options.below))
+		if (r > 0 && !back_is_chosen(&w->b->options, w->there.key))
 			source_object_finish(&w->there);
 	}
 	return w->there.key != NULL;
@@ -145,7 +160,7 @@ static int take_state_item(void *arg, const struct mirror_item *i, struct error 
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
 		                 "the listing of the state is damaged: its keys are not in order");
 	mem_replace_string(&w->last, i->entry.key);
-	if (!back_is_below(i->entry.key, below))
+	if (!back_is_chosen(&w->b->options, i->entry.key))
 		return strcmp(i->entry.key, below) > 0 && !str_starts(i->entry.key, below) ? WALK_OVER : 0;
 	w->has_some = true;
 	r = pass_extras(w, i->entry.key, err);

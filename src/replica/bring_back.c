@@ -104,18 +104,42 @@ static int bring_back_there(const struct replica_order *o, const char *path, boo
 	return r;
 }
 
+/* A catalog may have the row of the copy, and not yet, or not any more, what its manifest says: without that it would seem to need no packs. */
+static int learn_what_it_needs(const struct replica_order *o, const char *path, struct error *err)
+{
+	struct catalog *catalog = o->repository->catalog;
+	const struct store_call call = {.cancel = o->cancel};
+	_cleanup(store) struct store *from = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	int r = tree_is_pack(path) ? 1 : catalog_has_copy_tree(catalog, o->store, path);
+
+	if (r != 0)
+		return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
+	r = repository_open_store(o->repository, o->store, &from, err);
+	if (r == 0)
+		r = artifact_fetch(o->repository, from, &call, path, &m, err);
+	if (r != 0)
+		return r < 0 ? r : -EBADMSG;
+	return catalog_set_copy_tree(catalog, o->store, &m, err);
+}
+
 /* Packs first, which nobody removes before what needs them is listed. */
 static int bring_back_whole(const struct replica_order *o, const char *path, bool repair,
                             struct catalog_replica *row, struct error *err)
 {
-	int r = replica_pin_packs(o, path);
+	_cleanup(str) struct str pinned = {0};
+	int r = learn_what_it_needs(o, path, err);
 
 	if (r < 0)
-		return error_system(err, -r, "the catalog cannot be read");
-	r = replica_bring_back_packs(o, path, err);
+		return r;
+	r = replica_pin_packs(o, path, &pinned);
+	if (r < 0)
+		error_system(err, -r, "the catalog cannot be read");
+	else
+		r = replica_bring_back_packs(o, path, err);
 	if (r == 0)
 		r = bring_back_there(o, path, repair, row, err);
-	replica_unpin_packs(o, path);
+	replica_unpin_packs(o, &pinned);
 	return r;
 }
 

@@ -130,26 +130,34 @@ static int bring_pack_back(void *arg, const char *pack, struct error *err)
 	return r > 0 ? -EEXIST : r;
 }
 
+struct pinning {
+	struct repository *repository;
+	struct str *pinned;
+};
+
 static void pin_needed_packs(void *arg, const char *job)
 {
-	artifact_pin_packs(arg, job);
+	const struct pinning *p = arg;
+
+	artifact_pin_packs(p->repository, job);
+	str_appendf(p->pinned, "%s\n", job);
 }
 
-static void unpin_needed_packs(void *arg, const char *job)
+int replica_pin_packs(const struct replica_order *o, const char *path, struct str *ret)
 {
-	artifact_unpin_packs(arg, job);
+	struct pinning p = {.repository = o->repository, .pinned = ret};
+
+	return catalog_each_job_of_needs(o->repository->catalog, path, o->store, pin_needed_packs, &p);
 }
 
-int replica_pin_packs(const struct replica_order *o, const char *path)
+/* What the catalog says by now may be something else, and one pin too many taken away would be that of a run. */
+void replica_unpin_packs(const struct replica_order *o, const struct str *pinned)
 {
-	return catalog_each_job_of_needs(o->repository->catalog, path, o->store, pin_needed_packs,
-	                                 o->repository);
-}
+	for (const char *at = str_text(pinned); *at; at += strcspn(at, "\n") + 1) {
+		_cleanup(free) char *job = mem_printf("%.*s", (int)strcspn(at, "\n"), at);
 
-void replica_unpin_packs(const struct replica_order *o, const char *path)
-{
-	(void)catalog_each_job_of_needs(o->repository->catalog, path, o->store, unpin_needed_packs,
-	                                o->repository);
+		artifact_unpin_packs(o->repository, job);
+	}
 }
 
 int replica_bring_back_packs(const struct replica_order *o, const char *path, struct error *err)

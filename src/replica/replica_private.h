@@ -41,8 +41,9 @@ int replica_make_packs(const struct replica_order *order, const char *path, bool
 /** replica_bring_back_packs() - list the packs that the copy of @path needs, as far as they are not, or are damaged here: from the further store. Nobody removes them between replica_pin_packs() and
  * replica_unpin_packs(). */
 int replica_bring_back_packs(const struct replica_order *order, const char *path, struct error *err);
-int replica_pin_packs(const struct replica_order *order, const char *path);
-void replica_unpin_packs(const struct replica_order *order, const char *path);
+/** replica_pin_packs() - @ret: the jobs whose packs are pinned, for replica_unpin_packs(), also when it fails. */
+int replica_pin_packs(const struct replica_order *order, const char *path, struct str *ret);
+void replica_unpin_packs(const struct replica_order *order, const struct str *pinned);
 /** replica_pack_is_not_right() - @row was changed: when it is that of a pack which is not whole any more, the copies there that need it are not either. What prevents noting that is logged. */
 void replica_pack_is_not_right(const struct repository *repository, const struct catalog_replica *row);
 /** replica_each_pack_of_copy() - call @each for each pack that the copy of @path in @store needs and that store has whole; what it returns ends it, if it is not 0. */

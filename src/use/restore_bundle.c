@@ -40,7 +40,21 @@ static void finish_whole(struct restore_whole *w)
 	make_conf_unref(w->t->ctx, w->conf);
 	str_finish(&w->places);
 	str_finish(&w->claims);
+	str_finish(&w->urls);
 	str_finish(&w->done);
+}
+
+/* A bundle that another host has removed, or that the store has lost, ends each walk early: its parts go with its row. */
+static int check_all_visited(struct restore_whole *w, struct error *err)
+{
+	if (w->chosen == 0)
+		w->chosen = w->visited;
+	if (w->visited == w->chosen)
+		return 0;
+	return error_set(err, ERROR_NOT_FOUND, ENOENT,
+	                 "%s is not there any more: %" PRIu64 " of its parts were found, of %" PRIu64
+	                 " that were to be restored",
+	                 w->t->backup->path, w->visited, w->chosen);
 }
 
 /* Whatever the order of the bundle: first what the rest belongs to. */
@@ -49,9 +63,10 @@ static int each_in_order(struct restore_whole *w, int (*each)(struct restore_par
 {
 	int r = 0;
 
+	w->visited = 0;
 	for (int kind = 0; r == 0 && kind < RESTORE_PART_KINDS; kind++)
 		r = restore_part_each(w, (enum restore_part_kind)kind, each, err);
-	return r;
+	return r < 0 ? r : check_all_visited(w, err);
 }
 
 /* Before anything is read. */

@@ -35,7 +35,10 @@ struct restore_whole {
 	const char *name;           /* of the deployment */
 	struct str places;          /* what is changed, for people */
 	struct str claims;          /* lines: make_target.claim */
+	struct str urls;            /* lines: where mirrors go */
 	struct str done;            /* parts that were restored */
+	uint64_t chosen;            /* parts, when it was looked at first; 0: it was not */
+	uint64_t visited;           /* parts, by the walk that is under way: restore_part_each() adds to it */
 	uint64_t restored, left_out;
 	bool has_changed; /* something of the deployment is not as it was */
 };

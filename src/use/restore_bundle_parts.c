@@ -28,19 +28,22 @@ static char *stem_of_part(const struct catalog_part *at)
 	return mem_printf("%.*s", (int)(before + strcspn(at->name + before, ".")), at->name);
 }
 
-static enum restore_part_kind kind_of_part(const struct restore_whole *w, const struct catalog_part *at)
+/* Negative: the catalog cannot say. A part that was taken for a secret one would be passed over, and the rest be told as all of it. */
+static int kind_of_part(const struct restore_whole *w, const struct catalog_part *at,
+                        enum restore_part_kind *ret)
 {
-	struct catalog_entry file;
+	struct catalog_entry file = {0};
+	int r = 0;
 
 	if (str_equal(at->kind, "dump"))
-		return RESTORE_PART_DATABASE;
-	if (str_equal(at->kind, "mirror"))
-		return RESTORE_PART_MIRROR;
-	if (!str_equal(at->kind, "files"))
-		return RESTORE_PART_OTHER;
-	return catalog_entry_by_ino(catalog_of_whole(w), at->ino, &file) == 0 && !file.secret
-	               ? RESTORE_PART_ARCHIVE
-	               : RESTORE_PART_SECRET;
+		*ret = RESTORE_PART_DATABASE;
+	else if (str_equal(at->kind, "mirror"))
+		*ret = RESTORE_PART_MIRROR;
+	else if (!str_equal(at->kind, "files"))
+		*ret = RESTORE_PART_OTHER;
+	else if ((r = catalog_entry_by_ino(catalog_of_whole(w), at->ino, &file)) == 0)
+		*ret = file.secret ? RESTORE_PART_SECRET : RESTORE_PART_ARCHIVE;
+	return r;
 }
 
 static void close_part_of_whole(struct restore_part *p)
@@ -109,6 +112,19 @@ static bool is_chosen_part(const struct restore_whole *w, const struct restore_p
 	       (p->kind != RESTORE_PART_SECRET || wanted->secrets);
 }
 
+static int visit_part(struct restore_part *p, int (*each)(struct restore_part *p, struct error *err),
+                      struct error *err)
+{
+	int r = open_part_of_whole(p, err);
+
+	if (r == 0)
+		r = each(p, err);
+	if (r < 0 && !cancel_is_set(p->whole->t->order->cancel))
+		error_prefix(err, "the part %s", p->at.name);
+	p->whole->visited++;
+	return r;
+}
+
 int restore_part_each(struct restore_whole *w, enum restore_part_kind kind,
                       int (*each)(struct restore_part *p, struct error *err), struct error *err)
 {
@@ -119,16 +135,14 @@ int restore_part_each(struct restore_whole *w, enum restore_part_kind kind,
 	for (r = 0;
 	     r == 0 && (found = catalog_next_part(catalog_of_whole(w), w->t->backup->ino, after, &at)) == 0;
 	     after = at.number) {
-		struct restore_part p = {.whole = w, .at = at, .kind = kind_of_part(w, &at)};
+		struct restore_part p = {.whole = w, .at = at};
 
 		p.stem = stem_of_part(&at);
-		if (p.kind == kind && is_chosen_part(w, &p)) {
-			r = open_part_of_whole(&p, err);
-			if (r == 0)
-				r = each(&p, err);
-			if (r < 0 && !cancel_is_set(w->t->order->cancel))
-				error_prefix(err, "the part %s", at.name);
-		}
+		r = kind_of_part(w, &at, &p.kind);
+		if (r < 0)
+			error_system(err, -r, "the part %s cannot be looked up in the catalog", at.name);
+		else if (p.kind == kind && is_chosen_part(w, &p))
+			r = visit_part(&p, each, err);
 		close_part_of_whole(&p);
 	}
 	if (r == 0 && found != -ENOENT)
@@ -228,10 +242,29 @@ static void note_place_of_part(struct restore_whole *w, const char *what, const 
 	str_appendf(&w->places, "%s%s %s", w->places.len > 0 ? ", " : "", what, name);
 }
 
-static void note_claim_of_part(struct restore_whole *w, char *claim)
+static bool has_line(const struct str *lines, const char *line)
 {
-	str_appendf(&w->claims, "%s%s", w->claims.len > 0 ? "\n" : "", claim);
-	free(claim);
+	size_t len = strlen(line);
+
+	for (const char *at = str_text(lines); *at; at += strcspn(at, "\n"), at += *at == '\n')
+		if (strcspn(at, "\n") == len && memcmp(at, line, len) == 0)
+			return true;
+	return false;
+}
+
+/* Of two that go to one place the later one would take the place of the other, which would be told as restored. @claim: consumed */
+static int note_claim_of_part(struct restore_part *p, char *claim, struct error *err)
+{
+	_cleanup(free) char *own = claim;
+	struct restore_whole *w = p->whole;
+
+	if (has_line(&w->claims, own))
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "it would go to where another part of %s goes, too (%s): say with target=%s:PLACE where else, or restore them one after the other with parts=",
+		        w->t->backup->path, own, p->stem);
+	str_appendf(&w->claims, "%s%s", w->claims.len > 0 ? "\n" : "", own);
+	return 0;
 }
 
 static int look_at_part_database(struct restore_part *p, struct error *err)
@@ -242,8 +275,7 @@ static int look_at_part_database(struct restore_part *p, struct error *err)
 	if (r < 0)
 		return r;
 	note_place_of_part(p->whole, "the database", t.database);
-	note_claim_of_part(p->whole, restore_dump_claim(&t));
-	return 0;
+	return note_claim_of_part(p, restore_dump_claim(&t), err);
 }
 
 static int plan_database(struct restore_part *p, struct error *err)
@@ -285,16 +317,41 @@ static struct restore_files files_restore_of_part(const struct restore_part *p)
 	                              .copy = t->copy};
 }
 
+/* Does a target= say that something goes there? */
+static bool has_target_at(const struct restore_part *p, const char *claim)
+{
+	const struct command_line *line = p->whole->t->wanted->line;
+	bool found = false;
+
+	for (size_t i = 0; !found && i < line->pair_count; i++) {
+		const char *place = strchr(line->pairs[i].value, ':');
+		_cleanup(free) char *directory = NULL, *other = NULL;
+
+		if (!str_equal(line->pairs[i].key, "target") || !place ||
+		    restore_order_directory("target", place + 1, &directory, NULL) < 0)
+			continue;
+		other = restore_files_claim(directory);
+		found = str_equal(other, claim);
+	}
+	return found;
+}
+
 static int look_at_part_archive(struct restore_part *p, struct error *err)
 {
 	const struct restore_files f = files_restore_of_part(p);
 	int r = restore_files_look(&f, err);
+	char *claim;
 
 	if (r < 0)
 		return r;
 	note_place_of_part(p->whole, "the directory", p->to);
-	note_claim_of_part(p->whole, restore_files_claim(p->to));
-	return 0;
+	claim = restore_files_claim(p->to);
+	/* Several jobs may archive one directory, each another part of it. */
+	if (!has_target_at(p, claim) && has_line(&p->whole->claims, claim)) {
+		free(claim);
+		return 0;
+	}
+	return note_claim_of_part(p, claim, err);
 }
 
 static int plan_archive(struct restore_part *p, struct error *err)
@@ -318,6 +375,36 @@ static int restore_part_archive(struct restore_part *p, struct error *err)
 
 /* Mirrors. */
 
+static bool is_url_within(const char *url, const char *other)
+{
+	size_t len = strlen(other);
+
+	while (len > 0 && other[len - 1] == '/')
+		len--;
+	return strncmp(url, other, len) == 0 && (!url[len] || url[len] == '/');
+}
+
+/* delete=yes would remove below one place what another part has brought back there. */
+static int note_removal_of_part(struct restore_part *p, struct error *err)
+{
+	struct str *urls = &p->whole->urls;
+	size_t len;
+
+	for (const char *at = str_text(urls); p->wanted.remove && *at; at += len, at += *at == '\n') {
+		_cleanup(free) char *other = NULL;
+
+		len = strcspn(at, "\n");
+		other = mem_printf("%.*s", (int)len, at);
+		if (is_url_within(p->to, other) || is_url_within(other, p->to))
+			return error_set(
+			        err, ERROR_USAGE, EINVAL,
+			        "with delete=yes its objects and those of another part would remove each other, since %s and %s lie within one another: leave delete=yes out, or say with target=%s:PLACE where else they go",
+			        p->to, other, p->stem);
+	}
+	str_appendf(urls, "%s%s", urls->len > 0 ? "\n" : "", p->to);
+	return 0;
+}
+
 static int look_at_part_mirror(struct restore_part *p, struct error *err)
 {
 	const struct restore_target *t = p->whole->t;
@@ -335,8 +422,8 @@ static int look_at_part_mirror(struct restore_part *p, struct error *err)
 	if (r < 0)
 		return r;
 	note_place_of_part(p->whole, "the objects of", p->to);
-	note_claim_of_part(p->whole, claim);
-	return 0;
+	r = note_claim_of_part(p, claim, err);
+	return r < 0 ? r : note_removal_of_part(p, err);
 }
 
 static int bring_back_part(struct restore_part *p, bool plan, struct error *err)

@@ -12,6 +12,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/restores.h>
+#include <keepfs/codec/json.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -210,7 +211,10 @@ static bool is_damaged(const struct restore_files *f, const struct error *why)
 
 static uint64_t fact_number(const struct restore_files *f, const char *name)
 {
-	return strtoull(str_or_empty(manifest_fact(&f->backup->m, name)), NULL, 10);
+	const struct json *facts = f->backup->m.facts;
+	int64_t number = 0;
+
+	return facts && json_get_int(facts, name, &number) && number > 0 ? (uint64_t)number : 0;
 }
 
 static void warn_of_unpacking(void *arg, const char *line)
@@ -313,13 +317,29 @@ static int check_room(const struct restore_files *f, struct error *err)
 	return 0;
 }
 
+/* How many are not as the backup has them, and stay so: of one archive that is refused. */
+static uint64_t files_that_stay_different(const struct restore_files *f)
+{
+	return f->wanted->overwrite ? 0 : f->found.names[FILES_DIFFERENT].count;
+}
+
 static bool is_nothing_to_do(const struct restore_files *f)
 {
-	const struct files_names *names = f->found.names;
+	return f->found.is_there && f->found.names[FILES_ADDED].count + f->found.new_directories == 0 &&
+	       (!f->wanted->overwrite || restore_files_changes(f) == 0);
+}
 
-	return f->found.is_there && names[FILES_ADDED].count + f->found.new_directories == 0 &&
-	       (f->wanted->overwrite ? restore_files_changes(f) == 0
-	                             : f->wanted->of_whole || names[FILES_DIFFERENT].count == 0);
+static void tell_nothing_to_do(const struct restore_files *f)
+{
+	uint64_t stay = files_that_stay_different(f);
+
+	if (stay > 0)
+		make_say(f->order,
+		         "there is nothing to add: %s has all of it, but %" PRIu64
+		         " files that differ, and stay as they are",
+		         f->wanted->to, stay);
+	else
+		make_say(f->order, "there is nothing to do: %s has all of it", f->wanted->to);
 }
 
 /* What is kept of it while it is at work. */
@@ -397,7 +417,7 @@ static void note_files_proof(const struct restore_files *f)
 
 	if (f->wanted->paths || f->outcome.left_out + f->outcome.partly + f->found.foreign_owners > 0)
 		return;
-	if (!f->wanted->overwrite && f->found.names[FILES_DIFFERENT].count > 0)
+	if (files_that_stay_different(f) > 0)
 		return;
 	if (backup_set_proof(f->backup, PROOF_RESTORED, make_now_us(f->ctx), f->order->run_id, &err) < 0)
 		make_warn(f->order, "that %s can be restored could not be kept: %s", f->backup->path,
@@ -474,11 +494,11 @@ static int change_when_allowed(struct restore_files *f, struct error *err)
 	if (r < 0)
 		return r;
 	if (is_nothing_to_do(f))
-		make_say(f->order, "there is nothing to do: %s has all of it", f->wanted->to);
+		tell_nothing_to_do(f);
 	else
 		r = change_with_hooks(f, err);
-	/* A part settles nothing. */
-	if (r == 0 && !f->wanted->paths)
+	/* A part settles nothing, nor does one that leaves what an earlier restore has not reached. */
+	if (r == 0 && !f->wanted->paths && files_that_stay_different(f) == 0)
 		catalog_forget_restores(f->ctx->repository->catalog, &which, &settled, NULL);
 	return r;
 }

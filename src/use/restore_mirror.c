@@ -12,6 +12,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/codec/json.h>
 #include <keepfs/codec/shown_name.h>
 #include <keepfs/mirror/back.h>
 #include <keepfs/stream/rate.h>
@@ -72,14 +73,17 @@ int restore_mirror_find(struct catalog *c, const char *path, struct catalog_entr
 	return -ENOENT;
 }
 
-static int take_below(const struct restore_mirror *m, struct str *ret, struct error *err)
+/* @ret_alone: the object a, and not what is below a/, too: "a%=" */
+static int take_below(const struct restore_mirror *m, struct str *ret, bool *ret_alone, struct error *err)
 {
 	_cleanup(free) char *name = m->below ? mem_strdup(m->below) : NULL;
 	size_t len = name ? strlen(name) : 0;
 
+	*ret_alone = false;
 	if (!name)
 		return 0;
-	if (str_ends(name, SHOWN_OBJECT))
+	*ret_alone = str_ends(name, SHOWN_OBJECT);
+	if (*ret_alone)
 		name[len - strlen(SHOWN_OBJECT)] = '\0';
 	else if (len > 0 && name[len - 1] == '/')
 		name[len - 1] = '\0';
@@ -133,19 +137,38 @@ static int check_mirror_place(const struct restore_mirror *m, const char *url, s
 	return r < 0 ? r : check_place_confirmed(m, url, err);
 }
 
+/* What could not be read when the state was made is not in it, and looks like what has come since. Nobody has another copy of it. */
+static int check_removal_is_safe(const struct restore_mirror *m, struct error *err)
+{
+	const struct manifest *made = &m->backup->m;
+	int64_t unreadable = 0;
+
+	if (!m->wanted->remove || !made->facts || !json_get_int(made->facts, "unreadable", &unreadable) ||
+	    unreadable == 0)
+		return 0;
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "delete=yes would remove what is not in %s, and %" PRId64
+	        " objects or directories of its source, which could not be read when it was made, are not: so nothing was changed. Leave delete=yes out, or take a state that lacks nothing",
+	        m->backup->path, unreadable);
+}
+
 int restore_mirror_look(const struct restore_mirror *m, char **ret_claim, struct error *err)
 {
 	const struct conf *conf = make_conf_ref(m->ctx);
 	_cleanup(str) struct str below = {0};
+	bool alone;
 	struct conf_store to = {0};
 	int r = check_mirror_words(m, err);
 
 	if (r == 0)
-		r = take_below(m, &below, err);
+		r = take_below(m, &below, &alone, err);
 	if (r == 0)
 		r = mirror_back_place(conf, job_of(m), m->wanted->place, &to, err);
 	if (r == 0)
 		r = check_mirror_place(m, to.url, err);
+	if (r == 0 && !m->wanted->plan)
+		r = check_removal_is_safe(m, err);
 	if (r == 0)
 		*ret_claim = mem_printf("the objects of %s", to.url);
 	make_conf_unref(m->ctx, conf);
@@ -163,7 +186,10 @@ static int check_allowed(const struct bringing_back *g, const struct mirror_back
                          struct error *err)
 {
 	const struct restore_order *wanted = g->m->wanted;
+	int r = check_removal_is_safe(g->m, err);
 
+	if (r < 0)
+		return r;
 	if (wanted->confirm || mirror_changes(g->m, plan) == 0)
 		return 0;
 	return error_set(err, ERROR_CONFLICT, EEXIST,
@@ -303,7 +329,7 @@ static int open_back(struct bringing_back *g, struct error *err)
 	                                      .replace = m->wanted->confirm != NULL,
 	                                      .remove = m->wanted->remove,
 	                                      .rate = g->rate};
-	int r = take_below(m, &g->below, err);
+	int r = take_below(m, &g->below, &options.alone, err);
 
 	options.below = m->below ? str_text(&g->below) : NULL;
 	if (r == 0)

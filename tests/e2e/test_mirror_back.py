@@ -329,6 +329,66 @@ def test_a_server_that_fails(new_keepfs, store, foreign, refusing):
 
 
 @pytest.mark.parametrize("foreign", ["dir"], indirect=True)
+def test_what_comes_meanwhile_is_not_removed(new_keepfs, store, foreign, refusing):
+    """delete=yes is for what was told to be only there, and not for what the application puts there while all else is written"""
+    refusing.put("a", b"a")
+    keepfs = new_keepfs({"mirror docs": {**refusing.settings, "retry_deadline": "20s"}}).mount()
+    keepfs.backup("docs")
+    refusing.reset({})
+    refusing.put("old", b"o")
+    refusing.fails = lambda key: refusing.put("new", b"nobody has another one")
+    words = f"docs delete=yes confirm={refusing.settings['url']}"
+    error, log = failed(keepfs, words)
+    assert "nothing was removed: 2 objects are only there by now (new, old), and not the 1 that" in error, error
+    assert refusing.objects == {"a": b"a", "old": b"o", "new": b"nobody has another one"}
+    assert (counts(log)["written"], counts(log)["deleted"]) == (1, 0)
+    # Nor is one that was replaced.
+    refusing.objects.pop("a")
+    refusing.fails = lambda key: refusing.put("old", b"O")
+    error, _ = failed(keepfs, words)
+    assert "nothing was removed: 2 objects" in error and refusing.objects["old"] == b"O"
+    log = brought_back(keepfs, words)
+    assert "only there: 2 objects" in log and refusing.objects == {"a": b"a"} and counts(log)["deleted"] == 2
+
+
+@pytest.mark.parametrize("foreign", ["dir"], indirect=True)
+def test_one_object_that_others_go_on_from(new_keepfs, store, foreign, refusing):
+    """a%= is the object a alone: what is below a/ stays as it is, and is not removed either"""
+    for key in ("a", "a-", "a/b", "a/c"):
+        refusing.put(key, key.encode())
+    keepfs = new_keepfs({"mirror docs": {**refusing.settings, "retry_deadline": "20s"}}).mount()
+    keepfs.backup("docs")
+    refusing.reset({"a": b"x", "a-": b"x", "a/b": b"newer", "a/d": b"came later"})
+    log = brought_back(keepfs, f"docs/latest/a%= delete=yes confirm={refusing.settings['url']}")
+    assert refusing.objects == {"a": b"a", "a-": b"x", "a/b": b"newer", "a/d": b"came later"}
+    assert (counts(log)["written"], counts(log)["deleted"]) == (1, 0)
+    brought_back(keepfs, f"docs/latest/a delete=yes confirm={refusing.settings['url']}")
+    assert refusing.objects == {"a": b"a", "a-": b"x", "a/b": b"a/b", "a/c": b"a/c"}
+
+
+@pytest.mark.parametrize("foreign", ["dir"], indirect=True)
+def test_what_could_not_be_read_is_not_removed(new_keepfs, store, foreign, refusing):
+    """an object that the source did not give is not in the state: delete=yes would destroy the only one there is"""
+    refusing.put("cold", b"nobody has another one")
+    refusing.put("warm", b"w")
+    get = refusing._get
+    refusing._get = lambda answer, key, found: answer.refuse("403 Forbidden", "AccessDenied") if key == "cold" else get(answer, key, found)
+    keepfs = new_keepfs({"mirror docs": {**refusing.settings, "retry_deadline": "20s", "unreadable": "skip"}}).mount()
+    keepfs.backup("docs")
+    refusing.put("new", b"n")
+    there = dict(refusing.objects)
+    url = refusing.settings["url"]
+    said = keepfs.refused("restore", f"docs delete=yes confirm={url}")
+    assert "1 objects or directories" in said and "delete=yes" in said
+    log = brought_back(keepfs, "docs delete=yes plan=yes")
+    assert "it would be refused: delete=yes would remove" in log
+    assert refusing.objects == there
+    # Without it nothing of this is in the way.
+    assert counts(brought_back(keepfs, f"docs confirm={url}"))["left"] == 2
+    assert refusing.objects == there
+
+
+@pytest.mark.parametrize("foreign", ["dir"], indirect=True)
 @pytest.mark.parametrize("size", [1000, 17 * MIB])
 def test_what_comes_meanwhile_stays(new_keepfs, store, foreign, refusing, size):
     """an object that was missing when the target was listed, and that its application has put there since: it is newer"""

@@ -132,6 +132,12 @@ def test_a_state_is_brought_back_with_its_packs(copied, offsite, foreign, clocks
     mirror(keepfs)
     clocks.pass_time(7200)
     wait_until(lambda: len(packs(keepfs.store)) == 1, "the first pack is removed here")
+    # A catalog that has the copy, and not yet what it says: it would seem to need no packs.
+    keepfs.unmount()
+    with keepfs.writable_catalog() as catalog:
+        for table in ("copy_tree", "copy_need"):
+            assert catalog.execute(f"DELETE FROM {table} WHERE path = ?", (first,)).rowcount > 0
+    keepfs.mount()
     keepfs.run("replicate", first, "from=offsite", "--wait")
     assert contents(keepfs.store, first) == expected
     assert files_of(keepfs.path(*first.split("/"))) == expected

@@ -7,6 +7,7 @@ import pty
 import select
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -186,6 +187,73 @@ def test_words_that_are_wrong(new_keepfs, site):
     for words, said in (("parts=x", "parts= is for a whole bundle"), ("secrets=yes", "is for a whole bundle"), ("overwrite=x", "allowed are yes and no"),
                         ("overwrite=yes", "say with to=/DIRECTORY")):
         assert said in keepfs.refused("restore", f"database/latest.dump {words}"), words
+
+
+def test_two_parts_that_would_go_to_one_place(new_keepfs, site, tmp_path):
+    """the later one would take the other's place, and both would be told as restored"""
+    other = f"{DATABASE}_other"
+    site.pg.create(other)
+    site.pg.sql(other, "CREATE TABLE other (id int)")
+    jobs = site.jobs()
+    jobs["second"] = {"database": site.pg.uri(other)}
+    jobs["files pictures"] = {"path": site.root / "uploads", "exclude": "*.txt"}
+    jobs["mirror objects"] = {"url": f"dir:{tmp_path / 'media'}"}
+    jobs["mirror within"] = {"url": f"dir:{tmp_path / 'media' / 'within'}"}
+    jobs["bundle site"]["parts"] = "database, second, within, objects, uploads, pictures, config"
+    (tmp_path / "media" / "within").mkdir(parents=True)
+    (tmp_path / "media" / "within" / "w").write_text("w")
+    keepfs = new_keepfs(jobs).mount()
+    keepfs.backup("site")
+    before = site.state()
+    for words, said in ((f"target=database:{DATABASE}_x target=second:{DATABASE}_x", "target=second:PLACE"),
+                        (f"target=database:{other}", f"the database {other}"),
+                        (f"target=config:{site.root}/uploads", "where another part"),
+                        (f"target=config:{tmp_path}/new target=uploads:{tmp_path}/new/", "where another part"),
+                        (f"target=objects:dir:{tmp_path}/new target=within:dir:{tmp_path}/new", "another part of"),
+                        ("delete=yes", "remove each other")):
+        for further in (f"confirm={NAME}", "plan=yes"):
+            assert said in keepfs.refused("restore", f"site/latest {words} {further}"), words
+    assert site.state() == before and site.pg.sql(other, "SELECT count(*) FROM other") == "0"
+    # Two that archive one directory go back into it, and what nobody asked for is no matter.
+    (site.root / "uploads" / "a" / "3.bin").unlink()
+    log = log_of(keepfs, "restore", f"site/latest confirm={NAME} target=second:{DATABASE}_x")
+    assert (site.root / "uploads" / "a" / "3.bin").exists() and "part pictures.tar.zst is restored" in log
+    log_of(keepfs, "restore", f"site/latest confirm={NAME} parts=objects delete=yes")
+
+
+def test_what_stays_different_settles_nothing(new_keepfs, site):
+    """a restore that replaced files was killed in its middle: one that keeps what differs leaves the directory a mixture, so health tells of it on"""
+    keepfs = new_keepfs(site.jobs()).mount()
+    keepfs.backup("site")
+    (site.root / "config" / "site.conf").write_text("listen 8080\n")
+    keepfs.unmount()
+    with keepfs.writable_catalog() as catalog:
+        catalog.execute("INSERT INTO restore (run_id, target, server, backup, made, before, phase, begun_at_us, is_over, problem)"
+                        " VALUES (77, ?, '', 'backups/site/x', '.keepfs-restore-77', '', 4, 1, 1, 'keepfs ended in the middle of it')", (str(site.root / "config"),))
+    keepfs.mount()
+    unsettled = re.compile(rf"restore.*{re.escape(str(site.root / 'config'))}|{re.escape(str(site.root / 'config'))}.*restore")
+    assert unsettled.search(keepfs.text("status", "health"))
+    log = log_of(keepfs, "restore", f"site/latest confirm={NAME}")
+    assert f"{site.root}/config has all of it, but 1 files that differ" in log and f"{site.root}/uploads has all of it\n" in log, log
+    assert unsettled.search(keepfs.text("status", "health"))
+    log_of(keepfs, "restore", f"site/latest confirm={NAME} overwrite=config")
+    assert not unsettled.search(keepfs.text("status", "health"))
+
+
+def test_a_bundle_that_goes_away_meanwhile(new_keepfs, site, tmp_path):
+    """another host removes it: what of it is not back is no restore of all of it"""
+    mark = tmp_path / "mark"
+    keepfs = new_keepfs(site.jobs()).mount()
+    keepfs.backup("site")
+    # As a comparison with the store does that finds no manifest.
+    gone = f"{sys.executable} -c \"import sqlite3; c = sqlite3.connect('{keepfs.state}/catalog.db', timeout=60); c.execute('UPDATE artifact SET tomb = 1'); c.commit()\""
+    keepfs.jobs["bundle site"].update({**hooks(mark), "restore_stop_hook": gone})
+    keepfs.write_conf()
+    keepfs.remount()
+    (site.root / "uploads" / "a" / "3.bin").unlink()
+    error, log = failed(keepfs, f"site/latest confirm={NAME}")
+    assert "is not there any more: 0 of its parts were found, of 3" in error and f"nothing of the deployment {NAME} was changed" in error
+    assert f"the deployment {NAME} is restored" not in log and mark.read_text() == "start site failed\n"
 
 
 def test_what_fails_in_the_middle(new_keepfs, site, tmp_path):

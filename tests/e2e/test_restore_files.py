@@ -126,6 +126,21 @@ def test_the_plan_shows_what_differs_and_changes_nothing(media, tree, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_all_that_is_only_there_is_told(new_keepfs, tmp_path):
+    """of an archive of many files, too, what is remembered of their names tells which are not among them"""
+    tree, out = tmp_path / "many", tmp_path / "out"
+    for top in (tree, out):
+        top.mkdir()
+    for number in range(60000):
+        os.close(os.open(tree / f"f{number}", os.O_CREAT | os.O_WRONLY))
+    for number in range(1000):
+        os.close(os.open(out / f"mine{number}", os.O_CREAT | os.O_WRONLY))
+    keepfs = new_keepfs({"files media": {"path": tree}}).mount()
+    keepfs.backup("media")
+    log = restored(keepfs, f"{LATEST} to={out} plan=yes")
+    assert "1000 " in [line for line in log.splitlines() if "only there" in line][-1], log[-2000:]
+
+
 def test_nothing_is_replaced_unless_it_was_asked_for(media, tree, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(tree, out, symlinks=True)

@@ -41,7 +41,9 @@ struct mirror_back_options { /* all borrowed until mirror_back_free() */
 	const char *part; /* the listing of that part of a bundle ("objects"); NULL: the artifact's own */
 	const struct conf_store *to; /* the target, as source_open() takes it: mirror_back_place() */
 	unsigned connections;        /* puts at once */
-	const char *below;           /* only keys that begin so, in both listings; NULL: all */
+	const char *
+	        below; /* only that key, and those that go on behind it with '/', in both listings; NULL: all */
+	bool alone;    /* of @below that key alone */
 	bool replace;      /* what is there, and differs, is written; else it is left, and counted */
 	bool remove;       /* what is only at the target is removed */
 	struct rate *rate; /* of what is written; NULL: no limit */
@@ -50,6 +52,7 @@ struct mirror_back_options { /* all borrowed until mirror_back_free() */
 /** struct mirror_back_names - how many, and the first of them. */
 struct mirror_back_names {
 	uint64_t count, bytes;
+	uint64_t digest;  /* of what is only there: which objects these are, in whatever order */
 	struct str first; /* "a, b, c", as they are shown in a mount; some 5 */
 };
 struct mirror_back_counts {                                               /* mirror_back_counts_finish() */
@@ -83,6 +86,9 @@ const char *mirror_back_source(const struct mirror_back *b);
 int mirror_back_plan(struct mirror_back *b, struct mirror_back_counts *ret, struct error *err);
 /**
  * mirror_back_run() - @ret held nothing, and is filled whatever comes
+ *
+ * What is only there is removed when it is what mirror_back_plan() has told of, and not more or less: else nothing is, with -EEXIST (ERROR_CONFLICT), and all else is done.
+ *
  * Return: 0: all of the state is there, but for what was refused to be replaced (@ret->left); negative: some objects are not (@ret->failed, @ret->refused), or it was ended:
  * cancelled, the target has failed for as long as it is retried, or is full. @err says what is left to be done.
  */
