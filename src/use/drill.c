@@ -15,6 +15,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/base/scratch_place.h>
 #include <keepfs/pg/scratch.h>
 #include <keepfs/use.h>
 
@@ -459,7 +460,7 @@ static int drill_make(const struct make_context *ctx, const struct make_order *o
 static void clear_servers(const char *directory, const char *whose)
 {
 	struct error err = {0};
-	int r = pg_scratch_clear(directory, &err);
+	int r = scratch_place_clear(directory, &err);
 
 	if (r < 0)
 		log_warning("%s", err.message);
