@@ -83,7 +83,7 @@ static bool is_own_entry(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-static int empty_directory(struct removal *removal, int fd, int depth);
+static int empty_scratch(struct removal *removal, int fd, int depth);
 
 /* One that is too deep for our descriptors goes to the top, and is emptied from there. */
 static int move_to_top(struct removal *removal, int dir_fd, const char *name)
@@ -109,12 +109,12 @@ static int remove_entry(struct removal *removal, int dir_fd, const char *name, i
 		close(fd);
 		return move_to_top(removal, dir_fd, name);
 	}
-	r = empty_directory(removal, fd, depth);
+	r = empty_scratch(removal, fd, depth);
 	return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && r == 0 ? -errno : r;
 }
 
 /* @fd is consumed. */
-static int empty_directory(struct removal *removal, int fd, int depth)
+static int empty_scratch(struct removal *removal, int fd, int depth)
 {
 	DIR *dir = fdopendir(fd);
 	const struct dirent *entry;
@@ -133,7 +133,7 @@ static int empty_directory(struct removal *removal, int fd, int depth)
 	return r;
 }
 
-static int remove_tree(int dir_fd, const char *name)
+int scratch_remove(int dir_fd, const char *name)
 {
 	unsigned before = 0;
 	struct removal removal = {.top_fd = open_to_empty(dir_fd, name)};
@@ -145,7 +145,7 @@ static int remove_tree(int dir_fd, const char *name)
 		int fd = open_directory_at(dir_fd, name);
 
 		before = removal.moved;
-		r = fd < 0 ? fd : empty_directory(&removal, fd, 0);
+		r = fd < 0 ? fd : empty_scratch(&removal, fd, 0);
 	} while (r == 0 && removal.moved > before);
 	close(removal.top_fd);
 	return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && r == 0 ? -errno : r;
@@ -319,9 +319,9 @@ int scratch_place_remove(struct scratch_place *p, struct error *err)
 	int r;
 
 	scratch_end_processes(p->path);
-	r = remove_tree(p->dir_fd, p->name);
+	r = scratch_remove(p->dir_fd, p->name);
 	if (p->elsewhere)
-		(void)remove_tree(AT_FDCWD, p->elsewhere);
+		(void)scratch_remove(AT_FDCWD, p->elsewhere);
 	if (r == 0 && unlinkat(p->dir_fd, lock, 0) < 0 && errno != ENOENT)
 		r = -errno;
 	if (p->lock_fd >= 0)

@@ -200,7 +200,7 @@ static int make_sockets(struct pg_scratch *s)
 	return r;
 }
 
-static int make_place(struct pg_scratch *s, struct error *err)
+static int make_server_place(struct pg_scratch *s, struct error *err)
 {
 	const char *directory = s->options.directory;
 	int r = scratch_place_new(directory, s->uid, s->gid, &s->place, err);
@@ -228,7 +228,7 @@ static int make_scratch(struct pg_scratch *s, struct error *err)
 	if (r == 0 && scratch_place_clear(s->options.directory, err) < 0)
 		r = -EIO;
 	if (r == 0)
-		r = make_place(s, err);
+		r = make_server_place(s, err);
 	if (r < 0)
 		return r;
 	/* None of the dump's: what it says of its superuser is not to touch this one. */

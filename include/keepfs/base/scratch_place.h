@@ -45,6 +45,8 @@ void scratch_place_finish(struct scratch_place *p);
 /** scratch_place_clear() - end and remove what makers that are dead have left in @directory. Return: how many; 0 also when there is no such directory; negative with @err: something could not be removed. */
 int scratch_place_clear(const char *directory, struct error *err);
 
+/** scratch_remove() - the directory @name, with all that is in it, however deep. 0 also when there is none; negative errno. */
+int scratch_remove(int dir_fd, const char *name);
 /** scratch_measure() - the bytes that the files below a directory take. */
 uint64_t scratch_measure(int dir_fd, const char *name);
 /** scratch_end_processes() - of the processes of the user who owns @path those that have their working directory there or below: SIGQUIT, and after 5 s SIGKILL. */
