@@ -52,6 +52,8 @@ struct restore_part {
 	char *to;       /* of an archive */
 };
 
+/** restore_part_kind() - what a part is, by its kind and whether its file is secret. */
+enum restore_part_kind restore_part_kind(struct catalog *c, const struct catalog_part *at);
 /** restore_part_each() - call @each with each part of @kind that was chosen, open, in the order of the bundle; what it returns ends it, if it is not 0. */
 int restore_part_each(struct restore_whole *w, enum restore_part_kind kind,
                       int (*each)(struct restore_part *p, struct error *err), struct error *err);

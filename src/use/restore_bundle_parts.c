@@ -28,7 +28,7 @@ static char *stem_of_part(const struct catalog_part *at)
 	return mem_printf("%.*s", (int)(before + strcspn(at->name + before, ".")), at->name);
 }
 
-static enum restore_part_kind kind_of_part(const struct restore_whole *w, const struct catalog_part *at)
+enum restore_part_kind restore_part_kind(struct catalog *c, const struct catalog_part *at)
 {
 	struct catalog_entry file;
 
@@ -38,9 +38,8 @@ static enum restore_part_kind kind_of_part(const struct restore_whole *w, const 
 		return RESTORE_PART_MIRROR;
 	if (!str_equal(at->kind, "files"))
 		return RESTORE_PART_OTHER;
-	return catalog_entry_by_ino(catalog_of_whole(w), at->ino, &file) == 0 && !file.secret
-	               ? RESTORE_PART_ARCHIVE
-	               : RESTORE_PART_SECRET;
+	return catalog_entry_by_ino(c, at->ino, &file) == 0 && !file.secret ? RESTORE_PART_ARCHIVE
+	                                                                    : RESTORE_PART_SECRET;
 }
 
 static void close_part_of_whole(struct restore_part *p)
@@ -119,7 +118,8 @@ int restore_part_each(struct restore_whole *w, enum restore_part_kind kind,
 	for (r = 0;
 	     r == 0 && (found = catalog_next_part(catalog_of_whole(w), w->t->backup->ino, after, &at)) == 0;
 	     after = at.number) {
-		struct restore_part p = {.whole = w, .at = at, .kind = kind_of_part(w, &at)};
+		struct restore_part p = {
+		        .whole = w, .at = at, .kind = restore_part_kind(catalog_of_whole(w), &at)};
 
 		p.stem = stem_of_part(&at);
 		if (p.kind == kind && is_chosen_part(w, &p)) {
