@@ -145,6 +145,7 @@ struct conf_bundle {  /* what only a job that makes one backup of several jobs h
 	bool allow_plain_secrets;             /* a part may be secret, and the bundle not encrypted */
 	char *restore_stop_hook,
 	        *restore_start_hook; /* commands around its restore, for /bin/sh -c; "": none */
+	char *drill_mirror; /* where drills bring its mirrors back, "s3://…" or "dir:/…"; "": they are only read */
 };
 
 enum conf_unreadable { CONF_UNREADABLE_FAIL, CONF_UNREADABLE_SKIP };
@@ -568,6 +569,21 @@ void conf_policy_rules(const struct conf_job *job, const struct conf_policy *p, 
 bool conf_drill_user_is_trusted(const struct conf *c);
 /** conf_drill_dir() - heap: where drills make their throw-away servers. */
 char *conf_drill_dir(const struct conf *c);
+/** conf_can_be_drilled() - has the kind of job backups that drills restore for a trial? */
+bool conf_can_be_drilled(const struct conf_job *job);
+/** conf_places_overlap() - of two places ("s3://bucket/prefix", "dir:/directory"): is one the other, or does it lie within? Of a bucket its name is all that is looked at, and not which server has it. Pure. */
+bool conf_places_overlap(const char *a, const char *b);
+/** struct conf_place_row - a place that a configuration names: for people ("[mirror documents] url"), and itself. */
+struct conf_place_row {
+	char title[256];
+	char *url; /* heap; NULL: there is none */
+};
+/**
+ * conf_used_place() - the @n-th place of what is backed up, and of what keepfs itself has: its stores, mount and directories
+ * @ret: url is heap, the caller's
+ * Return: false when there are no more.
+ */
+bool conf_used_place(const struct conf *c, size_t n, struct conf_place_row *ret);
 /** conf_check_is_of() - is the check asked of @job's database @label? */
 bool conf_check_is_of(const struct conf_check *check, const char *job, const char *label);
 /** conf_check_is_of_bundle() - is it a health check of the deployment whose bundle is made by @job? Only one that names the job is. */

@@ -64,13 +64,16 @@ extern const struct make_kind use_restore_tenant;
 
 /**
  * use_drill - restore a backup for a trial, and look at what came out (docs/operations.md, "Drills")
- * Words: backups, jobs, directories, or "all": of a directory the newest whole backup of a database. Pairs: level=2 to 5 (default: the job's
- * drill_level), server=CONNECTION in place of a throw-away server, keep=yes with it, pick=rotate: one backup, whose turn it is, jobs=N.
+ * Words: backups, jobs, directories, or "all": of a directory the newest whole backup of a database, of an archive, or of a bundle. Pairs: level=2 to 5 (default: the job's
+ * drill_level), server=CONNECTION in place of a throw-away server, keep=yes with it, pick=rotate: one backup, whose turn it is, jobs=N,
+ * mirror=PLACE: where the mirrors of a bundle are brought back. Or the word "clear" alone: remove what drills have left.
  * Each is kept with a report (catalog/drills.h), and what it proved is a proof of the backup.
  */
 extern const struct make_kind use_drill;
-/** use_drill_clear() - end and remove throw-away servers that were left when keepfs was killed. Blocks until they are gone. */
+/** use_drill_clear() - end and remove throw-away servers, and archives that were unpacked, which were left when keepfs was killed. Blocks until they are gone. */
 void use_drill_clear(const struct conf *conf);
+/** use_drill_has_left() - has one left something in a bucket, or where objects are brought back? A run of use_drill with the word "clear" removes it. */
+bool use_drill_has_left(struct catalog *catalog);
 
 /**
  * struct use_scrub - a thread that reads every backup again before [store] scrub_within is over, at scrub_rate. It waits until one is due;

@@ -210,13 +210,14 @@ int catalog_find_drill(struct catalog *c, const char *name, struct catalog_drill
 
 /* Whose turn it is. */
 
-#define WHOLE_DUMPS "a.tomb = 0 AND a.kind = 'dump' AND a.partial = 0 AND a.damaged IS NULL"
+#define DRILLED    "a.kind IN ('dump', 'files', 'bundle')"
+#define WHOLE_ONES "a.tomb = 0 AND " DRILLED " AND a.partial = 0 AND a.damaged IS NULL"
 
 int catalog_drill_directory(struct catalog *c, const char *path, char **ret)
 {
 	static const char sql[] =
 	        "SELECT d.path FROM directory d WHERE (d.path = ?1 OR substr(d.path, 1, length(?1) + 1) = ?1 || '/' OR ?1 = '')"
-	        " AND EXISTS (SELECT 1 FROM artifact a WHERE a.directory_ino = d.ino AND " WHOLE_DUMPS ")"
+	        " AND EXISTS (SELECT 1 FROM artifact a WHERE a.directory_ino = d.ino AND " WHOLE_ONES ")"
 	        " ORDER BY max(coalesce((SELECT max(started_at_us) FROM drill WHERE directory = d.path), 0),"
 	        " coalesce((SELECT max(p.at_us) FROM artifact a JOIN proof p ON p.artifact_ino = a.ino AND p.level >= 2"
 	        "  WHERE a.directory_ino = d.ino), 0)), d.path LIMIT 1";
@@ -232,7 +233,7 @@ static int newest_whole(struct catalog *c, const char *directory, uint64_t *ret_
 {
 	static const char sql[] =
 	        "SELECT a.ino FROM artifact a JOIN directory d ON d.ino = a.directory_ino WHERE d.path = ?1"
-	        " AND " WHOLE_DUMPS " ORDER BY a.run_id DESC, a.finished_at_us DESC LIMIT 1";
+	        " AND " WHOLE_ONES " ORDER BY a.run_id DESC, a.finished_at_us DESC LIMIT 1";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(directory)));
 	int r = query_one(&query);
 
@@ -250,7 +251,7 @@ int catalog_damaged_dumps(struct catalog *c, const char *directory, uint64_t *re
 {
 	static const char sql[] =
 	        "SELECT count(*) FROM artifact a INDEXED BY artifact_damaged JOIN directory d ON d.ino = a.directory_ino"
-	        " WHERE a.damaged IS NOT NULL AND a.tomb = 0 AND a.kind = 'dump' AND d.path = ?1";
+	        " WHERE a.damaged IS NOT NULL AND a.tomb = 0 AND " DRILLED " AND d.path = ?1";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(directory)));
 	int r = query_one(&query);
 
@@ -265,7 +266,7 @@ static int find_of_tier(struct catalog *c, const char *directory, int64_t tier, 
 {
 	static const char sql[] =
 	        "SELECT a.ino FROM artifact a JOIN directory d ON d.ino = a.directory_ino WHERE d.path = ?1"
-	        " AND " WHOLE_DUMPS " AND a.tiers > 0 AND a.tiers & ?2 AND a.ino <> ?3"
+	        " AND " WHOLE_ONES " AND a.tiers > 0 AND a.tiers & ?2 AND a.ino <> ?3"
 	        " ORDER BY EXISTS (SELECT 1 FROM proof WHERE artifact_ino = a.ino AND level >= 2), random() LIMIT 1";
 	_cleanup(query) struct query query =
 	        query_begin(c, sql, VALUES(text_value(directory), int_value(tier), ino_value(newest)));

@@ -12,11 +12,21 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static bool needs_server(const struct conf_job *job)
+static bool has_databases(const struct conf *conf, const struct conf_job *job)
+{
+	if (job->kind == CONF_JOB_DUMP)
+		return true;
+	for (size_t i = 0; i < conf->job_count; i++)
+		if (conf->jobs[i].kind == CONF_JOB_DUMP && conf_bundle_has_part(job, conf->jobs[i].name))
+			return true;
+	return false;
+}
+
+static bool needs_server(const struct conf *conf, const struct conf_job *job)
 {
 	struct schedule schedule;
 
-	return job->drill && schedule_parse(job->drill, &schedule, NULL) == 0 &&
+	return has_databases(conf, job) && job->drill && schedule_parse(job->drill, &schedule, NULL) == 0 &&
 	       !schedule_is_off(&schedule) && !(job->drill_server && *job->drill_server);
 }
 
@@ -72,7 +82,7 @@ static void probe_server(struct probe *p, const struct conf *conf)
 void probe_drills(struct probe *p, const struct conf *conf)
 {
 	for (size_t i = 0; i < conf->job_count; i++) {
-		if (needs_server(&conf->jobs[i])) {
+		if (needs_server(conf, &conf->jobs[i])) {
 			probe_server(p, conf);
 			return;
 		}

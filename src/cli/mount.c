@@ -115,6 +115,22 @@ static void on_health_changed(void *arg)
 	notify_look(d->notify);
 }
 
+/* The store of it may be slow, or away: so by a run, that somebody can see, and not before the mount serves. */
+static void order_clearing(struct daemon *d)
+{
+	_cleanup(jobs_order) struct jobs_order order = {0};
+	struct error err = {0};
+	int r;
+
+	if (!use_drill_has_left(d->engine.catalog))
+		return;
+	r = jobs_order_parse_work(&use_drill, "clear", &order, &err);
+	if (r == 0)
+		r = jobs_submit(d->jobs, &order, "keepfs", NULL, &err);
+	if (r < 0)
+		log_warning("what a drill has left cannot be removed: %s", err.message);
+}
+
 /* What begins by itself. */
 static int start_writing(struct daemon *d, struct error *err)
 {
@@ -122,6 +138,7 @@ static int start_writing(struct daemon *d, struct error *err)
 	int r = jobs_start_timer(d->jobs, d->live, &clock, err);
 
 	use_drill_clear(d->engine.make.conf);
+	order_clearing(d);
 	if (d->engine.lease)
 		lease_listen(d->engine.lease, on_health_changed, d);
 	return r < 0 ? r : use_scrub_new(&d->engine.make, &d->scrub, err);

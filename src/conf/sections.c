@@ -155,7 +155,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .env = "BACKUP_",
                  .example = "[backup full]",
                  .keys = CONF_KEYS_JOB | CONF_KEYS_MAKER | CONF_KEYS_HOOKS | CONF_KEYS_POLICY |
-                         CONF_KEYS_DUMP,
+                         CONF_KEYS_DRILL | CONF_KEYS_DUMP,
                  .list = &jobs,
                  .kind = CONF_JOB_DUMP,
                  .check = conf_dump_check,
@@ -173,7 +173,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .example = "[files documents]",
                  .is_extra = true,
                  .keys = CONF_KEYS_JOB | CONF_KEYS_MAKER | CONF_KEYS_HOOKS | CONF_KEYS_POLICY |
-                         CONF_KEYS_FILES,
+                         CONF_KEYS_DRILL | CONF_KEYS_FILES,
                  .list = &jobs,
                  .kind = CONF_JOB_FILES,
                  .check = conf_files_check,
@@ -188,7 +188,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .env = "BUNDLE_",
                  .example = "[bundle site]",
                  .is_extra = true,
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_HOOKS | CONF_KEYS_POLICY | CONF_KEYS_BUNDLE,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_HOOKS | CONF_KEYS_POLICY | CONF_KEYS_DRILL |
+                         CONF_KEYS_BUNDLE,
                  .list = &jobs,
                  .kind = CONF_JOB_BUNDLE,
                  .check = conf_bundle_check,
@@ -229,7 +230,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_INBOX] =
                 {.name = "inbox",
                  .header = "[inbox NAME]",
-                 .env = "INBOX_",
+                 .env =
+                         "INBOX_",
                  .example = "[inbox legacy]",
                  .is_extra = true,
                  .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY,

@@ -50,6 +50,7 @@ enum conf_key_set { /* bits, as a section can have several */
 	            CONF_KEYS_BUNDLE = 1 << 12,
 	            CONF_KEYS_MAKER = 1 << 13, /* what every job has that makes its bytes itself */
 	            CONF_KEYS_HOOKS = 1 << 14, /* of jobs whose runs keepfs begins itself */
+	            CONF_KEYS_DRILL = 1 << 15, /* of jobs whose backups are restored for a trial */
 	            CONF_KEYS_MAIL = 1 << 16,
 	            CONF_KEYS_WEBHOOK = 1 << 17,
 	            CONF_KEYS_COMMAND = 1 << 18,

@@ -95,6 +95,28 @@ static void check_part_secrets(struct conf_loader *l, size_t item)
 	}
 }
 
+static void check_drill_mirror(struct conf_loader *l, size_t item)
+{
+	const struct conf_ref ref = {.section = CONF_SECTION_BUNDLE,
+	                             .item = item,
+	                             .key = conf_key_find(CONF_SECTION_BUNDLE, "drill_mirror")};
+	const struct conf_job *job = &l->conf.jobs[item];
+	const struct conf_origin *at = conf_origin_of(&l->conf, ref);
+	struct conf_place_row used;
+
+	for (size_t n = 0;
+	     !at->wrong && *str_or_empty(job->bundle.drill_mirror) && conf_used_place(&l->conf, n, &used);
+	     n++) {
+		_cleanup(free) char *url = used.url;
+
+		if (url && *url && conf_places_overlap(job->bundle.drill_mirror, url))
+			conf_problem(
+			        l, at->line,
+			        "%s: [bundle %s] drill_mirror = %s: lies inside, around or at %s (%s); allowed: a place that nothing else uses, since a drill writes there, and removes it again",
+			        at->text, job->name, job->bundle.drill_mirror, used.title, url);
+	}
+}
+
 void conf_validate_bundles(struct conf_loader *l)
 {
 	for (size_t i = 0; i < l->conf.job_count; i++) {
@@ -103,5 +125,6 @@ void conf_validate_bundles(struct conf_loader *l)
 		check_parts_of_bundle(l, i);
 		check_number_of_mirrors(l, i);
 		check_part_secrets(l, i);
+		check_drill_mirror(l, i);
 	}
 }

@@ -115,7 +115,9 @@ static int parse_secret_file(const struct conf_key *key, const char *text, void 
 
 static int parse_url_value(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	return set_text(key, field, conf_url_normalise(text, wrong));
+	bool may_be_none = key->fallback && !*key->fallback;
+
+	return set_text(key, field, !*text && may_be_none ? mem_strdup("") : conf_url_normalise(text, wrong));
 }
 
 static int parse_mirror_url(const struct conf_key *key, const char *text, void *field, struct str *wrong)

@@ -313,7 +313,10 @@ static const char drill_help[] =
         "                                 level=2 to 5: 2 restored, 3 equal, 4 sound, 5 each [check NAME] is answered as expected\n"
         "                                 (default: drill_level of the job); pick=rotate: the one whose turn it is;\n"
         "                                 jobs=4: over so many connections; server=postgresql://...: in a new database there,\n"
-        "                                 which is dropped afterwards, but for keep=yes\n"
+        "                                 which is dropped afterwards, but for keep=yes; of a bundle each part is tried:\n"
+        "                                 databases restored, archives unpacked, secrets opened, mirrors brought back into\n"
+        "                                 drill_mirror (mirror=s3://...: into another place), and all of it removed\n"
+        "         echo clear > drill      remove what drills have left there when keepfs was killed\n"
         "                                 answer: <run> pending drill:<job>; watch it in jobs/<run>/; reports: drills/\n";
 
 static const char restore_tenant_help[] =

@@ -127,8 +127,8 @@ int mirror_back_open(const struct mirror_back_options *options, struct mirror_ba
 
 	b->options = *options;
 	b->call.cancel = options->cancel;
-	b->is_directory = str_starts(str_or_empty(options->to->url), "dir:");
-	r = source_open(options->to, options->connections, &b->target, err);
+	b->is_directory = options->to && str_starts(str_or_empty(options->to->url), "dir:");
+	r = options->to ? source_open(options->to, options->connections, &b->target, err) : 0;
 	if (r == 0)
 		r = bring_state(b, err);
 	if (r == 0)
@@ -150,7 +150,7 @@ struct mirror_back *mirror_back_free(struct mirror_back *b)
 
 const char *mirror_back_target(const struct mirror_back *b)
 {
-	return b->options.to->url;
+	return b->options.to ? b->options.to->url : NULL;
 }
 
 const char *mirror_back_source(const struct mirror_back *b)

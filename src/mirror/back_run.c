@@ -3,8 +3,10 @@
  * What is missing, or differs, is written by several threads, in the order in which the walk finds it: one object by one thread, whose bytes are hashed on their way; an object whose
  * SHA-256 is not that of the listing is not completed. One that fails keeps no other from being written, but when the target itself does not answer, or is full.
  * What is only at the target is removed when all of the state is there, and not before.
+ *
+ * A check walks as a run does, and reads what a run would write or leave: from the target, or, where there is none, from the packs.
  */
-#include "back_private.h"
+#include "back_run.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
@@ -19,33 +21,6 @@
 #define NAMES_TOLD   200U /* of objects that fail: a line each */
 #define FAILURES_MAX 100U /* one behind the other: it is not the objects */
 #define PIECE_SHARE  2U   /* a piece takes half of the memory for writing, at most */
-
-struct running {
-	struct mirror_back *b;
-	struct mirror_back_counts *counts; /* lock, as all that tasks change */
-	struct back_packs *packs;
-	struct workers *workers;
-	size_t most_piece;
-	uint64_t memory;
-	bool removes; /* the second walk */
-	pthread_mutex_t lock;
-	pthread_cond_t changed; /* a task is done */
-	uint64_t used;          /* lock: bytes of `memory` */
-	size_t tasks;           /* lock: that were not done */
-	unsigned in_a_row;      /* lock: failures */
-	bool is_over;           /* lock: nothing more is begun */
-	struct error fatal;     /* lock: why */
-};
-
-struct task {
-	struct running *run;
-	struct listing_entry entry; /* of a removal key and bytes alone */
-	char *etag;                 /* of what is at the target; NULL: nothing is */
-	bool is_unsure, is_removal;
-	size_t piece, memory;
-};
-
-enum task_result { TASK_WRITTEN, TASK_REMOVED, TASK_SAME, TASK_LEFT };
 
 static bool is_run_over(struct running *run)
 {
@@ -68,24 +43,7 @@ static struct source_new new_of_task(const struct task *t)
 	                           .most_piece_bytes = t->run->most_piece};
 }
 
-static size_t piece_at(const struct task *t, uint64_t at)
-{
-	uint64_t left = t->entry.bytes - at;
-
-	return left < t->piece ? (size_t)left : t->piece;
-}
-
 /* Is what is there, of the same size, the same? */
-
-static bool is_sha256_of(struct sha256 *h, const struct listing_entry *e)
-{
-	uint8_t digest[SHA256_BYTES];
-	char hex[SHA256_HEX_BYTES];
-
-	sha256_final(h, digest);
-	hex_encode(digest, sizeof(digest), hex);
-	return strcmp(hex, e->sha256) == 0;
-}
 
 /* A file is read: 1, it is the same; 0: it is not, or it cannot be told. */
 static int compare_target_file(const struct task *t, char *buf, struct error *err)
@@ -95,7 +53,7 @@ static int compare_target_file(const struct task *t, char *buf, struct error *er
 	int r = 0;
 
 	for (uint64_t at = 0; r == 0 && at < t->entry.bytes;) {
-		const struct iovec iov = {.iov_base = buf, .iov_len = piece_at(t, at)};
+		const struct iovec iov = {.iov_base = buf, .iov_len = back_piece_at(t, at)};
 
 		r = source_get(b->target, &b->call, t->entry.key, t->etag, at, &iov, 1, NULL, err);
 		if (r == 0)
@@ -103,7 +61,7 @@ static int compare_target_file(const struct task *t, char *buf, struct error *er
 		at += iov.iov_len;
 	}
 	if (r == 0)
-		r = is_sha256_of(h, &t->entry);
+		r = back_is_of_entry(h, &t->entry);
 	sha256_free(h);
 	return r == -ECANCELED ? r : r == 1;
 }
@@ -120,7 +78,7 @@ static int compare_etag(const struct task *t, char *buf, struct error *err)
 	if (!source_may_tell(target, &what, t->etag))
 		return 0;
 	for (uint64_t at = 0; at < t->entry.bytes || count == 0;) {
-		const struct iovec iov = {.iov_base = buf, .iov_len = piece_at(t, at)};
+		const struct iovec iov = {.iov_base = buf, .iov_len = back_piece_at(t, at)};
 		int r = iov.iov_len > 0 ? back_packs_read(t->run->packs, &t->entry, at, buf, iov.iov_len, err)
 		                        : 0;
 
@@ -164,7 +122,7 @@ static int write_object_pieces(const struct task *t, struct source_put *put, cha
 	int r = 0;
 
 	for (uint64_t at = 0; r == 0 && at < t->entry.bytes;) {
-		size_t len = piece_at(t, at);
+		size_t len = back_piece_at(t, at);
 
 		*ret_of_state = true;
 		r = back_packs_read(t->run->packs, &t->entry, at, buf, len, err);
@@ -195,7 +153,7 @@ static int write_object(const struct task *t, char *buf, bool *ret_of_state, str
 
 	if (r == 0)
 		r = write_object_pieces(t, put, buf, h, ret_of_state, err);
-	if (r == 0 && !is_sha256_of(h, &t->entry)) {
+	if (r == 0 && !back_is_of_entry(h, &t->entry)) {
 		*ret_of_state = true;
 		r = error_set(err, ERROR_CORRUPT, EBADMSG,
 		              "what is stored of it has another SHA-256 than its listing says");
@@ -275,6 +233,8 @@ static void note_failed_task(const struct task *t, bool of_state, const struct e
 		end_run(run, why);
 	if (run->is_over)
 		return;
+	if (run->counts->failed.count == 0)
+		run->first = *why;
 	back_note(&run->counts->failed, t->entry.key, t->entry.bytes);
 	str_append_line(&line, why->message);
 	if (order && run->counts->failed.count <= NAMES_TOLD)
@@ -313,7 +273,9 @@ static void run_task(void *arg)
 	int r = 0;
 
 	if (!over)
-		r = t->is_removal ? do_removal(t, &why) : do_put(t, &of_state, &why);
+		r = t->is_removal ? do_removal(t, &why)
+		    : t->is_check ? back_check_object(t, &of_state, &why)
+		                  : do_put(t, &of_state, &why);
 	pthread_mutex_lock(&run->lock);
 	if (!over && r < 0)
 		note_failed_task(t, of_state, &why);
@@ -389,6 +351,20 @@ static int add_removal(struct running *run, const struct source_object *o, struc
 	return add_task(run, t, err);
 }
 
+static int add_check(struct running *run, const struct listing_entry *e, const struct source_object *o,
+                     struct error *err)
+{
+	struct task *t = mem_alloc(sizeof(*t));
+
+	t->run = run;
+	t->is_check = true;
+	t->etag = o ? mem_strdup(str_or_empty(o->etag)) : NULL;
+	copy_entry(e, &t->entry);
+	t->piece = run->most_piece < BACK_CHECK_BYTES ? run->most_piece : BACK_CHECK_BYTES;
+	t->memory = e->bytes < t->piece ? (size_t)e->bytes : t->piece;
+	return add_task(run, t, err);
+}
+
 static void count_now(struct running *run, struct mirror_back_names *n, const char *key, uint64_t bytes)
 {
 	pthread_mutex_lock(&run->lock);
@@ -403,6 +379,36 @@ static void refuse_object(struct running *run, const struct listing_entry *e, co
 	count_now(run, &run->counts->refused, e->key, e->bytes);
 	if (order && run->counts->refused.count <= NAMES_TOLD)
 		make_say(order, "cannot be there: %s: %s", e->key, why->message);
+}
+
+/* Of a check. What has another size is not read. */
+static int check_found(void *arg, enum back_found what, const struct listing_entry *e,
+                       const struct source_object *o, const struct error *why, struct error *err)
+{
+	struct running *run = arg;
+	struct mirror_back_counts *c = run->counts;
+
+	switch (what) {
+	case BACK_MISSING:
+		count_now(run, &c->missing, e->key, e->bytes);
+		return 0;
+	case BACK_EXTRA:
+		count_now(run, &c->extra, o->key, o->bytes);
+		return 0;
+	case BACK_REFUSED:
+		refuse_object(run, e, why);
+		return 0;
+	default:
+		if (e->bytes == o->bytes)
+			return add_check(run, e, o, err);
+		count_now(run, &c->different, e->key, e->bytes);
+		return 0;
+	}
+}
+
+static int check_state_item(void *arg, const struct mirror_item *i, struct error *err)
+{
+	return add_check(arg, &i->entry, NULL, err);
 }
 
 static int do_found(void *arg, enum back_found what, const struct listing_entry *e,
@@ -446,12 +452,25 @@ static void wait_for_tasks(struct running *run)
 	pthread_mutex_unlock(&run->lock);
 }
 
+static int walk_once(struct running *run, struct error *err)
+{
+	const struct back_walker walker = {.found = run->checks ? check_found : do_found, .arg = run};
+	const struct mirror_each each = {.item = check_state_item, .arg = run};
+	int r;
+
+	if (run->b->target)
+		return back_walk(run->b, &walker, err);
+	r = mirror_tree_each(run->b->tree, run->b->options.cancel, &each, err);
+	if (r == -ECANCELED && !err->class)
+		error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+	return r;
+}
+
 /* A walk, to the end of all that it has begun. */
 static int run_walk(struct running *run, struct error *err)
 {
-	const struct back_walker walker = {.found = do_found, .arg = run};
 	struct error why = {0};
-	int r = back_walk(run->b, &walker, &why);
+	int r = walk_once(run, &why);
 
 	if (r < 0) {
 		pthread_mutex_lock(&run->lock);
@@ -535,7 +554,8 @@ static int run_walks(struct running *run, struct error *err)
 static int begin_back_run(struct running *run, size_t reading, size_t writing, struct error *err)
 {
 	const struct mirror_back_options *o = &run->b->options;
-	int r = back_packs_new(run->b, reading, &run->packs, err);
+	/* Of a check of a target nothing is read of the state. */
+	int r = run->checks && run->b->target ? 0 : back_packs_new(run->b, reading, &run->packs, err);
 
 	if (r < 0)
 		return r;
@@ -547,33 +567,66 @@ static int begin_back_run(struct running *run, size_t reading, size_t writing, s
 	                                "no threads for writing objects could be started");
 }
 
-int mirror_back_run(struct mirror_back *b, struct mirror_back_counts *ret, struct error *err)
+static int do_walks(struct running *run, struct error *err)
 {
-	struct pool *pool = b->options.ctx->pool;
-	size_t all = pool_buffers(pool), reading = all / 3, writing = all - reading;
-	struct running run = {.b = b,
-	                      .counts = ret,
-	                      .lock = PTHREAD_MUTEX_INITIALIZER,
-	                      .changed = PTHREAD_COND_INITIALIZER};
-	uint64_t before = source_requests(b->target);
-	struct error spare = {0};
 	int r;
 
-	err = err ? err : &spare;
-	*ret = (struct mirror_back_counts){0};
+	if (!run->checks)
+		return run_walks(run, err);
+	r = run_walk(run, err);
+	return r < 0 ? r : back_judge_check(run, err);
+}
+
+static uint64_t requests_so_far(const struct mirror_back *b)
+{
+	return b->target ? source_requests(b->target) : 0;
+}
+
+static int run_back(struct running *run, struct error *err)
+{
+	struct mirror_back *b = run->b;
+	struct pool *pool = b->options.ctx->pool;
+	size_t all = pool_buffers(pool), reading = all / 3, writing = all - reading;
+	uint64_t before = requests_so_far(b);
+	int r;
+
+	*run->counts = (struct mirror_back_counts){0};
 	if (all < MIRROR_BACK_BUFFERS)
 		return error_set(err, ERROR_INTERNAL, ENOMEM, "the pool is too small");
 	r = pool_reserve(pool, writing, b->options.cancel);
 	if (r < 0)
 		return error_system(err, -r, "there is no memory for writing objects");
-	r = begin_back_run(&run, reading, writing, err);
+	r = begin_back_run(run, reading, writing, err);
 	if (r == 0)
-		r = run_walks(&run, err);
-	workers_free(run.workers);
-	back_packs_free(run.packs);
+		r = do_walks(run, err);
+	workers_free(run->workers);
+	back_packs_free(run->packs);
 	pool_unreserve(pool, writing);
+	run->counts->requests = requests_so_far(b) - before;
+	return r;
+}
+
+static int run_or_check(struct mirror_back *b, bool checks, struct mirror_back_counts *ret, struct error *err)
+{
+	struct running run = {.b = b,
+	                      .counts = ret,
+	                      .checks = checks,
+	                      .lock = PTHREAD_MUTEX_INITIALIZER,
+	                      .changed = PTHREAD_COND_INITIALIZER};
+	struct error spare = {0};
+	int r = run_back(&run, err ? err : &spare);
+
 	pthread_cond_destroy(&run.changed);
 	pthread_mutex_destroy(&run.lock);
-	ret->requests = source_requests(b->target) - before;
 	return r;
+}
+
+int mirror_back_run(struct mirror_back *b, struct mirror_back_counts *ret, struct error *err)
+{
+	return run_or_check(b, false, ret, err);
+}
+
+int mirror_back_check(struct mirror_back *b, struct mirror_back_counts *ret, struct error *err)
+{
+	return run_or_check(b, true, ret, err);
 }

@@ -25,10 +25,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define MEASURE_MS 500
-#define KIB        UINT64_C(1024)
-#define MIB        (1024 * KIB)
-#define LOCK_NAME  "lock"
+#define MEASURE_MS  500
+#define KIB         UINT64_C(1024)
+#define MIB         (1024 * KIB)
+#define LOCK_NAME   "lock"
+#define SOCKETS_MAX 80 /* with the socket's name behind it, of the 107 that an address of a socket has */
 
 static void pass_cancel(void *arg)
 {
@@ -178,12 +179,40 @@ uint64_t pg_scratch_peak_bytes(struct pg_scratch *s)
 
 static void name_connection(struct pg_scratch *s)
 {
-	s->conninfo = mem_printf("host='%s' port=5432 user='%s' dbname=postgres sslmode=disable",
-	                         s->place.sockets, s->role);
-	s->variables[0] = mem_printf("PGHOST=%s", s->place.sockets);
+	s->conninfo = mem_printf("host='%s' port=5432 user='%s' dbname=postgres sslmode=disable", s->sockets,
+	                         s->role);
+	s->variables[0] = mem_printf("PGHOST=%s", s->sockets);
 	s->variables[1] = mem_strdup("PGPORT=5432");
 	s->variables[2] = mem_printf("PGUSER=%s", s->role);
 	s->variables[3] = mem_strdup("PGSSLMODE=disable");
+}
+
+/* The directory of the socket, whose path must be short, and a list of directories: so without a comma. */
+static int make_sockets(struct pg_scratch *s)
+{
+	_cleanup(free) char *within = mem_printf("%s/s", s->place.path);
+	bool fits = strlen(within) <= SOCKETS_MAX && !strpbrk(within, ",\"'");
+	int r = fits ? scratch_place_add(&s->place, "s", s->uid, s->gid)
+	             : scratch_place_add_elsewhere(&s->place, s->uid, s->gid);
+
+	if (r == 0)
+		s->sockets = fits ? take_ptr(&within) : mem_strdup(s->place.elsewhere);
+	return r;
+}
+
+static int make_server_place(struct pg_scratch *s, struct error *err)
+{
+	const char *directory = s->options.directory;
+	int r = scratch_place_new(directory, s->uid, s->gid, &s->place, err);
+
+	if (r < 0)
+		return r;
+	r = scratch_place_add(&s->place, SCRATCH_DATA, s->uid, s->gid);
+	if (r == 0)
+		r = make_sockets(s);
+	return r < 0 ? error_system(err, -r, "a directory for a throw-away server cannot be made in %s",
+	                            directory)
+	             : 0;
 }
 
 static int make_scratch(struct pg_scratch *s, struct error *err)
@@ -196,10 +225,10 @@ static int make_scratch(struct pg_scratch *s, struct error *err)
 		r = lock_directory(s, err);
 	if (r == 0)
 		r = measure_budget(s, err);
-	if (r == 0 && pg_scratch_clear(s->options.directory, err) < 0)
+	if (r == 0 && scratch_place_clear(s->options.directory, err) < 0)
 		r = -EIO;
 	if (r == 0)
-		r = scratch_place_new(s->options.directory, s->uid, s->gid, &s->place, err);
+		r = make_server_place(s, err);
 	if (r < 0)
 		return r;
 	/* None of the dump's: what it says of its superuser is not to touch this one. */
@@ -229,12 +258,10 @@ static void scratch_finish(struct pg_scratch *s)
 	cancel_remove_hook(s->options.cancel, &s->outer);
 	for (size_t i = 0; i < ARRAY_SIZE(s->variables); i++)
 		free(s->variables[i]);
-	free(s->place.path);
-	free(s->place.sockets);
+	scratch_place_finish(&s->place);
+	free(s->sockets);
 	free(s->role);
 	free(s->conninfo);
-	if (s->place.dir_fd >= 0)
-		close(s->place.dir_fd);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	pthread_cond_destroy(&s->told);

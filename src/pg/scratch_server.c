@@ -137,7 +137,7 @@ static void add_settings(const struct pg_scratch *s, struct server_arguments *a)
 	uint64_t memory = s->options.memory_bytes;
 
 	add_texts(a, fixed);
-	add_setting(a, "unix_socket_directories", mem_strdup(s->place.sockets));
+	add_setting(a, "unix_socket_directories", mem_strdup(s->sockets));
 	add_setting(a, "max_connections", mem_printf("%u", s->options.connections + 8));
 	add_megabytes(a, "shared_buffers", memory / 4, 16, 8192);
 	add_megabytes(a, "work_mem", memory / 32, 4, 256);

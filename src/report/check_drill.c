@@ -90,7 +90,7 @@ static void check_each_rehearsed(struct checking *c,
 		return;
 	}
 	for (size_t i = 0; i < c->from->conf->job_count; i++)
-		if (c->from->conf->jobs[i].kind == CONF_JOB_DUMP)
+		if (conf_can_be_drilled(&c->from->conf->jobs[i]))
 			check(c, &all[i], &c->from->conf->jobs[i]);
 }
 

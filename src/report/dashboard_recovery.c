@@ -112,13 +112,22 @@ static void put_drilled(struct page *p, const struct dash_job *job)
 	put_drill_trouble(p, job, &r->last);
 }
 
+/* Databases always, since nobody knows whether they come back unless it was tried; others when somebody wants to. */
+static bool is_to_be_drilled(const struct page *p, const struct dash_job *job)
+{
+	const struct rehearsed *r = dash_rehearsed(p, job);
+
+	return job->conf->kind == CONF_JOB_DUMP ||
+	       (conf_can_be_drilled(job->conf) && (r->last.id || r->every_us > 0));
+}
+
 static void put_drills(struct page *p)
 {
-	size_t dumps = 0;
+	size_t drilled = 0;
 
 	for (size_t i = 0; i < p->job_count; i++)
-		dumps += p->jobs[i].conf->kind == CONF_JOB_DUMP;
-	if (!dumps)
+		drilled += is_to_be_drilled(p, &p->jobs[i]);
+	if (!drilled)
 		return;
 	page_put(
 	        p,
@@ -127,14 +136,14 @@ static void put_drills(struct page *p)
 	        "<th scope=\"col\">When</th><th scope=\"col\">Restore takes (rto)</th>"
 	        "<th scope=\"col\">Would be lost (rpo)</th></tr></thead><tbody>");
 	for (size_t i = 0, shown = 0; i < p->job_count && shown < DRILLED_SHOWN; i++)
-		if (p->jobs[i].conf->kind == CONF_JOB_DUMP) {
+		if (is_to_be_drilled(p, &p->jobs[i])) {
 			put_drilled(p, &p->jobs[i]);
 			shown++;
 		}
 	page_put(p, "</tbody></table>");
-	if (dumps > DRILLED_SHOWN) {
+	if (drilled > DRILLED_SHOWN) {
 		page_put(p, "<p class=\"more\">and ");
-		page_count(p, dumps - DRILLED_SHOWN, "more job: see <code>status/recovery</code>",
+		page_count(p, drilled - DRILLED_SHOWN, "more job: see <code>status/recovery</code>",
 		           "more jobs: see <code>status/recovery</code>");
 		page_put(p, "</p>");
 	}

@@ -67,6 +67,33 @@ static void put_phases(struct str *text, const struct json *phases)
 	}
 }
 
+/* "database.dump passed: restored, level 4, 3.1 s", "config.tar.zst failed: …" */
+static void put_parts(struct str *text, const struct json *parts)
+{
+	for (size_t i = 0; i < json_count(parts); i++) {
+		const struct json *one = json_item(parts, i);
+		const char *error = json_get_string(one, "error"), *how = json_get_string(one, "how");
+		_cleanup(str) struct str line = {0};
+		int64_t count = 0;
+
+		str_appendf(&line, "%s %s: ", str_or_empty(json_get_string(one, "name")),
+		            str_or_empty(json_get_string(one, "result")));
+		if (error)
+			str_append(&line, error);
+		else
+			str_append(&line, how ? how : "nothing was tried");
+		if (!error && json_get_int(one, "count", &count))
+			str_appendf(&line, ", %" PRId64 " %s", count,
+			            str_equal(json_get_string(one, "kind"), "mirror") ? "objects" : "files");
+		str_append(&line, ", level ");
+		(void)json_scalar_text(json_get(one, "level"), &line);
+		str_append(&line, ", ");
+		(void)json_scalar_text(json_get(one, "seconds"), &line);
+		str_append(&line, " s");
+		put_line(text, "part", str_text(&line));
+	}
+}
+
 static void put_list(struct str *text, const char *name, const struct json *list)
 {
 	for (size_t i = 0; i < json_count(list); i++)
@@ -139,6 +166,7 @@ int report_drill_text(const char *report, struct spool *out)
 	put_size_line(&text, "stored", j, "stored_bytes");
 	put_size_line(&text, "peak disk", j, "peak_disk_bytes");
 	put_phases(&text, json_get(j, "phases"));
+	put_parts(&text, json_get(j, "parts"));
 	put_tables(&text, json_get(j, "tables"));
 	put_value(&text, "differences", json_get(j, "differences"));
 	put_list(&text, "differs", json_get(j, "first_differences"));

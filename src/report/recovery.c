@@ -158,7 +158,9 @@ int report_recovery(const struct report_sources *from, struct spool *out)
 
 	for (size_t i = 0; i < from->conf->job_count; i++) {
 		const struct conf_job *job = &from->conf->jobs[i];
-		int one = job->kind == CONF_JOB_DUMP ? watched_each(from, job, put_directory, &r) : 0;
+		int one = job->kind == CONF_JOB_DUMP || job->kind == CONF_JOB_BUNDLE
+		                  ? watched_each(from, job, put_directory, &r)
+		                  : 0;
 
 		if (one < 0 || r.result < 0)
 			return one < 0 ? one : r.result;

@@ -67,10 +67,19 @@ static char *describe_deployment(const struct catalog_restore *x)
 	                : "some of its parts may be those of the backup, and others as they were; it may be stopped");
 }
 
+static char *describe_scratch(const struct catalog_restore *x)
+{
+	return mem_printf(
+	        "run %lld, a drill of %s, has brought objects back into %s/%s, and did not remove them (%s)",
+	        (long long)x->run_id, x->backup, x->server, x->target, x->problem);
+}
+
 char *report_restore_left(const struct catalog_restore *x)
 {
 	if (x->phase == RESTORE_PHASE_DEPLOYMENT)
 		return describe_deployment(x);
+	if (x->phase == RESTORE_PHASE_SCRATCH)
+		return describe_scratch(x);
 
 	_cleanup(free) char *state = is_files(x) ? describe_files_state(x) : describe_state(x);
 
@@ -89,6 +98,10 @@ char *report_restore_advice(const struct catalog_restore *x)
 		return mem_printf(
 		        "restore it once more as it was asked for (jobs/%lld/log has it), or look whether it works as it is; when it is settled: %s",
 		        (long long)x->run_id, str_text(&forget));
+	if (x->phase == RESTORE_PHASE_SCRATCH)
+		return mem_printf(
+		        "keepfs drill clear removes them; when that cannot be, remove them and say so: %s",
+		        str_text(&forget));
 	command_line_append(&forget, into);
 	if (is_files(x))
 		return advise_of_files(x, &forget);

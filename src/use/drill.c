@@ -5,6 +5,7 @@
  */
 #include "copied.h"
 #include "drill.h"
+#include "drill_place.h"
 #include "pace.h"
 #include "past_server.h"
 #include "proving.h"
@@ -15,6 +16,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/base/scratch_place.h>
 #include <keepfs/pg/scratch.h>
 #include <keepfs/use.h>
 
@@ -27,13 +29,6 @@
 #define JOBS_MAX    8
 #define PICK_ASKED  "asked"
 #define PICK_NEWEST "newest"
-
-struct drill_words {
-	int level; /* 0: as the job says */
-	unsigned jobs;
-	const char *server; /* NULL: as the job says */
-	bool keep, rotate;
-};
 
 /* The words. */
 
@@ -88,10 +83,12 @@ static int take_pick(const char *text, bool *ret_rotate, struct error *err)
 
 static int take_drill_words(const struct command_line *line, struct drill_words *ret, struct error *err)
 {
-	static const char *const allowed[] = {"level", "server", "keep", "pick", "jobs", "note", NULL};
+	static const char *const allowed[] = {"level", "server", "mirror", "keep",
+	                                      "pick",  "jobs",   "note",   NULL};
 	int r = words_check_pairs(line, allowed, err);
 
-	*ret = (struct drill_words){.server = words_pair(line, "server")};
+	*ret = (struct drill_words){.server = words_pair(line, "server"),
+	                            .mirror = words_pair(line, "mirror")};
 	if (r == 0 && line->word_count == 0)
 		r = error_set(err, ERROR_USAGE, EINVAL, "name a backup, a job, or: all");
 	if (r == 0)
@@ -221,18 +218,52 @@ static int add_drill_word(struct catalog *c, const char *word, bool rotate, stru
 	return r < 0 ? r : add_newest(c, &places, ret, err);
 }
 
+/* "clear": what a drill has written into a bucket, or a directory, when keepfs was killed. */
+static bool is_clearing(const struct command_line *line)
+{
+	return line->word_count == 1 && str_equal(line->words[0], DRILL_CLEAR);
+}
+
+static int clearing_targets(const struct make_context *ctx, struct make_targets *ret, struct error *err)
+{
+	int r = drill_places_left(ctx->repository->catalog, ret, err);
+
+	if (r == 0 && ret->count == 0)
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "no drill has left anything that would have to be removed");
+	return r;
+}
+
+/* What can be said of it before it begins. */
+static int check_mirror_word(const struct make_context *ctx, const struct drill_words *words,
+                             struct error *err)
+{
+	const struct conf *conf;
+	int r;
+
+	if (!*str_or_empty(words->mirror))
+		return 0;
+	conf = make_conf_ref(ctx);
+	r = drill_place_check_url(conf, words->mirror, err);
+	make_conf_unref(ctx, conf);
+	return r;
+}
+
 static int drill_targets(const struct make_context *ctx, const struct conf_job *job,
                          const struct make_wanted *wanted, struct make_targets *ret, struct error *err)
 {
 	struct drill_words words;
 	int r = take_drill_words(wanted->line, &words, err);
 
+	if (r == 0 && is_clearing(wanted->line))
+		return clearing_targets(ctx, ret, err);
+	if (r == 0)
+		r = check_mirror_word(ctx, &words, err);
 	for (size_t i = 0; r == 0 && i < wanted->line->word_count; i++)
 		r = add_drill_word(ctx->repository->catalog, wanted->line->words[i], words.rotate, ret, err);
 	if (r == 0 && ret->count == 0)
-		r = error_set(
-		        err, ERROR_USAGE, EINVAL,
-		        "there is no backup of a database yet that is whole, and could be restored for a trial");
+		r = error_set(err, ERROR_USAGE, EINVAL,
+		              "there is no backup yet that is whole, and could be restored for a trial");
 	return r;
 }
 
@@ -246,11 +277,25 @@ static int drill_accepts(const struct make_context *ctx, const struct conf_job *
 
 /* One of them. */
 
+static int check_kept(const struct backup *b, const struct drill_words *words, struct error *err)
+{
+	bool is_whole = drill_is_whole(b);
+
+	if (is_whole && words->keep)
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "keep=yes: %s is no single database, and nothing of it stays; restore it, or name one of its databases",
+		        b->path);
+	return 0;
+}
+
 static int check_backup(const struct backup *b, struct error *err)
 {
-	if (!str_equal(b->m.kind, "dump"))
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "%s is no backup of a database: a drill restores databases", b->path);
+	if (!str_equal(b->m.kind, "dump") && !drill_is_whole(b))
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%s is neither a database, nor an archive of files, nor a bundle, which are what a drill restores",
+		        b->path);
 	if (b->damage)
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
 		                 "%s is marked as damaged: 'keepfs verify' says whether it still is",
@@ -293,7 +338,7 @@ static void begin_row(struct drill *d)
 	str_copy(row->pick, sizeof(row->pick), d->order->target->class);
 }
 
-static void begin_drill(struct drill *d, const struct drill_words *words)
+void drill_begin(struct drill *d, const struct drill_words *words)
 {
 	d->job = conf_find_job(d->conf, d->backup->m.job);
 	d->wanted = words->level                    ? (enum proof_level)words->level
@@ -315,7 +360,7 @@ static void begin_drill(struct drill *d, const struct drill_words *words)
 	begin_row(d);
 }
 
-static void finish_drill(struct drill *d)
+void drill_finish(struct drill *d)
 {
 	pg_scratch_free(d->scratch);
 	free(d->database);
@@ -324,6 +369,7 @@ static void finish_drill(struct drill *d)
 	json_free(d->phases);
 	json_free(d->checks);
 	json_free(d->objects);
+	json_free(d->parts);
 	pthread_mutex_destroy(&d->lock);
 }
 
@@ -370,7 +416,7 @@ static void note_drill_pace(struct drill *d)
 {
 	const struct catalog_drill *row = &d->row;
 
-	if (row->level >= PROOF_RESTORED && row->result != DRILL_CANCELLED)
+	if (row->level >= PROOF_RESTORED && row->result != DRILL_CANCELLED && row->restore_us > 0)
 		pace_note(d->backup, PACE_RESTORED, row->restore_us, row->bytes);
 	if (row->result == DRILL_PASSED)
 		pace_note(d->backup, PACE_DRILLED, row->finished_at_us - row->started_at_us, row->bytes);
@@ -380,19 +426,21 @@ static int drill_backup(struct drill *d, const struct drill_words *words, struct
 {
 	int r = check_backup(d->backup, err);
 
+	if (r == 0)
+		r = check_kept(d->backup, words, err);
 	if (r < 0)
 		return r;
-	begin_drill(d, words);
+	drill_begin(d, words);
 	make_say(d->order, "%s (%s) is restored for a trial, up to level %d", d->backup->path,
 	         d->order->target->class, (int)d->wanted);
 	expect_end(d);
-	r = drill_rehearse(d, err);
+	r = drill_is_whole(d->backup) ? drill_whole(d, words, err) : drill_rehearse(d, err);
 	note_drill_pace(d);
 	keep_drill(d);
 	if (r == 0)
 		make_say(d->order, "%s can be restored: level %d, in %.1f s", d->backup->path, d->row.level,
 		         (double)d->row.restore_us / (double)US_PER_S);
-	finish_drill(d);
+	drill_finish(d);
 	return r;
 }
 
@@ -446,6 +494,8 @@ static int drill_make(const struct make_context *ctx, const struct make_order *o
 
 	if (r < 0)
 		return r;
+	if (is_clearing(order->line))
+		return drill_place_clear(ctx, order, err);
 	own.pool = pool_new(PROVING_POOL_BYTES);
 	if (!own.pool)
 		return error_system(err, ENOMEM, "there is no memory for reading backups");
@@ -459,13 +509,14 @@ static int drill_make(const struct make_context *ctx, const struct make_order *o
 static void clear_servers(const char *directory, const char *whose)
 {
 	struct error err = {0};
-	int r = pg_scratch_clear(directory, &err);
+	int r = scratch_place_clear(directory, &err);
 
 	if (r < 0)
 		log_warning("%s", err.message);
 	else if (r > 0)
-		log_info("%d throw-away server%s that %s had left in %s %s removed", r, r == 1 ? "" : "s",
-		         whose, directory, r == 1 ? "was" : "were");
+		log_info(
+		        "%d scratch director%s (of throw-away servers and unpacked archives) that %s had left in %s %s removed",
+		        r, r == 1 ? "y" : "ies", whose, directory, r == 1 ? "was" : "were");
 }
 
 void use_drill_clear(const struct conf *conf)

@@ -3,6 +3,9 @@
 /**
  * A rehearsed restore: of one backup, on a throw-away server or in a database of its own elsewhere, looked at level by level. What is found
  * on the way is gathered here; drill_report.c makes the report of it.
+ *
+ * Of a bundle it is one drill, whose parts are tried one after the other: databases as by themselves, in a struct drill of their own (drill_rehearse()), and what is none by
+ * what its kind has (drill_part.h).
  */
 #include <keepfs/inside/backup.h>
 
@@ -18,6 +21,17 @@ struct pg_scratch;
 
 #define DRILL_DIFFERENCES_SHOWN 10
 #define DRILL_NOTES_SHOWN       50
+#define DRILL_PARTS_SHOWN       200 /* and as many that did not pass */
+#define DRILL_PARTS_WITH_ALL    20  /* with all that was found out */
+
+/** struct drill_words - what whoever ordered it said. Texts are borrowed. */
+struct drill_words {
+	int level; /* 0: as the job says */
+	unsigned jobs;
+	const char *server; /* NULL: as the job says */
+	const char *mirror; /* NULL: as the job says; "": mirrors are read only */
+	bool keep, rotate;
+};
 
 struct drill {
 	const struct make_context *ctx; /* with a pool of its own */
@@ -26,6 +40,9 @@ struct drill {
 	const struct conf_job *job; /* of the configuration; NULL: it has none of that name */
 	struct backup *backup;
 	const struct copied *copy; /* that it is read from, in a further store; NULL: it is listed */
+	struct drill *
+	        whole; /* that this is a part of, and that is told what is told here; NULL: it is all of it */
+	const char *part; /* its name there */
 	enum proof_level wanted;
 	bool keep;
 	unsigned jobs;              /* connections */
@@ -49,6 +66,8 @@ struct drill {
 	uint64_t tables;      /* that were compared */
 	uint64_t rows, bytes; /* of them */
 	struct json *phases, *objects, *checks;
+	struct json *parts; /* of what consists of some; NULL */
+	uint64_t parts_tried, parts_failed;
 	struct catalog_drill row;
 };
 
@@ -103,7 +122,26 @@ int drill_note_database(struct drill *d, struct error *err);
 /** drill_end_database() - drop what was made there, unless it is to be kept; what could not be dropped health tells of. */
 void drill_end_database(struct drill *d);
 
+/** drill_begin() - d->ctx, order, conf, backup and copy, of a part also whole and part, are set. drill_finish() frees what it holds. */
+void drill_begin(struct drill *d, const struct drill_words *words);
+void drill_finish(struct drill *d);
+
 /** drill_rehearse() - all of it: d->row says how it ended. Return: 0: it passed. */
 int drill_rehearse(struct drill *d, struct error *err);
+/** drill_whole() - the same of a bundle, with each of its parts, and of an archive of files. */
+int drill_whole(struct drill *d, const struct drill_words *words, struct error *err);
+/** drill_is_whole() - is it what drill_whole() tries? */
+bool drill_is_whole(const struct backup *b);
+/** drill_run_phase() - call @phase, and note how long it took. Not when it was cancelled. */
+int drill_run_phase(struct drill *d, const char *name, int (*phase)(struct drill *d, struct error *err),
+                    struct error *err);
+/** drill_end() - d->row says how it ended: @r and @err are what came of it, and what differs is added. */
+int drill_end(struct drill *d, int r, struct error *err);
+/** drill_mark_wrong() - what failed may be the fault of @b: then it is read by itself, which decides. */
+void drill_mark_wrong(struct drill *d, struct backup *b, const struct error *why);
+/** drill_is_of_elsewhere() - what it was tried on, or the store, has failed: of the backup nothing is known. */
+bool drill_is_of_elsewhere(const struct drill *d, const struct error *err);
+/** drill_part_report() - what was found of a database that is a part: the caller's. */
+struct json *drill_part_report(struct drill *d);
 /** drill_report() - heap: of d->row and all that was found. */
 char *drill_report(struct drill *d);

@@ -27,6 +27,31 @@ static void add_report_text(struct json *list, uint64_t have, uint64_t most, con
 		json_append_string(list, text);
 }
 
+static void take_difference(struct drill *d, const char *text)
+{
+	pthread_mutex_lock(&d->lock);
+	if (d->differences == 0)
+		str_cut(d->first_text, sizeof(d->first_text), text);
+	add_report_text(d->first, d->differences++, DRILL_DIFFERENCES_SHOWN, text);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void take_note(struct drill *d, const char *text)
+{
+	pthread_mutex_lock(&d->lock);
+	add_report_text(d->told, d->notes++, DRILL_NOTES_SHOWN, text);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void tell_drill(struct drill *d, void (*take)(struct drill *d, const char *text), const char *text)
+{
+	_cleanup(free) char *of_part = d->whole ? mem_printf("%s: %s", d->part, text) : NULL;
+
+	take(d, text);
+	if (of_part)
+		take(d->whole, of_part);
+}
+
 void drill_differs(struct drill *d, const char *fmt, ...)
 {
 	_cleanup(str) struct str text = {0};
@@ -35,11 +60,7 @@ void drill_differs(struct drill *d, const char *fmt, ...)
 	va_start(args, fmt);
 	str_vappendf(&text, fmt, args);
 	va_end(args);
-	pthread_mutex_lock(&d->lock);
-	if (d->differences == 0)
-		str_cut(d->first_text, sizeof(d->first_text), str_text(&text));
-	add_report_text(d->first, d->differences++, DRILL_DIFFERENCES_SHOWN, str_text(&text));
-	pthread_mutex_unlock(&d->lock);
+	tell_drill(d, take_difference, str_text(&text));
 	make_say(d->order, "differs: %s", str_text(&text));
 }
 
@@ -51,9 +72,7 @@ void drill_note(struct drill *d, const char *fmt, ...)
 	va_start(args, fmt);
 	str_vappendf(&text, fmt, args);
 	va_end(args);
-	pthread_mutex_lock(&d->lock);
-	add_report_text(d->told, d->notes++, DRILL_NOTES_SHOWN, str_text(&text));
-	pthread_mutex_unlock(&d->lock);
+	tell_drill(d, take_note, str_text(&text));
 	make_say(d->order, "%s", str_text(&text));
 }
 
@@ -237,7 +256,7 @@ static int ask_it(struct drill *d, struct error *err)
 }
 
 /* What it was tried on, or the store, has failed: of the backup nothing is known. */
-static bool is_of_elsewhere(const struct drill *d, const struct error *err)
+bool drill_is_of_elsewhere(const struct drill *d, const struct error *err)
 {
 	switch (err->class) {
 	case ERROR_DENIED:
@@ -254,14 +273,14 @@ static bool is_of_elsewhere(const struct drill *d, const struct error *err)
 /* @level: what was looked at. */
 static void note_wrong(struct drill *d, enum proof_level level, int r, const struct error *err)
 {
-	bool wrong = d->differences > 0 || (r < 0 && !is_of_elsewhere(d, err));
+	bool wrong = d->differences > 0 || (r < 0 && !drill_is_of_elsewhere(d, err));
 
 	if (wrong && d->row.wrong_level == 0)
 		d->row.wrong_level = (int)level;
 }
 
-static int run_phase(struct drill *d, const char *name, int (*phase)(struct drill *d, struct error *err),
-                     struct error *err)
+int drill_run_phase(struct drill *d, const char *name, int (*phase)(struct drill *d, struct error *err),
+                    struct error *err)
 {
 	int64_t began_us = clock_mono_us(), took_us;
 	struct json *one = json_object_new();
@@ -286,18 +305,18 @@ static int read_rest(struct drill *d, struct error *err)
 static int restore_phases(struct drill *d, struct error *err)
 {
 	int64_t began_us;
-	int r = run_phase(d, "server", prepare_server, err);
+	int r = drill_run_phase(d, "server", prepare_server, err);
 
 	if (r < 0)
 		return r;
 	began_us = clock_mono_us();
 	if (d->scratch)
-		r = run_phase(d, "globals", restore_globals, err);
+		r = drill_run_phase(d, "globals", restore_globals, err);
 	if (r == 0)
-		r = run_phase(d, "restore", restore_it, err);
+		r = drill_run_phase(d, "restore", restore_it, err);
 	if (r == 0) {
 		d->row.restore_us = clock_mono_us() - began_us;
-		r = run_phase(d, "rest", read_rest, err);
+		r = drill_run_phase(d, "rest", read_rest, err);
 	}
 	if (r == 0)
 		d->row.level = PROOF_RESTORED;
@@ -308,7 +327,7 @@ static int restore_phases(struct drill *d, struct error *err)
 static int look_phase(struct drill *d, enum proof_level level, const char *name,
                       int (*phase)(struct drill *d, struct error *err), struct error *err)
 {
-	int r = d->wanted >= level ? run_phase(d, name, phase, err) : 0;
+	int r = d->wanted >= level ? drill_run_phase(d, name, phase, err) : 0;
 
 	note_wrong(d, level, r, err);
 	return r;
@@ -318,18 +337,15 @@ static int look_phase(struct drill *d, enum proof_level level, const char *name,
  * What the error is about it does not say: a server, too, misses what it was told to use, or has corrupt pages. So the backup is read by
  * itself, as verify does, and that decides: what is marked loses its place as the newest one, and retention no longer counts on it.
  */
-static void mark_what_is_wrong(struct drill *d, const struct error *why)
+void drill_mark_wrong(struct drill *d, struct backup *b, const struct error *why)
 {
-	struct proving p = {.ctx = d->backup->ctx,
-	                    .order = d->order,
-	                    .copy = d->copy,
-	                    .name = d->backup->path,
-	                    .level = PROOF_STRUCTURE};
+	struct proving p = {
+	        .ctx = b->ctx, .order = d->order, .copy = d->copy, .name = b->path, .level = PROOF_STRUCTURE};
 
-	if (!backup_is_wrong(why) || cancel_is_set(d->cancel) || backup_is_removed(d->backup))
+	if (!backup_is_wrong(why) || cancel_is_set(d->cancel) || backup_is_removed(b))
 		return;
 	make_say(d->order, "is that the backup's fault? It is read once more, by itself");
-	(void)proving_backup(&p, d->backup->ino);
+	(void)proving_backup(&p, b->ino);
 }
 
 /* It stays, so that somebody may use it: once it was held against the backup, what was erased goes again. */
@@ -355,7 +371,7 @@ static int all_phases(struct drill *d, struct error *err)
 	int r = restore_phases(d, err);
 
 	if (r < 0)
-		mark_what_is_wrong(d, err);
+		drill_mark_wrong(d, d->backup, err);
 	if (r == 0)
 		r = look_phase(d, PROOF_EQUAL, "equal", compare_it, err);
 	if (r == 0)
@@ -385,13 +401,8 @@ static int give_up_removed(struct drill *d, struct error *err)
 	                 d->backup->path);
 }
 
-int drill_rehearse(struct drill *d, struct error *err)
+int drill_end(struct drill *d, int r, struct error *err)
 {
-	int r = all_phases(d, err);
-
-	/* Whatever was under way then fails in words of its own. */
-	if (r < 0 && d->scratch && pg_scratch_failure(d->scratch, err) < 0)
-		r = -ENOSPC;
 	d->row.result = judge_drill(d, r);
 	if (r < 0 && d->differences > 0)
 		error_prefix(err, "it was restored, and is not what it should be: %s; then", d->first_text);
@@ -405,6 +416,17 @@ int drill_rehearse(struct drill *d, struct error *err)
 	if (r < 0)
 		str_cut(d->row.error, sizeof(d->row.error), err->message);
 	d->row.finished_at_us = make_now_us(d->ctx);
+	return r;
+}
+
+int drill_rehearse(struct drill *d, struct error *err)
+{
+	int r = all_phases(d, err);
+
+	/* Whatever was under way then fails in words of its own. */
+	if (r < 0 && d->scratch && pg_scratch_failure(d->scratch, err) < 0)
+		r = -ENOSPC;
+	r = drill_end(d, r, err);
 	drill_end_database(d);
 	return r;
 }

@@ -53,6 +53,15 @@ static void add_versions(const struct drill *d, struct json *out)
 	json_set(out, "versions", versions);
 }
 
+static void report_parts(struct drill *d, struct json *out)
+{
+	if (!d->parts)
+		return;
+	json_set_int(out, "parts_tried", (int64_t)d->parts_tried);
+	json_set_int(out, "parts_failed", (int64_t)d->parts_failed);
+	json_set(out, "parts", take_ptr(&d->parts));
+}
+
 static void report_found(struct drill *d, struct json *out)
 {
 	struct json *tables = json_object_new();
@@ -66,6 +75,26 @@ static void report_found(struct drill *d, struct json *out)
 	json_set_int(out, "differences", (int64_t)d->differences);
 	json_set(out, "first_differences", take_ptr(&d->first));
 	json_set(out, "notes", take_ptr(&d->told));
+}
+
+struct json *drill_part_report(struct drill *d)
+{
+	struct json *out = json_object_new();
+
+	json_set_string(out, "on", d->scratch ? "a throw-away server" : d->server ? "another server" : NULL);
+	json_set(out, "phases", take_ptr(&d->phases));
+	add_figures(d, out);
+	add_versions(d, out);
+	report_found(d, out);
+	return out;
+}
+
+static const char *tried_on(const struct drill *d)
+{
+	if (d->parts)
+		return str_equal(d->backup->m.kind, "bundle") ? "scratch places, part by part"
+		                                              : "a scratch directory";
+	return d->scratch ? "a throw-away server" : d->server ? "another server" : NULL;
 }
 
 char *drill_report(struct drill *d)
@@ -86,8 +115,9 @@ char *drill_report(struct drill *d)
 	json_set_time(out, "data_of", d->backup->m.started_at_us);
 	json_set_time(out, "started", row->started_at_us);
 	json_set_time(out, "finished", row->finished_at_us);
-	json_set_string(out, "on", d->scratch ? "a throw-away server" : d->server ? "another server" : NULL);
+	json_set_string(out, "on", tried_on(d));
 	json_set(out, "phases", take_ptr(&d->phases));
+	report_parts(d, out);
 	add_figures(d, out);
 	add_versions(d, out);
 	report_found(d, out);

@@ -55,6 +55,9 @@ struct restore_part {
 	char *to;       /* of an archive */
 };
 
+/** restore_part_kind() - what a part is, by its kind and whether its file is secret. Negative: the catalog cannot say; a part that was taken for a secret one
+ * would be passed over, and the rest be told as all of it. */
+int restore_part_kind(struct catalog *c, const struct catalog_part *at, enum restore_part_kind *ret);
 /** restore_part_each() - call @each with each part of @kind that was chosen, open, in the order of the bundle; what it returns ends it, if it is not 0. */
 int restore_part_each(struct restore_whole *w, enum restore_part_kind kind,
                       int (*each)(struct restore_part *p, struct error *err), struct error *err);

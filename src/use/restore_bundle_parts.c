@@ -28,9 +28,7 @@ static char *stem_of_part(const struct catalog_part *at)
 	return mem_printf("%.*s", (int)(before + strcspn(at->name + before, ".")), at->name);
 }
 
-/* Negative: the catalog cannot say. A part that was taken for a secret one would be passed over, and the rest be told as all of it. */
-static int kind_of_part(const struct restore_whole *w, const struct catalog_part *at,
-                        enum restore_part_kind *ret)
+int restore_part_kind(struct catalog *c, const struct catalog_part *at, enum restore_part_kind *ret)
 {
 	struct catalog_entry file = {0};
 	int r = 0;
@@ -41,7 +39,7 @@ static int kind_of_part(const struct restore_whole *w, const struct catalog_part
 		*ret = RESTORE_PART_MIRROR;
 	else if (!str_equal(at->kind, "files"))
 		*ret = RESTORE_PART_OTHER;
-	else if ((r = catalog_entry_by_ino(catalog_of_whole(w), at->ino, &file)) == 0)
+	else if ((r = catalog_entry_by_ino(c, at->ino, &file)) == 0)
 		*ret = file.secret ? RESTORE_PART_SECRET : RESTORE_PART_ARCHIVE;
 	return r;
 }
@@ -138,7 +136,7 @@ int restore_part_each(struct restore_whole *w, enum restore_part_kind kind,
 		struct restore_part p = {.whole = w, .at = at};
 
 		p.stem = stem_of_part(&at);
-		r = kind_of_part(w, &at, &p.kind);
+		r = restore_part_kind(catalog_of_whole(w), &at, &p.kind);
 		if (r < 0)
 			error_system(err, -r, "the part %s cannot be looked up in the catalog", at.name);
 		else if (p.kind == kind && is_chosen_part(w, &p))

@@ -69,7 +69,8 @@ static bool is_configured(const struct conf *conf, const char *server)
  * what is in a directory is looked at with the daemon's rights. */
 static bool is_of_owner(const struct conf *conf, const struct command_pair *pair)
 {
-	static const char *const keys[] = {"pre_hook", "post_hook", "check", "to", "target", "where"};
+	static const char *const keys[] = {"pre_hook", "post_hook", "check", "to",
+	                                   "target",   "where",     "mirror"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if (str_equal(pair->key, keys[i]))

@@ -85,7 +85,7 @@ class S3Client:
             token = following.group(1)
 
     def keys(self, prefix):
-        return sorted(re.search("<Key>(.*?)</Key>", item).group(1)
+        return sorted(re.search("<Key>(.*?)</Key>", item, re.S).group(1)
                       for item in self._pages({"list-type": "2", "prefix": prefix}, "Contents"))
 
     def uploads(self, prefix):

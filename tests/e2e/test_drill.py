@@ -357,7 +357,7 @@ def test_on_another_server_after_a_crash(drill_dir, new_keepfs, source):
     ("full keep=maybe", "keep=maybe: allowed are yes and no"),
     ("full pick=oldest", "allowed are newest (of each directory) and rotate"),
     ("full jobs=0", "allowed are 1 to 64 connections"),
-    ("full speed=1", "allowed are level, server, keep, pick, jobs, note"),
+    ("full speed=1", "allowed are level, server, mirror, keep, pick, jobs, note"),
     ("level=3", "name a backup, a job, or: all"),
 ])
 def test_commands_that_are_none(keepfs, words, said):
@@ -494,7 +494,7 @@ def test_what_the_store_has_lost_is_marked(drill_dir, new_keepfs, source, store,
     assert "damaged backup" in keepfs.text("status", "health"), log
     assert report(keepfs)["result"] == "failed"
     # what is known to be damaged is not tried
-    assert "there is no backup of a database yet that is whole" in keepfs.refused("drill", "full") if what == ".dump" else True
+    assert "there is no backup yet that is whole" in keepfs.refused("drill", "full") if what == ".dump" else True
 
 
 def test_what_a_data_file_has_lost_is_marked(drill_dir, new_keepfs, source, store):

@@ -14,7 +14,7 @@ import postgres
 from restoring import LACKED, left, names_like, restored, rows
 
 TOP = pathlib.Path(__file__).parents[2]
-TESTS = {"restore": "test_restore*.py", "verify": "test_verify.py", "drill": "test_drill.py", "rescue": "test_rescue.py"}
+TESTS = {"restore": "test_restore*.py", "verify": "test_verify.py", "drill": "test_drill*.py", "rescue": "test_rescue.py"}
 
 
 def keys_of(keepfs, command):

@@ -4,6 +4,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/pg/restored.h>
+#include <keepfs/base/scratch_place.h>
 #include <keepfs/pg/scratch.h>
 
 #include <dirent.h>
@@ -95,7 +96,7 @@ static void it_is_made_and_removed(void **state)
 	assert_true(pg_scratch_peak_bytes(s) > 1 << 20);
 	assert_int_equal(pg_scratch_failure(s, &err), 0);
 	/* What lives is left alone. */
-	assert_int_equal(pg_scratch_clear(directory, &err), 0);
+	assert_int_equal(scratch_place_clear(directory, &err), 0);
 	assert_value(s, "SELECT 1", "1");
 	pg_scratch_free(s);
 	assert_int_equal(count_left(), 0);
@@ -202,15 +203,15 @@ static void a_killed_maker_leaves_nothing_behind(void **state)
 	}
 	close(out[1]);
 	assert_int_equal(read(out[0], &byte, 1), 1);
-	assert_int_equal(pg_scratch_clear(directory, &err), 0);
+	assert_int_equal(scratch_place_clear(directory, &err), 0);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_true(count_left() > 0);
-	if (pg_scratch_clear(directory, &err) != 1)
+	if (scratch_place_clear(directory, &err) != 1)
 		fail_msg("%s", err.message);
 	assert_int_equal(count_left(), 0);
-	assert_int_equal(pg_scratch_clear(directory, &err), 0);
-	assert_int_equal(pg_scratch_clear("/tmp/keepfs-no-such-directory", &err), 0);
+	assert_int_equal(scratch_place_clear(directory, &err), 0);
+	assert_int_equal(scratch_place_clear("/tmp/keepfs-no-such-directory", &err), 0);
 	close(out[0]);
 }
 
@@ -263,7 +264,7 @@ static void its_processes_are_ended_and_no_others(void **state)
 		assert_int_equal(waitpid(ours, &status, 0), ours);
 	}
 	assert_int_equal(unlink(link), 0);
-	pg_scratch_clear(within, NULL);
+	scratch_place_clear(within, NULL);
 }
 
 /* Its socket then lies elsewhere, and is found all the same. */

@@ -123,6 +123,33 @@ static void turns(void **state)
 	assert_int_equal(catalog_drill_pick(f->catalog, "backups/none", &ino, pick), -ENOENT);
 }
 
+/* Of other kinds of jobs what can be restored for a trial has turns, too. */
+static void kinds_that_have_turns(void **state)
+{
+	static const struct {
+		const char *kind;
+		int found;
+	} kinds[] = {{"dump", 0}, {"files", 0}, {"bundle", 0}, {"mirror", -ENOENT}, {"export", -ENOENT}};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		_cleanup(manifest) struct manifest m = {0};
+		_cleanup(free) char *directory = mem_printf("backups/%s", kinds[i].kind);
+		uint64_t ino = 0, damaged = 9;
+
+		fill(&m, directory, SECONDS * 1000, (int64_t)i + 1, 10);
+		mem_replace_string(&m.kind, kinds[i].kind);
+		assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+		assert_int_equal(catalog_newest_whole(f->catalog, directory, &ino), kinds[i].found);
+		if (kinds[i].found < 0)
+			continue;
+		assert_int_equal(catalog_mark_damaged(f->catalog, ino, "bits", NULL), 0);
+		assert_int_equal(catalog_newest_whole(f->catalog, directory, &ino), -ENOENT);
+		assert_int_equal(catalog_damaged_dumps(f->catalog, directory, &damaged), 0);
+		assert_int_equal(damaged, 1);
+	}
+}
+
 static void directories_take_turns(void **state)
 {
 	struct fixture *f = *state;
@@ -308,6 +335,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(they_are_found_again, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(old_ones_go, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(turns, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(kinds_that_have_turns, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(directories_take_turns, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(the_last_ones_of_all, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_is_wrong_with_a_backup_is_settled_by_it, set_up,

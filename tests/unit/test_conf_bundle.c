@@ -97,12 +97,62 @@ static void test_secrets_are_encrypted(void **state)
 	accept(f, JOBS "secret = yes\n");
 }
 
+static void test_drills_have_a_place_of_their_own(void **state)
+{
+	static const struct {
+		const char *place, *said;
+	} wrong[] = {
+	        {"s3://documents/prefix", "at [mirror objects] url (s3://documents/prefix)"},
+	        {"s3://documents/prefix/below", "at [mirror objects] url"},
+	        {"s3://documents", "at [mirror objects] url"},
+	        {"s3://kept/drills", "at [store] url (s3://kept)"},
+	        {"dir:/etc/app/x", "at [files etc] path (dir:/etc/app)"},
+	        {"dir:/etc", "at [files etc] path"},
+	        {"documents", "drill_mirror = documents"},
+	        {"none", "drill_mirror = none"},
+	};
+#define DRILLED                                                                                              \
+	"[store]\nurl = s3://kept\n" JOBS "[mirror objects]\nurl = s3://documents/prefix\n"                  \
+	"[bundle site]\nparts = etc, objects\n"
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		_cleanup(free) char *text = mem_printf(DRILLED "drill_mirror = %s\n", wrong[i].place);
+
+		refuse(f, text, wrong[i].said);
+	}
+	accept(f, DRILLED "drill_mirror = s3://documents/prefixes\ndrill = weekly-sun-3am\ndrill_level = 3\n"
+	                  "drill_server = service=spare\n");
+	assert_string_equal(conf_find_job(&f->conf, "site")->bundle.drill_mirror, "s3://documents/prefixes");
+	assert_string_equal(conf_find_job(&f->conf, "site")->drill, "weekly-sun-3am");
+	accept(f, DRILLED);
+	assert_string_equal(conf_find_job(&f->conf, "site")->bundle.drill_mirror, "");
+	assert_true(conf_can_be_drilled(conf_find_job(&f->conf, "site")));
+	assert_true(conf_can_be_drilled(conf_find_job(&f->conf, "etc")));
+	assert_false(conf_can_be_drilled(conf_find_job(&f->conf, "objects")));
+	refuse(f, JOBS "drill_server = service=spare\n", "drill_server");
+	refuse(f, JOBS "drill_mirror = dir:/srv/x\n", "drill_mirror");
+	refuse(f, "[mirror objects]\nurl = dir:/srv/x\ndrill = daily\n", "drill");
+}
+
+static void test_places_within_each_other(void **state)
+{
+	assert_true(conf_places_overlap("s3://b", "s3://b"));
+	assert_true(conf_places_overlap("s3://b/x/", "s3://b/x"));
+	assert_true(conf_places_overlap("dir:/", "dir:/srv"));
+	assert_true(conf_places_overlap("dir:/srv/a/b", "dir:/srv/a"));
+	assert_false(conf_places_overlap("s3://b", "s3://bb"));
+	assert_false(conf_places_overlap("s3://b/x", "s3://b/xy"));
+	assert_false(conf_places_overlap("dir:/b", "s3://b"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        CONF_TEST(test_bundle_defaults),       CONF_TEST(test_a_part_with_a_schedule_is_expected),
-	        CONF_TEST(test_parts_that_are_none),   CONF_TEST(test_no_more_mirrors_than_are_shown),
-	        CONF_TEST(test_secrets_are_encrypted),
+	        CONF_TEST(test_bundle_defaults),          CONF_TEST(test_a_part_with_a_schedule_is_expected),
+	        CONF_TEST(test_parts_that_are_none),      CONF_TEST(test_no_more_mirrors_than_are_shown),
+	        CONF_TEST(test_secrets_are_encrypted),    CONF_TEST(test_drills_have_a_place_of_their_own),
+	        CONF_TEST(test_places_within_each_other),
 	};
 
 	return RUN_CONF_TESTS(tests);

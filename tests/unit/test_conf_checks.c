@@ -28,7 +28,9 @@ static void taken(void **state)
 	assert_true(conf_check_is_of(&f->conf.checks[1], "other", "x"));
 	assert_int_equal(f->conf.jobs[0].drill_level, 0);
 	assert_string_equal(f->conf.jobs[0].drill, "disabled");
-	assert_null(f->conf.jobs[1].drill);
+	assert_string_equal(f->conf.jobs[1].drill, "disabled");
+	/* What is no database has no server. */
+	assert_null(f->conf.jobs[1].drill_server);
 }
 
 static void refused(struct fixture *f, const char *section, const char *said)

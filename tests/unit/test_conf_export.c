@@ -225,7 +225,8 @@ static void test_bad_values(void **state)
 	        {"keep_last = 1\nkeep = forever", "keep_last = 1: says what may go, but nothing may with"},
 	        {"tenent_table = a.b", "tenent_table: no such key; did you mean tenant_table?"},
 	        {"path = /x", "path: no such key; it belongs into [files NAME]\n"},
-	        {"drill = @daily", "drill: no such key; it belongs into [backup NAME]\n"},
+	        {"drill = @daily",
+	         "drill: no such key; it belongs into [backup NAME] or [files NAME] or [bundle NAME]\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -125,7 +125,7 @@ static void test_bad_values(void **state)
 	         "no such key; allowed: path exclude each settle cross_mounts secret skip_unreadable compression "
 	         "verify encrypt_to encrypt_to_file encrypt_passphrase encrypt_passphrase_file encrypt_passphrase_command max_rate nice ionice pre_hook post_hook hook_timeout copies class_after timezone schedule catch_up jitter blackout "
 	         "expected_interval grace keep keep_last keep_daily keep_weekly keep_monthly keep_yearly keep_within min_keep "
-	         "week_starts keep_deleted rpo rto\n"},
+	         "week_starts keep_deleted rpo rto drill drill_level drill_max_age\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

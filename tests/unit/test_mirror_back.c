@@ -532,6 +532,69 @@ static void test_where_a_state_goes(void **state)
 	assert_non_null(strstr(err.message, "to=s3://"));
 }
 
+/* Of two objects, each with its key as its bytes. */
+static void make_honest_state(struct back_place *p, const char *const *keys)
+{
+	const struct listing_out out = {.write = append_back_listing, .arg = &p->listing};
+	const struct listing_head head = {.job = "docs", .source = "s3://docs", .taken_at_us = 1};
+	const struct mirror_tree_source source = {.read = read_back_listing, .arg = &p->listing};
+	_cleanup(listing_writer) struct listing_writer *w = listing_writer_new(&head, &out);
+	_cleanup(listing_index) struct listing_index x = {0};
+	_cleanup(str) struct str index = {0};
+
+	for (; *keys; keys++) {
+		uint8_t digest[SHA256_BYTES];
+		struct listing_entry e = {.key = (char *)*keys,
+		                          .bytes = strlen(*keys),
+		                          .etag = (char *)"e",
+		                          .modified_us = TIME_US,
+		                          .pack = (char *)"20261120T020000Z/00001"};
+
+		sha256_once(*keys, strlen(*keys), digest);
+		hex_encode(digest, sizeof(digest), e.sha256);
+		assert_int_equal(listing_writer_add(w, &e, NULL), 0);
+	}
+	assert_int_equal(listing_writer_finish(w, &index, NULL), 0);
+	assert_int_equal(listing_index_decode(str_text(&index), index.len, &x, NULL), 0);
+	assert_int_equal(mirror_tree_new(&x, &source, 0, &p->back.tree, NULL), 0);
+}
+
+static void check_says(struct back_place *p, int result, const char *said, uint64_t same)
+{
+	_cleanup(mirror_back_counts) struct mirror_back_counts found = {0};
+	struct error err = {0};
+
+	assert_int_equal(mirror_back_check(&p->back, &found, &err), result);
+	if (said && !strstr(err.message, said))
+		fail_msg("want: %s\ngot: %s", said, err.message);
+	assert_int_equal(found.same.count, same);
+}
+
+/* A check believes no time, and no size alone. */
+static void test_every_object_is_read(void **state)
+{
+	static const char *const keys[] = {"a/one", "b/two", NULL};
+	struct back_place *p = *state;
+	struct make_context ctx = {.pool = pool_new(MIRROR_BACK_POOL_BYTES)};
+
+	p->back.options = (struct mirror_back_options){.ctx = &ctx, .connections = 2};
+	make_honest_state(p, keys);
+	check_says(p, -EEXIST, "2 objects are missing: a/one, b/two", 0);
+	assert_int_equal(put_text(p, "a/one", "a/one", NULL), 0);
+	assert_int_equal(put_text(p, "b/two", "b/two", NULL), 0);
+	check_says(p, 0, NULL, 2);
+	/* The same size and the same time. */
+	assert_int_equal(put_text(p, "b/two", "b/TWO", NULL), 0);
+	check_says(p, -EBADMSG, "1 objects are not those that were backed up: b/two; the first: its SHA-256",
+	           1);
+	assert_int_equal(put_text(p, "b/two", "b/tw", NULL), 0);
+	check_says(p, -EEXIST, "1 objects have another size: b/two", 1);
+	assert_int_equal(put_text(p, "b/two", "b/two", NULL), 0);
+	assert_int_equal(put_text(p, "c", "c", NULL), 0);
+	check_says(p, -EEXIST, "1 objects are there, and not in the backup: c", 2);
+	pool_free(ctx.pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -540,6 +603,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_a_walk_of_what_cannot_be_listed, set_up_back,
 	                                        tear_down_back),
 	        cmocka_unit_test_setup_teardown(test_a_walk_finds_all_of_both, set_up_back, tear_down_back),
+	        cmocka_unit_test_setup_teardown(test_every_object_is_read, set_up_back, tear_down_back),
 	        cmocka_unit_test_setup_teardown(test_a_walk_of_nothing, set_up_back, tear_down_back),
 	        cmocka_unit_test_setup_teardown(test_a_walk_below, set_up_back, tear_down_back),
 	        cmocka_unit_test_setup_teardown(test_names_that_cannot_be, set_up_back, tear_down_back),

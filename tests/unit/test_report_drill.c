@@ -7,6 +7,7 @@
 #include <keepfs/catalog/restores.h>
 #include <keepfs/report/drills.h>
 #include <keepfs/report/expected.h>
+#include <keepfs/report/restores.h>
 #include <keepfs/report/timetable.h>
 
 #include <unistd.h>
@@ -396,6 +397,41 @@ static void a_report_as_text(void **state)
 	assert_true(report_drill_text("no JSON", f->out) < 0);
 }
 
+static void the_parts_of_a_bundle(void **state)
+{
+	static const char report[] =
+	        "{\"result\": \"failed\", \"parts\": ["
+	        "{\"name\": \"database.dump\", \"kind\": \"dump\", \"result\": \"passed\", \"level\": 4, \"how\": \"restored\", \"seconds\": 3.5},"
+	        "{\"name\": \"objects\", \"kind\": \"mirror\", \"result\": \"passed\", \"level\": 3, \"how\": \"brought back\", \"seconds\": 1.0, \"count\": 31},"
+	        "{\"name\": \"config.tar\", \"kind\": \"files\", \"result\": \"failed\", \"level\": -1, \"how\": null, \"seconds\": 0.1, \"error\": \"it is\\ndamaged\"},"
+	        "{}, 7]}";
+	struct fixture *f = *state;
+	_cleanup(free) char *text = NULL;
+
+	assert_int_equal(report_drill_text(report, f->out), 0);
+	text = text_of(f);
+	assert_has(text, "part            database.dump passed: restored, level 4, 3.5 s\n");
+	assert_has(text, "part            objects passed: brought back, 31 objects, level 3, 1.0 s\n");
+	assert_has(text, "part            config.tar failed: it is | damaged, level -1, 0.1 s\n");
+}
+
+static void what_a_drill_has_left(void **state)
+{
+	const struct catalog_restore x = {.run_id = 17,
+	                                  .target = "keepfs-drill-17-1f",
+	                                  .server = "s3://scratch/drills",
+	                                  .backup = "backups/site/20261120T020000Z",
+	                                  .made = "objects",
+	                                  .phase = RESTORE_PHASE_SCRATCH,
+	                                  .problem = "keepfs ended in the middle of it"};
+	_cleanup(free) char *left = report_restore_left(&x), *advice = report_restore_advice(&x);
+
+	assert_has(left, "a drill of backups/site/20261120T020000Z");
+	assert_has(left, "s3://scratch/drills/keepfs-drill-17-1f");
+	assert_has(advice, "keepfs drill clear");
+	assert_has(advice, "keepfs restore forget run=17");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,6 +452,8 @@ int main(void)
 	        REPORT_TEST(recovery),
 	        REPORT_TEST(the_time_is_that_of_its_size),
 	        REPORT_TEST(a_report_as_text),
+	        REPORT_TEST(the_parts_of_a_bundle),
+	        cmocka_unit_test(what_a_drill_has_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -282,6 +282,27 @@ static void test_a_root_that_becomes_another_one(void **state)
 	assert_non_null(strstr(err.message, "is not there any more"));
 }
 
+/* A place that is one's own goes with all that is in it, also what no listing tells; what a link leads to stays. */
+static void test_a_place_is_emptied(void **state)
+{
+	_cleanup(free) char *root = mem_printf("%s/root", (const char *)*state),
+	                    *other = mem_printf("%s/other", (const char *)*state),
+	                    *kept = mem_printf("%s/kept", other), *link = mem_printf("%s/link", root);
+	_cleanup(source) struct source *s = open_root(root);
+
+	put_directory(*state, "root");
+	put_directory(*state, "other");
+	put_file(other, "kept", "k");
+	put_directory(root, "a");
+	put_file(root, "a/file", "a");
+	put_file(root, ".keepfs-back-0", "what was being written");
+	assert_int_equal(symlink(other, link), 0);
+	assert_int_equal(source_empty(s, NULL, NULL), 0);
+	assert_int_equal(access(root, F_OK), -1);
+	assert_int_equal(access(kept, F_OK), 0);
+	assert_int_equal(source_empty(s, NULL, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -290,6 +311,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_a_directory_that_must_not_be_entered, make_root,
 	                                        remove_root),
 	        cmocka_unit_test_setup_teardown(test_a_root_that_becomes_another_one, make_root, remove_root),
+	        cmocka_unit_test_setup_teardown(test_a_place_is_emptied, make_root, remove_root),
 	        cmocka_unit_test_setup_teardown(test_order_of_paths, make_root, remove_root),
 	        cmocka_unit_test_setup_teardown(test_more_names_than_are_in_memory, make_root, remove_root),
 	        cmocka_unit_test_setup_teardown(test_a_file_that_is_another_one, make_root, remove_root),

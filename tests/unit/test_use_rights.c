@@ -71,6 +71,17 @@ static void who_may_order_what(void **state)
 	}
 }
 
+static void who_may_have_objects_written(void **state)
+{
+	const struct conf conf = {0};
+	struct error err = {0};
+
+	assert_int_equal(use_check_rights(&conf, &use_drill, "site level=3", 1000, OWN, &err), 0);
+	assert_int_equal(use_check_rights(&conf, &use_drill, "clear", 1000, OWN, &err), 0);
+	assert_int_equal(use_check_rights(&conf, &use_drill, "site mirror=s3://x", 1000, OWN, &err), -EPERM);
+	assert_int_equal(use_check_rights(&conf, &use_drill, "site mirror=s3://x", OWN, OWN, &err), 0);
+}
+
 static void who_may_import_what(void **state)
 {
 	struct conf_job jobs[] = {
@@ -99,6 +110,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(passwords),
 	        cmocka_unit_test(who_may_order_what),
+	        cmocka_unit_test(who_may_have_objects_written),
 	        cmocka_unit_test(who_may_import_what),
 	};
 

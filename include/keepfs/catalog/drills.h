@@ -73,14 +73,14 @@ int catalog_standing_drill(struct catalog *c, const char *job, struct catalog_dr
 int catalog_find_drill(struct catalog *c, const char *name, struct catalog_drill *ret, char **ret_report);
 
 /**
- * catalog_drill_directory() - of the directories of dumps at and below @path ("backups/full") the one that was tried, or proven, longest
+ * catalog_drill_directory() - of the directories of dumps, archives and bundles at and below @path ("backups/full") the one that was tried, or proven, longest
  * ago; heap. -ENOENT: none has a backup that is whole.
  */
 int catalog_drill_directory(struct catalog *c, const char *path, char **ret);
 /** catalog_drill_pick() - what is to be tried of a directory now: the newest, or a random older one of a tier, by turns: the kind whose turn
  * was longest ago. @ret_ino, @ret_pick: 16 bytes. -ENOENT: there is no backup that is whole. */
 int catalog_drill_pick(struct catalog *c, const char *directory, uint64_t *ret_ino, char ret_pick[static 16]);
-/** catalog_damaged_dumps() - how many dumps of a directory are marked as damaged. */
+/** catalog_damaged_dumps() - how many of the backups of a directory that drills could restore are marked as damaged. */
 int catalog_damaged_dumps(struct catalog *c, const char *directory, uint64_t *ret);
-/** catalog_newest_whole() - of a directory of dumps the newest that is neither partial nor damaged; -ENOENT. */
+/** catalog_newest_whole() - of a directory of dumps, archives or bundles the newest that is neither partial nor damaged; -ENOENT. */
 int catalog_newest_whole(struct catalog *c, const char *directory, uint64_t *ret_ino);

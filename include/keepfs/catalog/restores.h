@@ -19,6 +19,9 @@ enum restore_phase {
 	RESTORE_PHASE_FILES_OVER, /* ... and what is there is replaced */
 	/* A whole deployment, whose name is the target: its parts have rows of their own while they are at work. made is RESTORE_DEPLOYMENT_ALL when all of them were restored. */
 	RESTORE_PHASE_DEPLOYMENT,
+	/* A drill brings a mirror back: server is the place that the configuration names for that ("s3://scratch/drills"), target what it makes in it, made the job of the mirror, whose
+	 * credentials it has. */
+	RESTORE_PHASE_SCRATCH,
 };
 
 #define RESTORE_DEPLOYMENT_ALL "all"

@@ -7,6 +7,7 @@
  *   mirror_back_open()     the listing is brought here, the target is opened; nothing is asked of the target
  *   mirror_back_plan()     what is missing, differs, is the same, or is only there; nothing is changed
  *   mirror_back_run()      the same walk; what is missing, or differs, is written, and what is only there is removed, when that was asked for
+ *   mirror_back_check()    every object is read, and its SHA-256 compared: at the target, or where there is none as the store has it
  *
  * Whether an object of the target is that of the state is told by what both listings say:
  *
@@ -39,8 +40,9 @@ struct mirror_back_options { /* all borrowed until mirror_back_free() */
 	const char *
 	        path; /* of the artifact: "backups/documents/20261120T020000Z", "backups/site/20261120T020000Z" */
 	const char *part; /* the listing of that part of a bundle ("objects"); NULL: the artifact's own */
-	const struct conf_store *to; /* the target, as source_open() takes it: mirror_back_place() */
-	unsigned connections;        /* puts at once */
+	const struct conf_store *
+	        to; /* the target, as source_open() takes it: mirror_back_place(); NULL: there is none, for mirror_back_check() alone */
+	unsigned connections; /* puts at once */
 	const char *
 	        below; /* only that key, and those that go on behind it with '/', in both listings; NULL: all */
 	bool alone;    /* of @below that key alone */
@@ -79,7 +81,7 @@ struct mirror_back;
 int mirror_back_open(const struct mirror_back_options *options, struct mirror_back **ret, struct error *err);
 struct mirror_back *mirror_back_free(struct mirror_back *b); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(mirror_back, struct mirror_back *, mirror_back_free)
-/** mirror_back_target() - "s3://documents/prefix": borrowed. mirror_back_source() - what the state is of, by its listing: the same. */
+/** mirror_back_target() - "s3://documents/prefix": borrowed; NULL: it has none. mirror_back_source() - what the state is of, by its listing: the same. */
 const char *mirror_back_target(const struct mirror_back *b);
 const char *mirror_back_source(const struct mirror_back *b);
 /** mirror_back_plan() - @ret held nothing. Negative: a listing cannot be read. */
@@ -93,6 +95,13 @@ int mirror_back_plan(struct mirror_back *b, struct mirror_back_counts *ret, stru
  * cancelled, the target has failed for as long as it is retried, or is full. @err says what is left to be done.
  */
 int mirror_back_run(struct mirror_back *b, struct mirror_back_counts *ret, struct error *err);
+/**
+ * mirror_back_check() - is every object that of the state? Changes nothing. Of a target all objects must be there, and no others; all are read
+ *
+ * @ret held nothing, and is filled whatever comes: @ret->same are right. Return: 0; negative: some are not, and @err has the class of the first one's failure (ERROR_CORRUPT: its bytes are
+ * others; ERROR_CONFLICT: they are missing there, or too many), or it was ended as a run is.
+ */
+int mirror_back_check(struct mirror_back *b, struct mirror_back_counts *ret, struct error *err);
 /** mirror_back_tell() - @c in numbers and first names, as lines for the log of @order. */
 void mirror_back_tell(const struct make_order *order, const struct mirror_back_counts *c);
 

@@ -3,10 +3,9 @@
 /**
  * A throw-away server: a cluster of its own, made with initdb, that nobody but its maker can reach (a unix socket in a directory of mode
  * 0700, no TCP), that may lose everything (no fsync), and that is removed with all that it holds: by pg_scratch_free(); when this process
- * is killed the kernel ends the server, and pg_scratch_clear() of the next one removes its files.
+ * is killed the kernel ends the server, and scratch_place_clear() (keepfs/base/scratch_place.h) of the next one removes its files.
  *
- * A directory holds the lock of the one that is there at a time, and for each cluster NAME.lock, which is locked as long as its maker lives,
- * and NAME/, which belongs to the server's user.
+ * A directory holds the lock of the one that is there at a time, and for each cluster a scratch place, which belongs to the server's user.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/cleanup.h>
@@ -53,10 +52,6 @@ struct cancel *pg_scratch_cancel(struct pg_scratch *s);
 int pg_scratch_failure(struct pg_scratch *s, struct error *err);
 /** pg_scratch_peak_bytes() - the most that it has taken of the disk so far. */
 uint64_t pg_scratch_peak_bytes(struct pg_scratch *s);
-
-/** pg_scratch_clear() - end and remove what makers that are dead have left in @directory. Return: how many; 0 also when there is no such
- * directory; negative with @err: something could not be removed. */
-int pg_scratch_clear(const char *directory, struct error *err);
 
 /**
  * Globals: what pg_dumpall --globals-only wrote, carried out statement by statement as it is read, so that roles are there before what they

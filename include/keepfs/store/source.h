@@ -144,3 +144,10 @@ struct source_put *source_put_free(struct source_put *p);
 DEFINE_CLEANUP(source_put, struct source_put *, source_put_free)
 /** source_remove() - success when there is none. A bucket that keeps versions keeps this one, below a delete marker. No link is followed, and none removed; no directory is. */
 int source_remove(struct source *s, const struct store_call *call, const char *key, struct error *err);
+/**
+ * source_empty() - remove all that is there: of a place that is the caller's own alone
+ *
+ * Of a bucket every object behind the prefix, and what was begun to be put there and never ended, where the credentials may list that; of a directory the directory itself, with all that is in it.
+ * Return: 0, also when nothing is there; what could not be removed, when all the rest is.
+ */
+int source_empty(struct source *s, const struct store_call *call, struct error *err);

@@ -362,6 +362,7 @@ static const struct source_ops s3_source_ops = {
         .put_end = s3_source_put_end,
         .put_free = s3_source_put_free,
         .remove = s3_source_remove,
+        .empty = s3_source_empty,
         .free = free_s3_source,
 };
 

@@ -30,3 +30,4 @@ int s3_source_put_write(struct source_put *p, const struct store_call *call, con
 int s3_source_put_end(struct source_put *p, const struct store_call *call, struct error *err);
 void s3_source_put_free(struct source_put *p);
 int s3_source_remove(struct source *s, const struct store_call *call, const char *key, struct error *err);
+int s3_source_empty(struct source *s, const struct store_call *call, struct error *err);

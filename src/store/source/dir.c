@@ -436,6 +436,7 @@ static const struct source_ops dir_source_ops = {
         .put_end = dir_source_put_end,
         .put_free = dir_source_put_free,
         .remove = dir_source_remove,
+        .empty = dir_source_empty,
         .free = free_dir_source,
 };
 

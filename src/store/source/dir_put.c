@@ -8,6 +8,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/base/scratch_place.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/codec/shown_name.h>
 
@@ -285,4 +286,13 @@ int dir_source_remove(struct source *s, const struct store_call *call, const cha
 	if (unlinkat(above, name, 0) < 0 && errno != ENOENT)
 		return error_system(err, errno, "%s cannot be removed", key);
 	return fsync(above) < 0 ? error_system(err, errno, "%s cannot be removed", key) : 0;
+}
+
+int dir_source_empty(struct source *s, const struct store_call *call, struct error *err)
+{
+	const char *root = dir_of_source(s)->root;
+	int r = scratch_remove(AT_FDCWD, root);
+
+	(void)call;
+	return r < 0 ? error_system(err, -r, "%s cannot be removed", root) : 0;
 }

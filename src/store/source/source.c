@@ -223,3 +223,8 @@ int source_remove(struct source *s, const struct store_call *call, const char *k
 
 	return r < 0 ? r : s->ops->remove(s, call, key, err);
 }
+
+int source_empty(struct source *s, const struct store_call *call, struct error *err)
+{
+	return tell_as_source(s, s->ops->empty(s, call, err), err);
+}

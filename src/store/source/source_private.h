@@ -26,6 +26,7 @@ struct source_ops {
 	int (*put_end)(struct source_put *p, const struct store_call *call, struct error *err);
 	void (*put_free)(struct source_put *p);
 	int (*remove)(struct source *s, const struct store_call *call, const char *key, struct error *err);
+	int (*empty)(struct source *s, const struct store_call *call, struct error *err);
 	void (*free)(struct source *s);
 };
 
@@ -72,6 +73,7 @@ int dir_source_put_write(struct source_put *p, const struct store_call *call, co
 int dir_source_put_end(struct source_put *p, const struct store_call *call, struct error *err);
 void dir_source_put_free(struct source_put *p);
 int dir_source_remove(struct source *s, const struct store_call *call, const char *key, struct error *err);
+int dir_source_empty(struct source *s, const struct store_call *call, struct error *err);
 
 int source_s3_open(const struct conf_store *conf, unsigned connections, struct source **ret,
                    struct error *err);

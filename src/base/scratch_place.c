@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "scratch.h"
+#include <keepfs/base/scratch_place.h>
 
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/clock.h>
@@ -22,12 +22,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LOCK_SUFFIX     ".lock"
-#define DEPTH_MAX       64 /* a cluster has six */
-#define SOCKETS_MAX     80 /* with the socket's name behind it, of the 107 that an address of a socket has */
-#define END_SOFTLY_MS   5000
-#define BLOCK_BYTES     512 /* of st_blocks */
-#define SOCKETS_PATTERN "/tmp/keepfs-XXXXXX"
+#define LOCK_SUFFIX       ".lock"
+#define DEPTH_MAX         64 /* a descriptor each */
+#define END_SOFTLY_MS     5000
+#define BLOCK_BYTES       512 /* of st_blocks */
+#define ELSEWHERE         "/tmp/keepfs-"
+#define ELSEWHERE_PATTERN ELSEWHERE "XXXXXX"
 
 static const char advice[] = "name another [keepfs] drill_dir";
 
@@ -54,6 +54,12 @@ int scratch_open(const char *directory, bool make, struct error *err)
 
 /* Trees. */
 
+/* What is in them somebody else has chosen, too: how deep they are, and that nobody may enter them. */
+struct removal {
+	int top_fd;
+	unsigned moved;
+};
+
 static int open_directory_at(int dir_fd, const char *name)
 {
 	int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -61,27 +67,62 @@ static int open_directory_at(int dir_fd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+static int open_to_empty(int dir_fd, const char *name)
+{
+	int fd = open_directory_at(dir_fd, name);
+
+	if (fd == -EACCES && fchmodat(dir_fd, name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
+		fd = open_directory_at(dir_fd, name);
+	if (fd >= 0 && geteuid() != 0)
+		(void)fchmod(fd, 0700);
+	return fd;
+}
+
 static bool is_own_entry(const char *name)
 {
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-static int remove_tree(int dir_fd, const char *name, int depth)
+static int empty_scratch(struct removal *removal, int fd, int depth);
+
+/* One that is too deep for our descriptors goes to the top, and is emptied from there. */
+static int move_to_top(struct removal *removal, int dir_fd, const char *name)
 {
-	int fd, r = 0;
-	DIR *dir;
-	const struct dirent *entry;
+	char moved[32];
+
+	snprintf(moved, sizeof(moved), ".deep-%u", removal->moved++);
+	return renameat(dir_fd, name, removal->top_fd, moved) < 0 ? -errno : 0;
+}
+
+static int remove_entry(struct removal *removal, int dir_fd, const char *name, int depth)
+{
+	int fd, r;
 
 	if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
-	fd = depth < DEPTH_MAX ? open_directory_at(dir_fd, name) : -ELOOP;
+	fd = open_to_empty(dir_fd, name);
 	if (fd < 0)
 		return fd;
-	dir = fdopendir(fd);
+	if (depth == DEPTH_MAX) {
+		close(fd);
+		return move_to_top(removal, dir_fd, name);
+	}
+	r = empty_scratch(removal, fd, depth);
+	return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && r == 0 ? -errno : r;
+}
+
+/* @fd is consumed. */
+static int empty_scratch(struct removal *removal, int fd, int depth)
+{
+	DIR *dir = fdopendir(fd);
+	const struct dirent *entry;
+	int r = 0;
+
 	while (dir && (entry = readdir(dir))) {
-		int one = is_own_entry(entry->d_name) ? 0 : remove_tree(fd, entry->d_name, depth + 1);
+		int one =
+		        is_own_entry(entry->d_name) ? 0 : remove_entry(removal, fd, entry->d_name, depth + 1);
 
 		r = r < 0 ? r : one;
 	}
@@ -89,6 +130,24 @@ static int remove_tree(int dir_fd, const char *name, int depth)
 		closedir(dir);
 	else
 		close(fd);
+	return r;
+}
+
+int scratch_remove(int dir_fd, const char *name)
+{
+	unsigned before = 0;
+	struct removal removal = {.top_fd = open_to_empty(dir_fd, name)};
+	int r = removal.top_fd < 0 ? removal.top_fd : 0;
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	do {
+		int fd = open_directory_at(dir_fd, name);
+
+		before = removal.moved;
+		r = fd < 0 ? fd : empty_scratch(&removal, fd, 0);
+	} while (r == 0 && removal.moved > before);
+	close(removal.top_fd);
 	return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && r == 0 ? -errno : r;
 }
 
@@ -214,26 +273,24 @@ static int make_owned(int dir_fd, const char *name, uid_t uid, gid_t gid)
 	return fchownat(dir_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-/* The directory of the socket, whose path must be short, and a list of directories: so without a comma. */
-static int make_sockets(struct scratch_place *p, uid_t uid, gid_t gid)
+int scratch_place_add(struct scratch_place *p, const char *name, uid_t uid, gid_t gid)
 {
-	_cleanup(free) char *within = mem_printf("%s/s", p->path);
-	_cleanup(free) char *elsewhere = mem_strdup(SOCKETS_PATTERN);
-	_cleanup(free) char *name = mem_printf("%s/s", p->name);
+	_cleanup(free) char *path = mem_printf("%s/%s", p->name, name);
+
+	return make_owned(p->dir_fd, path, uid, gid);
+}
+
+int scratch_place_add_elsewhere(struct scratch_place *p, uid_t uid, gid_t gid)
+{
+	_cleanup(free) char *elsewhere = mem_strdup(ELSEWHERE_PATTERN);
 	int r;
 
-	if (strlen(within) <= SOCKETS_MAX && !strpbrk(within, ",\"'")) {
-		r = make_owned(p->dir_fd, name, uid, gid);
-		if (r == 0)
-			p->sockets = take_ptr(&within);
-		return r;
-	}
 	if (!mkdtemp(elsewhere))
 		return -errno;
-	p->sockets = take_ptr(&elsewhere);
+	p->elsewhere = take_ptr(&elsewhere);
 	/* Before it holds anything, so that the next one finds it. */
-	r = fd_write_all(p->lock_fd, p->sockets, strlen(p->sockets));
-	if (r == 0 && chown(p->sockets, uid, gid) < 0)
+	r = fd_write_all(p->lock_fd, p->elsewhere, strlen(p->elsewhere));
+	if (r == 0 && chown(p->elsewhere, uid, gid) < 0)
 		r = -errno;
 	return r;
 }
@@ -241,12 +298,11 @@ static int make_sockets(struct scratch_place *p, uid_t uid, gid_t gid)
 int scratch_place_new(const char *directory, uid_t uid, gid_t gid, struct scratch_place *ret,
                       struct error *err)
 {
-	_cleanup(free) char *lock = NULL, *data = NULL;
+	_cleanup(free) char *lock = NULL;
 	int r;
 
 	random_name(ret->name);
 	lock = mem_printf("%s" LOCK_SUFFIX, ret->name);
-	data = mem_printf("%s/" SCRATCH_DATA, ret->name);
 	ret->path = mem_printf("%s/%s", directory, ret->name);
 	ret->lock_fd = own_file_open(ret->dir_fd, directory, lock, O_RDWR | O_CREAT | O_EXCL, advice, err);
 	if (ret->lock_fd < 0)
@@ -254,13 +310,7 @@ int scratch_place_new(const char *directory, uid_t uid, gid_t gid, struct scratc
 	r = flock(ret->lock_fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 	if (r == 0)
 		r = make_owned(ret->dir_fd, ret->name, uid, gid);
-	if (r == 0)
-		r = make_owned(ret->dir_fd, data, uid, gid);
-	if (r == 0)
-		r = make_sockets(ret, uid, gid);
-	return r < 0 ? error_system(err, -r, "a directory for a throw-away server cannot be made in %s",
-	                            directory)
-	             : 0;
+	return r < 0 ? error_system(err, -r, "a scratch directory cannot be made in %s", directory) : 0;
 }
 
 int scratch_place_remove(struct scratch_place *p, struct error *err)
@@ -269,9 +319,9 @@ int scratch_place_remove(struct scratch_place *p, struct error *err)
 	int r;
 
 	scratch_end_processes(p->path);
-	r = remove_tree(p->dir_fd, p->name, 0);
-	if (p->sockets && !str_starts(p->sockets, p->path))
-		(void)remove_tree(AT_FDCWD, p->sockets, 0);
+	r = scratch_remove(p->dir_fd, p->name);
+	if (p->elsewhere)
+		(void)scratch_remove(AT_FDCWD, p->elsewhere);
 	if (r == 0 && unlinkat(p->dir_fd, lock, 0) < 0 && errno != ENOENT)
 		r = -errno;
 	if (p->lock_fd >= 0)
@@ -282,12 +332,23 @@ int scratch_place_remove(struct scratch_place *p, struct error *err)
 	             : 0;
 }
 
+void scratch_place_finish(struct scratch_place *p)
+{
+	free(p->path);
+	free(p->elsewhere);
+	if (p->lock_fd >= 0)
+		close(p->lock_fd);
+	if (p->dir_fd >= 0)
+		close(p->dir_fd);
+	*p = (struct scratch_place){.dir_fd = -1, .lock_fd = -1};
+}
+
 /* What the dead have left. */
 
 /* 1 with the lock of one whose maker is dead; 0: he lives, or it is gone. */
 static int take_over(int dir_fd, const char *directory, const char *lock, struct scratch_place *ret)
 {
-	struct str sockets = {0};
+	struct str elsewhere = {0};
 	_cleanup(free) char *path = mem_printf("%s/%s", directory, lock);
 	struct stat st;
 
@@ -299,10 +360,10 @@ static int take_over(int dir_fd, const char *directory, const char *lock, struct
 	    st.st_nlink == 0)
 		return 0;
 	ret->path = mem_printf("%s/%s", directory, ret->name);
-	if (fd_read_file(path, 4096, &sockets) == 0 && str_starts(str_text(&sockets), "/tmp/keepfs-") &&
-	    !strstr(str_text(&sockets), ".."))
-		ret->sockets = mem_strdup(str_text(&sockets));
-	str_finish(&sockets);
+	if (fd_read_file(path, 4096, &elsewhere) == 0 && str_starts(str_text(&elsewhere), ELSEWHERE) &&
+	    !strstr(str_text(&elsewhere), ".."))
+		ret->elsewhere = mem_strdup(str_text(&elsewhere));
+	str_finish(&elsewhere);
 	return 1;
 }
 
@@ -319,11 +380,11 @@ static int clear_one(int dir_fd, const char *directory, const char *lock, struct
 		r = 0;
 	r = r == 0 && place.path ? 1 : r;
 	free(place.path);
-	free(place.sockets);
+	free(place.elsewhere);
 	return r;
 }
 
-int pg_scratch_clear(const char *directory, struct error *err)
+int scratch_place_clear(const char *directory, struct error *err)
 {
 	_cleanup(fd) int dir_fd = scratch_open(directory, false, err);
 	const struct dirent *entry;
