@@ -282,7 +282,7 @@ static int try_kind(struct trying *t, enum restore_part_kind kind, struct error 
 	return found == -ENOENT ? 0 : error_system(err, -found, "the catalog cannot be read");
 }
 
-static int count_parts(const struct trying *t, uint64_t *ret, struct error *err)
+static int count_parts_of_bundle(const struct trying *t, uint64_t *ret, struct error *err)
 {
 	struct catalog_part at;
 	int64_t after = -1;
@@ -300,7 +300,7 @@ static int count_parts(const struct trying *t, uint64_t *ret, struct error *err)
 static int try_parts(struct trying *t, struct error *err)
 {
 	uint64_t count = 0;
-	int r = count_parts(t, &count, err);
+	int r = count_parts_of_bundle(t, &count, err);
 
 	for (int kind = 0; r == 0 && kind < RESTORE_PART_KINDS; kind++)
 		r = try_kind(t, (enum restore_part_kind)kind, err);
