@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Any bytes at all, as a name of a file of the log, as an LSN, as a segment, and as the bodies of records whose checksums are right: who
+ * Any bytes at all, as a name of a file of the log, as an LSN, as a history, as a segment, and as the bodies of records whose checksums are right: who
  * reads a segment is told the same whatever pieces it comes in, in the order of the log, and never of more than there is.
  */
 #include "../support/wal_build.h"
 #include "fuzz.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/wal_history.h>
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -42,6 +43,22 @@ static void check_lsn(const char *text)
 		return;
 	fuzz_must(wal_lsn_parse(wal_lsn_format(lsn, formatted), &again) == 0 && again == lsn, "an LSN is one",
 	          text);
+}
+
+static void check_history(const char *text)
+{
+	_cleanup(wal_history) struct wal_history h = {0};
+	struct error err = {0};
+	int r = wal_history_parse(UINT32_MAX, text, strlen(text), &h, &err);
+
+	if (r < 0)
+		fuzz_must_refuse(r, &err);
+	for (size_t i = 0; i < h.count; i++) {
+		fuzz_must(wal_history_leads_from(&h, h.ancestors[i].timeline, h.ancestors[i].left_at),
+		          "a timeline comes from those before it", text);
+		fuzz_must(wal_history_timeline_at(&h, h.ancestors[i].left_at) > h.ancestors[i].timeline,
+		          "a timeline ends where it was left", text);
+	}
 }
 
 struct heard {
@@ -152,6 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	check_name(text);
 	check_lsn(text);
+	check_history(text);
 	check_file(data, size);
 	check_bodies(data, size);
 	if (size >= 2)
