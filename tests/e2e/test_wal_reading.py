@@ -18,7 +18,7 @@ WAL_READ = pathlib.Path(daemon.PROGRAM).parents[1] / "tests/support/wal_read"
 MANAGERS = ("XLOG Transaction Storage CLOG Database Tablespace MultiXact RelMap Standby Heap2 Heap Btree Hash Gin Gist Sequence SPGist BRIN "
             "CommitTs ReplicationOrigin Generic LogicalMessage").split()
 DUMPED = re.compile(r"rmgr: (\S+)\s+len \(rec/tot\):\s*(\d+)/\s*(\d+), tx:\s*(\d+), lsn: ([0-9A-F]+/[0-9A-F]+), prev ([0-9A-F]+/[0-9A-F]+), desc: (.*)")
-SETTINGS = ("wal_level = logical\nfull_page_writes = on\nwal_compression = pglz\nmax_prepared_transactions = 5\nwal_keep_size = 400MB\n"
+SETTINGS = ("wal_level = logical\nfull_page_writes = on\nwal_compression = on\ntrack_commit_timestamp = on\nmax_prepared_transactions = 5\nwal_keep_size = 400MB\n"
             "max_wal_size = 2GB\nwal_log_hints = on\n")
 
 # Records of all sizes, images in all encodings, and each kind of record that something is read of.
@@ -75,7 +75,6 @@ class Dumped:
     def __init__(self, server, directory, first, last):
         done = subprocess.run([str(server.bindir / "pg_waldump"), "-p", str(directory), first, last], capture_output=True, text=True,
                               check=False, env={**os.environ, "TZ": "UTC"})
-        self.text = done.stdout
         found = [(*m[:4], plain_lsn(m[4]), plain_lsn(m[5]), m[6]) for m in map(parsed, done.stdout.splitlines())]
         self.plain = [(m[0], int(m[1]), int(m[2]), int(m[3]), m[4], m[5]) for m in found]
         self.described = [(m[4], m[0], m[6], int(m[3])) for m in found]
@@ -103,11 +102,17 @@ def current(server, timeline=1):
     return [p for p in segments(server, timeline) if p.name <= last]
 
 
+def written(server):
+    """the same of one that runs; a commit that waits has the log written up to there"""
+    server.tool("psql", "-X", "-q", "-d", server.uri("postgres"), input="SET synchronous_commit = on; INSERT INTO kept VALUES (0);")
+    last = server.sql("postgres", "SELECT pg_walfile_name(pg_current_wal_lsn())")
+    return [p for p in segments(server) if p.name <= last]
+
+
 def fill(server):
-    """and shut it down, so that nothing more is written"""
     server.tool("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", server.uri("postgres"), input=FILL)
-    # The checkpointer logs that it was changed, once it comes to it; a commit that waits has the log written up to there.
-    daemon.wait_until(lambda: "FPW_CHANGE" in every_record(server), "full_page_writes to be off", deadline_s=60)
+    # The checkpointer logs that it was changed, once it comes to it.
+    daemon.wait_until(lambda: Read(written(server)).of("full_pages"), "full_page_writes to be off")
     for method in ("lz4", "zstd"):
         with contextlib.suppress(subprocess.CalledProcessError):  # the server was built without it
             server.sql("postgres", f"ALTER SYSTEM SET wal_compression = {method}")
@@ -116,13 +121,7 @@ def fill(server):
             server.sql("postgres", "CHECKPOINT")
             server.sql("postgres", "UPDATE kept SET g = -g")
     server.sql("postgres", "SELECT pg_create_restore_point('the end')")
-    server.stop("fast")
-
-
-def every_record(server):
-    server.tool("psql", "-X", "-q", "-d", server.uri("postgres"), input="SET synchronous_commit = on; INSERT INTO kept VALUES (0);")
-    first, last = segments(server)[0].name, server.sql("postgres", "SELECT pg_walfile_name(pg_current_wal_lsn())")
-    return Dumped(server, server.data / "pg_wal", first, last).text
+    server.stop("fast")  # so that nothing more is written
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +164,25 @@ def test_all_records_are_those_of_pg_waldump(filled, piece):
     assert [r[9] for r in read.records if r[9] in ("commit+", "abort+")] == ["commit+", "abort+"], "prepared ones"
     assert ["before the drop", "the end"] == [" ".join(r[14:]) for r in read.of("point")]
     assert read.of("full_pages") and read.of("switch")
+
+
+def test_commits_are_when_the_server_says(filled):
+    """which needs no pg_waldump, that knows one version alone"""
+    filled.start()
+    try:
+        read = Read(written(filled))
+        assert read.failure == "" and [why for _, why, _ in read.files[:-1]] == [0] * (len(read.files) - 1)
+        assert [read.records[i][2] for i in range(1, len(read.records))] == [r[0] for r in read.records[:-1]], "all are there"
+        at = {int(r[11]): int(r[10]) for r in read.of("commit") if int(r[11])}
+        told = filled.sql("postgres", "SELECT xid, (extract(epoch FROM pg_xact_commit_timestamp(xid::text::xid)) * 1000000)::bigint "
+                                      f"FROM unnest(ARRAY{sorted(at)}) xid WHERE xid >= 3")
+        known = dict(map(int, line.split("|")) for line in told.splitlines() if not line.endswith("|"))
+        assert known and known == {xid: at[xid] for xid in known}
+        assert int(next(r for r in read.records if r[9] == "commit+")[11]) in known, "a prepared one"
+        assert [" ".join(r[14:]) for r in read.of("point")] == ["before the drop", "the end"]
+        assert {r[3] for r in read.records} == {"1"} and read.of("switch") and len(read.of("checkpoint")) > 2
+    finally:
+        filled.stop("fast")
 
 
 def test_the_records_end_where_pg_waldump_ends(filled):
