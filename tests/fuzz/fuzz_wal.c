@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Any bytes at all, as a name of a file of the log, as an LSN, as a history, as a segment, and as the bodies of records whose checksums are right: who
+ * Any bytes at all, as a name of a file of the log, as an LSN, as a history, as the index of a segment, as a segment, and as the bodies of records whose checksums are right: who
  * reads a segment is told the same whatever pieces it comes in, in the order of the log, and never of more than there is.
  */
 #include "../support/wal_build.h"
@@ -8,6 +8,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/wal_history.h>
+#include <keepfs/codec/wal_index.h>
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -59,6 +60,25 @@ static void check_history(const char *text)
 		fuzz_must(wal_history_timeline_at(&h, h.ancestors[i].left_at) > h.ancestors[i].timeline,
 		          "a timeline ends where it was left", text);
 	}
+}
+
+/* A line that is read says the same when it is written again. */
+static void check_index(const uint8_t *data, size_t size)
+{
+	_cleanup(wal_index) struct wal_index x = {0}, again = {0};
+	_cleanup(str) struct str line = {0}, other = {0};
+	struct error err = {0};
+	int r = wal_index_decode((const char *)data, size, &x, &err);
+
+	if (r < 0) {
+		fuzz_must_refuse(r, &err);
+		return;
+	}
+	wal_index_encode(&x, &line);
+	fuzz_must(wal_index_decode(str_text(&line), line.len, &again, &err) == 0, "an index is one",
+	          err.message);
+	wal_index_encode(&again, &other);
+	fuzz_must(str_equal(str_text(&other), str_text(&line)), "an index stays as it is", str_text(&line));
 }
 
 struct heard {
@@ -170,6 +190,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_name(text);
 	check_lsn(text);
 	check_history(text);
+	check_index(data, size);
 	check_file(data, size);
 	check_bodies(data, size);
 	if (size >= 2)
