@@ -166,6 +166,8 @@ struct conf_cluster { /* what only a job that makes base backups of a server has
 	int checkpoint; /* enum conf_checkpoint: how the server makes the one with which a base begins */
 	/* enum conf_wal: the WAL that a base needs is in the base itself; or it comes by archive_command into wal/NAME/ */
 	int wal;
+	char *pg_wal; /* of the server, when it is on this host, or mounted here: what is ready there is archived ahead; "": it is not looked at */
+	int64_t read_timeout_ms; /* how long whoever reads from wal/NAME/ waits for a store that does not answer */
 };
 
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };
