@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The files of WAL archives. A new row is no change for any text: those that tell of them are made anew by the time. */
+/* The files of WAL archives. */
 #include "access.h"
 #include "catalog_private.h"
 
@@ -88,16 +88,14 @@ static struct value wal_bytes_value(uint64_t bytes)
 	return bytes == CATALOG_WAL_UNKNOWN ? text_value(NULL) : int_value((int64_t)bytes);
 }
 
-static int add_wal_row(struct catalog *catalog, const struct catalog_wal *w)
+static int add_wal_row(struct connection *c, const struct catalog_wal *w)
 {
 	static const char find_sql[] = "SELECT 1 FROM wal_segment WHERE job = ?1 AND name = ?2";
 	static const char sql[] =
 	        "INSERT INTO wal_segment (job, name, key, bytes, stored_bytes, sha256, arrived_us)"
 	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-	struct connection *c = catalog->writer;
 	int r = db_find(c, find_sql, VALUES(text_value(w->job), text_value(w->name)));
 
-	write_touches(catalog, 0);
 	if (r != -ENOENT)
 		return r == 0 ? -EEXIST : r;
 	return db_run(c, sql,
@@ -108,7 +106,7 @@ static int add_wal_row(struct catalog *catalog, const struct catalog_wal *w)
 
 int catalog_wal_add(struct catalog *c, const struct catalog_wal *w, struct error *err)
 {
-	return TRANSACTION(c, err, add_wal_row(c, w));
+	return TRANSACTION(c, err, add_wal_row(c->writer, w));
 }
 
 static int learn_wal_sums(struct catalog *catalog, int64_t id, uint64_t bytes, const char *sha256)

@@ -332,14 +332,15 @@ static int put_arrival(const struct wal_arrival *a, const char *key, struct erro
 	return store_put(repository_store(a->w->options.repository), &call, key, iov, count, &options, err);
 }
 
-static int compare_with_known(struct wal_arrival *a, const struct catalog_wal *there, const char *sha256,
-                              char **ret_note, struct error *err)
+static int compare_with_known(struct wal_arrival *a, const struct catalog_wal *there, const char *key,
+                              const char *sha256, char **ret_note, struct error *err)
 {
 	const struct wal_twin twin = {.there = there,
 	                              .name = &a->parsed,
 	                              .bytes = a->bytes,
 	                              .sha256 = sha256,
 	                              .stored = &a->stored,
+	                              .key_text = key,
 	                              .key = a->key.is_sealed ? &a->age.key : NULL};
 
 	return wal_compare_twins(a->w, &twin, a->cancel, ret_note, err);
@@ -351,8 +352,10 @@ static int learn_what_is_there(const struct wal_arrival *a, const char *key, str
 {
 	const struct repository *repo = a->w->options.repository;
 	const struct store_call call = {.cancel = a->cancel};
-	struct wal_learning l = {
-	        .repository = a->w->options.repository, .pool = a->w->options.pool, .cancel = a->cancel};
+	struct wal_learning l = {.repository = a->w->options.repository,
+	                         .pool = a->w->options.pool,
+	                         .cancel = a->cancel,
+	                         .at_once = true};
 	struct store_object object;
 	int r = store_head(repository_store(repo), &call, key, &object, err);
 
@@ -380,17 +383,30 @@ static int list_arrival(struct wal_arrival *a, const char *key, const char *sha2
 	r = put_arrival(a, key, err);
 	if (r == STORE_EXISTS) {
 		r = learn_what_is_there(a, key, &row, err);
-		return r < 0 ? r : compare_with_known(a, &row, sha256, ret_note, err);
+		return r < 0 ? r : compare_with_known(a, &row, key, sha256, ret_note, err);
 	}
 	if (r == 0)
 		r = catalog_wal_add(a->w->options.repository->catalog, &row, err);
 	return r;
 }
 
+static int settle_arrival(struct wal_arrival *a, const char *sha256, char **ret_note, struct error *err)
+{
+	_cleanup(free) char *key = wal_key_format(&a->key);
+	struct catalog_wal there;
+	int r = catalog_wal_find(a->w->options.repository->catalog, a->key.job, a->key.name, &there);
+
+	if (r == 0)
+		return compare_with_known(a, &there, key, sha256, ret_note, err);
+	if (r != -ENOENT)
+		return error_system(err, -r, "the catalog cannot be read");
+	r = bind_cluster(a, err);
+	return r < 0 ? r : list_arrival(a, key, sha256, ret_note, err);
+}
+
 int wal_arrival_end(struct wal_arrival *a, char **ret_note, struct error *err)
 {
-	_cleanup(free) char *key = NULL;
-	struct catalog_wal there;
+	struct wal_claim claim = {.job = a->key.job, .name = a->key.name};
 	uint8_t digest[SHA256_BYTES];
 	char sha256[SHA256_HEX_BYTES];
 	int r = end_arrival_bytes(a, err);
@@ -399,14 +415,12 @@ int wal_arrival_end(struct wal_arrival *a, char **ret_note, struct error *err)
 		return r;
 	sha256_final(a->sha256, digest);
 	hex_encode(digest, sizeof(digest), sha256);
-	r = catalog_wal_find(a->w->options.repository->catalog, a->key.job, a->key.name, &there);
-	if (r == 0)
-		return compare_with_known(a, &there, sha256, ret_note, err);
-	if (r != -ENOENT)
-		return error_system(err, -r, "the catalog cannot be read");
-	r = bind_cluster(a, err);
-	key = wal_key_format(&a->key);
-	return r < 0 ? r : list_arrival(a, key, sha256, ret_note, err);
+	r = wal_claim(a->w, &claim);
+	if (r < 0)
+		return error_set(err, ERROR_CANCELLED, -r, "keepfs ends");
+	r = settle_arrival(a, sha256, ret_note, err);
+	wal_unclaim(a->w, &claim);
+	return r;
 }
 
 static int take_intake(struct wal_arrival *a, struct intake *in, struct cancel *cancel, struct error *err)
@@ -431,5 +445,9 @@ int wal_take(struct wal *w, const char *job, const char *name, struct intake *in
 
 	if (r == 0)
 		r = take_intake(a, in, &w->cancel, err);
-	return r < 0 ? r : wal_arrival_end(a, ret_note, err);
+	if (r == 0)
+		r = wal_arrival_end(a, ret_note, err);
+	if (r == 0)
+		wal_early_look(w->early, job, &a->parsed, a->cluster.segment_bytes);
+	return r;
 }

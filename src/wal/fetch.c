@@ -37,6 +37,10 @@ static int open_sealed_wal(const struct wal_fetching *f, const struct pages *sto
 	const struct keyring_object object = {.id = id, .what = f->key};
 	int r;
 
+	if (f->age_key) {
+		*ret = *f->age_key;
+		return 0;
+	}
 	pages_copy(stored, 0, head, len);
 	sha256_once(head, len, id);
 	r = keyring_open(f->keyring, &object, head, len, f->cancel, ret, err);
@@ -139,12 +143,16 @@ int wal_fetch(const struct wal_fetching *f,
 	if (f->is_reserved)
 		pages_take_over(&stored, f->pool, f->stored_bytes);
 	else
-		r = pages_reserve(&stored, f->pool, f->stored_bytes, 0, f->cancel);
+		r = pages_reserve(&stored, f->pool, f->stored_bytes, 0,
+		                  f->at_once ? PAGES_AT_ONCE : f->cancel);
 	if (r == -ENOSPC)
 		return error_set(
 		        err, ERROR_USAGE, ENOSPC,
 		        "the object %s is larger than the buffers that there are for it: [keepfs] memory has to be more",
 		        f->key);
+	if (r == -EAGAIN)
+		return error_set(err, ERROR_CONFLICT, EBUSY,
+		                 "other transfers have all buffers: try again later");
 	if (r < 0)
 		return error_set(err, ERROR_CANCELLED, -r, "cancelled");
 	r = pages_room(&stored, f->stored_bytes);

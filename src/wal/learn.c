@@ -31,6 +31,7 @@ static int look_into_object(struct wal_learning *l, const struct store_object *o
 	                               .keyring = l->repository->keyring,
 	                               .pool = l->pool,
 	                               .cancel = l->cancel,
+	                               .at_once = l->at_once,
 	                               .key = object->key,
 	                               .stored_bytes = object->bytes};
 

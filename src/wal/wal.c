@@ -8,6 +8,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
 #include <keepfs/base/workers.h>
 
 #include <errno.h>
@@ -73,7 +74,8 @@ int wal_new(const struct wal_options *options, struct wal **ret, struct error *e
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->changed, NULL);
 	w->ahead = wal_ahead_new(w);
-	r = w->ahead ? thread_start(&w->learner, "wal-learn", learn_at_start, w) : -EAGAIN;
+	w->early = wal_early_new(w);
+	r = w->ahead && w->early ? thread_start(&w->learner, "wal-learn", learn_at_start, w) : -EAGAIN;
 	w->has_learner = r == 0;
 	if (r < 0) {
 		wal_free(w);
@@ -101,6 +103,7 @@ struct wal *wal_free(struct wal *w)
 	wal_end(w);
 	if (w->has_learner)
 		pthread_join(w->learner, NULL);
+	wal_early_free(w->early);
 	wal_ahead_free(w->ahead);
 	pthread_cond_destroy(&w->changed);
 	pthread_mutex_destroy(&w->lock);
@@ -123,6 +126,45 @@ void wal_fetching_of(struct wal *w, const struct catalog_wal *row, struct cancel
 	                             .key = row->key,
 	                             .stored_bytes = row->stored_bytes};
 	wal_conf_unref(w, conf);
+}
+
+/* Claims. */
+
+/* With the lock. */
+static bool is_claimed(const struct wal *w, const struct wal_claim *wanted)
+{
+	for (const struct wal_claim *c = w->claims; c; c = c->next)
+		if (str_equal(c->job, wanted->job) && str_equal(c->name, wanted->name))
+			return true;
+	return false;
+}
+
+int wal_claim(struct wal *w, struct wal_claim *c)
+{
+	bool ended;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->ended && is_claimed(w, c))
+		pthread_cond_wait(&w->changed, &w->lock);
+	ended = w->ended;
+	if (!ended) {
+		c->next = w->claims;
+		w->claims = c;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return ended ? -ECANCELED : 0;
+}
+
+void wal_unclaim(struct wal *w, struct wal_claim *c)
+{
+	struct wal_claim **at = &w->claims;
+
+	pthread_mutex_lock(&w->lock);
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	pthread_cond_broadcast(&w->changed);
+	pthread_mutex_unlock(&w->lock);
 }
 
 /* Finding. */

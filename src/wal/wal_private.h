@@ -11,6 +11,7 @@
  *   fetch.c     an object, and what it was made of
  *   learn.c     what the store has, and the catalog does not know
  *   get.c       a file for who has no catalog
+ *   early.c     files that a server has ready, before it hands them over
  *   ahead.c     files that are read, and those that are expected to be next
  */
 #include <keepfs/artifact.h>
@@ -22,6 +23,7 @@
 #include <pthread.h>
 
 struct wal_ahead;
+struct wal_early;
 
 struct wal {
 	struct wal_options options;
@@ -33,11 +35,22 @@ struct wal {
 	bool is_learnt; /* lock: the store was listed */
 	bool ended;     /* lock */
 	struct wal_ahead *ahead;
+	struct wal_early *early;
+	struct wal_claim *claims; /* lock: files whose end is looked at */
 };
 
 /** wal_conf_ref() - the configuration in force: the caller's wal_conf_unref(). */
 const struct conf *wal_conf_ref(const struct wal *w);
 void wal_conf_unref(const struct wal *w, const struct conf *conf);
+
+/** struct wal_claim - a file whose end one thread looks at; others with the same name wait. */
+struct wal_claim {
+	const char *job, *name; /* borrowed until wal_unclaim() */
+	struct wal_claim *next;
+};
+/** wal_claim() - @c has job and name; 0, or -ECANCELED when all ends. */
+int wal_claim(struct wal *w, struct wal_claim *c);
+void wal_unclaim(struct wal *w, struct wal_claim *c);
 
 /* key.c */
 
@@ -102,7 +115,10 @@ struct wal_fetching {
 	struct cancel *cancel;
 	int64_t patience_ms; /* 0: as long as the store itself waits */
 	const char *key;
+	const struct age_key
+	        *age_key; /* of who knows it; NULL: the keyring is asked, where it is encrypted */
 	uint64_t stored_bytes;
+	bool at_once; /* the caller has buffers, and must not wait for more: -EAGAIN when there are none */
 	bool is_reserved; /* the buffers for stored_bytes are, by the caller; wal_fetch() gives them back, also when it fails */
 };
 /** wal_tries_again() - @*r and @err are an outage, and @until_ms (clock_mono_ms()) has not come: waits a moment. False: it is as it is, or cancelled. */
@@ -133,6 +149,7 @@ struct wal_learning {
 	struct repository *repository;
 	struct pool *pool;
 	struct cancel *cancel;
+	bool at_once;   /* as of wal_fetching */
 	uint64_t found; /* out */
 };
 /** wal_learn() - what is below @prefix in the store, and the catalog does not know, is listed there. */
@@ -152,7 +169,8 @@ struct wal_twin {
 	uint64_t bytes;
 	const char *sha256;
 	const struct pages *stored; /* as it would be stored */
-	struct age_key *key;        /* that it is encrypted with; NULL: it is not */
+	const char *key_text;       /* the key that it would have */
+	const struct age_key *key;  /* that it is encrypted with; NULL: it is not */
 };
 /** wal_compare_twins() - 0, with a note (heap): they are the same, as far as there is WAL in them; -EEXIST. */
 int wal_compare_twins(struct wal *w, const struct wal_twin *t, struct cancel *cancel, char **ret_note,
@@ -164,3 +182,12 @@ struct wal_ahead *wal_ahead_new(struct wal *w);
 /** wal_ahead_end() - fetches nothing more. wal_ahead_free() - NULL allowed; returns NULL. */
 void wal_ahead_end(struct wal_ahead *a);
 struct wal_ahead *wal_ahead_free(struct wal_ahead *a);
+
+/* early.c */
+
+struct wal_early *wal_early_new(struct wal *w);
+/** wal_early_free() - behind wal_end(). NULL allowed; returns NULL. */
+struct wal_early *wal_early_free(struct wal_early *e);
+/** wal_early_look() - @name of @job has come: what is ready behind it is archived as well. Returns at once. */
+void wal_early_look(struct wal_early *e, const char *job, const struct wal_name *name,
+                    uint32_t segment_bytes);

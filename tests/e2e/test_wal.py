@@ -4,6 +4,7 @@ import errno
 import os
 import pathlib
 import signal
+import sqlite3
 import subprocess
 
 import pytest
@@ -348,3 +349,78 @@ def test_encrypted(new_keepfs, tmp_path):
     assert os.listdir(keepfs.path("wal", JOB)) == [name_of(7)]
     refused(wal_path(keepfs, name_of(7)).read_bytes, errno.ENOKEY)
     assert get(keepfs, name_of(7), tmp_path / "out").returncode == 126
+
+
+def ready(pg_wal, *numbers):
+    (pg_wal / "archive_status").mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        (pg_wal / name_of(number)).write_bytes(segment(number))
+        (pg_wal / "archive_status" / f"{name_of(number)}.ready").touch()
+
+
+def test_what_is_ready_is_archived_ahead(new_keepfs, tmp_path):
+    pg_wal = tmp_path / "pg_wal"
+    ready(pg_wal, 6, 7, 8)
+    (pg_wal / name_of(9)).write_bytes(segment(9))  # the server still writes it
+    keepfs = archive(new_keepfs, pg_wal=pg_wal).mount()
+    assert put(keepfs, tmp_path, name_of(5), segment(5)).returncode == 0
+    daemon.wait_until(lambda: len(objects_of(keepfs)) == 4, "three segments that nobody has handed over")
+    for number in (6, 7, 8):
+        assert put(keepfs, tmp_path, name_of(number), segment(number)).returncode == 0
+    assert not wal_path(keepfs, name_of(9)).exists()
+    assert [wal_path(keepfs, name_of(n)).read_bytes() == segment(n) for n in range(5, 9)] == [True] * 4
+
+
+def test_what_is_wrong_ahead_is_left_to_the_archiver(new_keepfs, tmp_path):
+    pg_wal = tmp_path / "pg_wal"
+    ready(pg_wal, 6, 7)
+    (pg_wal / name_of(6)).write_bytes(segment(2))  # recycled
+    keepfs = archive(new_keepfs, pg_wal=pg_wal).mount()
+    assert put(keepfs, tmp_path, name_of(5), segment(5)).returncode == 0
+    daemon.wait_until(wal_path(keepfs, name_of(7)).exists, "the one that is right")
+    assert not wal_path(keepfs, name_of(6)).exists()
+    assert put(keepfs, tmp_path, name_of(6), segment(6)).returncode == 0
+
+
+def test_those_behind_are_fetched_before_somebody_asks(walfs, tmp_path):
+    numbers = range(3, 9)
+    for number in numbers:
+        assert put(walfs, tmp_path, name_of(number), segment(number)).returncode == 0
+    assert wal_path(walfs, name_of(3)).read_bytes() == segment(3)
+
+    def gets():
+        return next(int(line.split()[1]) for line in walfs.text("status", "metrics.prom").splitlines()
+                    if line.startswith("keepfs_store_calls_total{") and '"get"' in line)
+
+    daemon.wait_until(lambda: gets() >= len(numbers), "all of them to be fetched")
+    before = gets()
+    assert wal_path(walfs, name_of(4)).read_bytes() == segment(4)
+    assert gets() == before
+
+
+def test_a_hundred_thousand_are_listed_in_pages(walfs, tmp_path):
+    assert put(walfs, tmp_path, name_of(1), segment(1)).returncode == 0
+    walfs.unmount()
+    with sqlite3.connect(walfs.state / "catalog.db") as catalog:
+        catalog.executemany("INSERT INTO wal_segment (job, name, key, bytes, stored_bytes, sha256, arrived_us) VALUES (?, ?, ?, ?, 1, '', 1)",
+                            ((JOB, name_of(n), f"wal/{JOB}/{SYSTEM_ID}/{name_of(n)}.zst", MIB) for n in range(2, 100001)))
+    catalog.close()
+    walfs.mount()
+    (pid,) = walfs.daemons()
+
+    def resident_kib():
+        return next(int(line.split()[1]) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+
+    assert len(os.listdir(walfs.path("wal", JOB))) == 100000
+    before = resident_kib()
+    assert len(os.listdir(walfs.path("wal", JOB))) == 100000
+    assert resident_kib() - before < 8 << 10
+
+
+def test_health_and_metrics_tell_of_the_last_one(walfs, tmp_path):
+    assert "nothing has come yet" in walfs.text("status", "health")
+    assert put(walfs, tmp_path, name_of(7), segment(7)).returncode == 0
+    assert f"{name_of(7)} was archived" in walfs.text("status", "health")
+    told = walfs.text("status", "metrics.prom")
+    assert f'keepfs_wal_files{{backup_job="{JOB}"}} 1' in told
+    assert f'keepfs_wal_last_archived_timestamp_seconds{{backup_job="{JOB}"}}' in told

@@ -140,3 +140,21 @@ def test_an_outage_is_caught_up_with(walfs, primary):
     primary.sql("postgres", "SELECT pg_reload_conf()")
     daemon.wait_until(lambda: archived(primary) >= name, "the archiver to go on")
     assert walfs.path("wal", JOB, name).exists()
+
+
+def test_bytes_behind_the_last_record_mean_nothing(walfs, primary, tmp_path):
+    """a standby's, or those of a server that has crashed, differ there; what is before that may not"""
+    table = "CREATE TABLE t AS SELECT n, md5(n::text) FROM generate_series(1, 500) n"
+    primary.sql("postgres", table)
+    name = wait_until_archived(primary)
+    content = bytearray(walfs.path("wal", JOB, name).read_bytes())
+    assert content[-1] == 0, "the switch has left nothing unwritten"
+    for place, status in ((len(content) - 1, 0), (200, 1)):
+        other = bytearray(content)
+        other[place] ^= 0xFF
+        (tmp_path / "other").write_bytes(other)
+        done = subprocess.run(["cp", str(tmp_path / "other"), str(walfs.path("wal", JOB, name))], stderr=subprocess.PIPE, text=True)
+        assert done.returncode == status, done.stderr
+    assert "two servers" in walfs.text("status", "last-error")
+    assert "mean nothing" in (walfs.state / "keepfs.log").read_text()
+    assert walfs.path("wal", JOB, name).read_bytes() == content
