@@ -16,12 +16,14 @@ struct fs;
 struct inside;
 struct make_context;
 struct notify;
+struct wal;
 
 struct fs_context {              /* all borrowed */
 	const struct conf *conf; /* as it was at the start: for what a reload does not change */
 	struct conf_live *live;  /* for the rest, jobs above all; NULL: @conf stays in force */
 	struct repository *repository;
 	struct reader *reader;
+	struct wal *wal; /* what archives WAL, for wal/; NULL: nothing does */
 	struct inside
 	        *inside; /* looks into dumps, for inside/; NULL: nothing can be seen there but their names */
 	const struct make_context

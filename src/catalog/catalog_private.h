@@ -30,6 +30,7 @@
  *   history.c              what was counted of tables whose versions were looked at
  *   overview.c             few facts of many rows
  *   chain.c                where the chains of what is signed end
+ *   wal.c                  the files of WAL archives
  *
  *   connection.c           one connection to SQLite
  *   access.c               who may use which: queries and transactions

@@ -33,7 +33,7 @@ static const char *const left_out[] = {
         "notice_restore", "inside_dump", "inside_size",   "history_table",   "history_count",
         "chain",          "chain_link",  "chain_key",     "chain_unsigned",  "copy_tree",
         "copy_about",     "known_fence", "manifest_seen", "artifact_part",   "need",
-        "copy_need",
+        "copy_need",      "wal_segment", "wal_cluster",
 };
 
 static bool is_left_out(const char *table)

@@ -1132,5 +1132,23 @@ const char *const migrations[] = {
         "CREATE INDEX storage_class_frozen ON storage_class (ino) WHERE is_frozen = 1;"
         "CREATE TRIGGER storage_class_gone AFTER DELETE ON artifact BEGIN"
         " DELETE FROM storage_class WHERE ino = OLD.ino; END;",
+        /* The files of WAL archives, and of which clusters these are: keepfs/catalog/wal.h. */
+        "CREATE TABLE wal_segment ("
+        " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " job TEXT NOT NULL,"
+        " name TEXT NOT NULL,"
+        " key TEXT NOT NULL,"
+        " bytes INTEGER," /* NULL: not known */
+        " stored_bytes INTEGER NOT NULL,"
+        " sha256 TEXT NOT NULL," /* '': not known */
+        " arrived_us INTEGER NOT NULL"
+        ") STRICT;"
+        "CREATE UNIQUE INDEX wal_segment_name ON wal_segment (job, name);"
+        "CREATE INDEX wal_segment_of ON wal_segment (job, id);"
+        "CREATE TABLE wal_cluster ("
+        " job TEXT PRIMARY KEY,"
+        " system_id INTEGER NOT NULL,"    /* of 64 bits without a sign */
+        " segment_bytes INTEGER NOT NULL" /* 0: not known */
+        ") STRICT;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

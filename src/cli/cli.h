@@ -99,6 +99,7 @@ int cmd_trigger(const struct cli_options *options);
 int cmd_export(const struct cli_options *options);
 int cmd_import(const struct cli_options *options);
 int cmd_status(const struct cli_options *options);
+int cmd_wal_get(const struct cli_options *options);
 int cmd_evidence(const struct cli_options *options);
 int cmd_audit(const struct cli_options *options);
 int cmd_ack(const struct cli_options *options);

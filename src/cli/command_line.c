@@ -109,6 +109,8 @@ static const struct cli_command commands[] = {
          "send a test to all who are told of what happens, or to one of them (--test)", cmd_notify},
         {"policy", "s3 [writer|reader|pruner|drill] [STORE]", "cp",
          "print the policy of the bucket that lets each identity do its part and no more", cmd_policy},
+        {"wal-get", "NAME FILE DESTINATION", "c",
+         "a file of WAL, for restore_command; exits 1 when there is none", cmd_wal_get},
         {"rebuild", "", "cjMH",
          "make the catalog anew from the store (the mount must be off); exits 1 when it names problems",
          cmd_rebuild},

@@ -27,6 +27,7 @@
 #include <keepfs/follow.h>
 #include <keepfs/fs.h>
 #include <keepfs/inbox.h>
+#include <keepfs/wal.h>
 #include <keepfs/inside.h>
 #include <keepfs/notify.h>
 #include <keepfs/proc.h>
@@ -57,6 +58,7 @@ struct daemon {
 	struct inside *inside;
 	struct export_admins *admins;
 	struct inbox_arrivals *arrivals;
+	struct wal *wal;
 	struct fs *fs;
 	struct jobs *jobs;
 	struct use_scrub *scrub;
@@ -228,6 +230,7 @@ static int make_tree(struct daemon *d, const char *mount_options, struct error *
 	        .reader = d->reader,
 	        .cache = d->cache,
 	        .inside = d->inside,
+	        .wal = d->wal,
 	        .make = &d->engine.make,
 	        .troubles = d->troubles,
 	        .records = d->engine.records,
@@ -261,6 +264,16 @@ static int start_tending(struct daemon *d, struct error *err)
 	return r;
 }
 
+static int start_wal(struct daemon *d, struct error *err)
+{
+	const struct wal_options options = {.conf = d->engine.conf,
+	                                    .live = d->live,
+	                                    .repository = &d->engine.repository,
+	                                    .pool = d->engine.pool};
+
+	return wal_new(&options, &d->wal, err);
+}
+
 static int start_daemon(struct daemon *d, const char *mountpoint, const char *mount_options,
                         struct error *err)
 {
@@ -285,6 +298,9 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	if (r < 0)
 		return r;
 	inside_tidy(d->inside);
+	r = start_wal(d, err);
+	if (r < 0)
+		return r;
 	r = make_tree(d, mount_options, err);
 	if (r == 0)
 		r = is_reader ? replicas_new(&d->engine.repository, d->live, true, &d->replicas, err)
@@ -380,6 +396,7 @@ static void stop_daemon(struct daemon *d, bool served)
 	/* Those above tell it what is listed. */
 	d->cold = cold_free(d->cold);
 	d->fs = fs_free(d->fs);
+	d->wal = wal_free(d->wal);
 	d->engine.make.arrivals = NULL;
 	d->arrivals = inbox_arrivals_free(d->arrivals);
 	d->inside = inside_free(d->inside);

@@ -21,6 +21,7 @@
 #include <keepfs/keyring.h>
 #include <keepfs/records.h>
 #include <keepfs/stores.h>
+#include <keepfs/wal.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -88,6 +89,7 @@ struct rebuilding {
 	struct keyring *keyring;
 	struct artifact_rebuild io;
 	uint64_t copy_problems; /* what was wrong with copies and records: not with backups */
+	uint64_t wal_files;     /* of WAL archives */
 	char *copy;             /* key of the copy of the catalog that was used; NULL: none */
 };
 
@@ -174,6 +176,18 @@ static void note_stores_of_query(struct rebuilding *rb, struct repository *repos
 	show_notice(NULL, text);
 }
 
+/* They have no manifests: their names say what they are. */
+static int list_wal(struct rebuilding *rb, struct repository *repository, struct error *err)
+{
+	struct pool *pool = pool_new(rb->conf->memory_bytes);
+	int r = pool ? wal_learn_all(repository, pool, NULL, &rb->wal_files, err)
+	             : error_set(err, ERROR_USAGE, ENOMEM,
+	                         "[keepfs] memory is more than this process may have");
+
+	pool_free(pool);
+	return r;
+}
+
 static int list_backups(struct rebuilding *rb, struct error *err)
 {
 	_cleanup(stores) struct stores *stores = stores_new(&(struct stores_options){
@@ -199,6 +213,8 @@ static int list_backups(struct rebuilding *rb, struct error *err)
 		r = catalog_restored_begin(rb->catalog, err);
 	if (r == 0)
 		r = artifact_rebuild(&repository, &rb->io, NULL, err);
+	if (r == 0)
+		r = list_wal(rb, &repository, err);
 	if (r == 0 && restored)
 		r = compare_restored(rb, err);
 	return r;
@@ -292,6 +308,8 @@ static void print_rebuilt(const struct rebuilding *rb)
 	       (unsigned long long)io->artifacts, io->artifacts == 1 ? "" : "s",
 	       str_format_bytes(size, sizeof(size), io->bytes), (unsigned long long)io->problems,
 	       io->problems == 1 ? "" : "s", io->problems ? "; what they name is not in it" : "");
+	if (rb->wal_files)
+		printf("%llu files of WAL archives are listed again\n", (unsigned long long)rb->wal_files);
 	if (rb->copy)
 		printf("its history, audit and settings are those of %s; what came after that copy is lost, but for the "
 		       "runs of backups\n",

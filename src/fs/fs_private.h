@@ -48,6 +48,7 @@ struct fs {
 	struct laters *laters;
 	struct diff_pairs *diff_pairs;
 	struct comparisons *comparisons;
+	struct workers *wal_takers;  /* read what is written into wal/: each as long as its writer needs */
 	struct incomings *incomings; /* files that are written into the mount: a lock of its own */
 	pthread_mutex_t tenants_lock;
 	struct export_learner *tenants; /* tenants_lock, or main's; NULL: there is nobody to ask for them */

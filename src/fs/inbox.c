@@ -5,6 +5,7 @@
 #include "dir.h"
 #include "fs_private.h"
 #include "incoming.h"
+#include "wal.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -370,8 +371,10 @@ int inbox_load(struct fs *fs, uint64_t ino, struct node *ret)
 	int r;
 
 	if (!(ino & BIT_DIRECTORY)) {
-		*ret = (struct node){.ino = ino, .class = &class_inbox_file};
-		return incoming_facts(fs, ino, &facts);
+		r = incoming_facts(fs, ino, &facts);
+		if (r == 0 && !wal_coming_load(ino, facts.directory, ret))
+			*ret = (struct node){.ino = ino, .class = &class_inbox_file};
+		return r;
 	}
 	*ret = (struct node){.ino = ino, .class = &class_inbox_directory};
 	r = enter_inbox(fs, ino, &p);

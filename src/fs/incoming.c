@@ -276,6 +276,7 @@ int incoming_errno(int r)
 	case EACCES:
 	case EROFS:
 	case EBUSY:
+	case EEXIST:
 	case EFBIG:
 		return -r;
 	default:
@@ -290,7 +291,10 @@ void incoming_ended(struct incoming *f, int r, const char *text)
 	_cleanup(free) char *path = mem_printf("%s/%s", f->path, name);
 	struct incoming *old = NULL;
 
-	audit(f->fs, &f->writer, f->class->action, path, r, text);
+	if (r < 0 || !f->class->is_listed)
+		audit(f->fs, &f->writer, f->class->action, path, r, text);
+	if (r == 0 && f->class->is_listed)
+		incoming_drop_entry(f);
 	if (r < 0) {
 		report_trouble(f->fs->ctx.troubles, path, incoming_errno(r), text);
 		incoming_drop_entry(f);

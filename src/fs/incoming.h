@@ -42,6 +42,8 @@ struct incoming_class {
 	/* Nobody has the file any more. */
 	void (*forget)(void *own);
 	const char *action; /* of its line in the audit */
+	/* What was taken is listed elsewhere, in the same directory: its entry here goes then. There are so many of these that the audit has a line only of those that were not taken. */
+	bool is_listed;
 };
 
 struct incomings *incomings_new(void);
@@ -65,6 +67,9 @@ int incoming_create(fuse_req_t req, const struct incoming_place *place, const ch
 /** incoming_open_again() - open() of one that is there: written anew when it was taken and is truncated. */
 int incoming_open_again(fuse_req_t req, const struct incoming_place *place, const struct node *node,
                         int flags, struct handle **ret_handle, struct error *err);
+/** incoming_open_over() - open() for writing of the file @ino of a class that lists what was taken (is_listed): it is written once more under its name, and whoever reads the intake compares. As incoming_create(). */
+int incoming_open_over(fuse_req_t req, const struct incoming_place *place, const char *name, uint64_t ino,
+                       struct handle **ret_handle, struct error *err);
 /** incoming_find() - the number of @name in @directory; -ENOENT. */
 int incoming_find(struct fs *fs, uint64_t directory, const char *name, uint64_t *ret_ino);
 

@@ -165,6 +165,19 @@ int incoming_open_again(fuse_req_t req, const struct incoming_place *place, cons
 	return 0;
 }
 
+int incoming_open_over(fuse_req_t req, const struct incoming_place *place, const char *name, uint64_t ino,
+                       struct handle **ret_handle, struct error *err)
+{
+	struct incoming *f;
+	int r = refuse_reader_role(fs_of(req), err);
+
+	if (r == 0)
+		r = add_incoming(req, place, name, ino, &f, err);
+	if (r == 0)
+		*ret_handle = handle_of_incoming(f);
+	return r;
+}
+
 static uint64_t bytes_of_incoming(struct handle *h)
 {
 	struct incoming *f = ((struct incoming_handle *)h)->file;

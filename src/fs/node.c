@@ -11,6 +11,7 @@
 #include "mirrored.h"
 #include "rights.h"
 #include "sealed.h"
+#include "wal.h"
 
 #include <keepfs/base/mem.h>
 
@@ -117,6 +118,8 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 		return history_load(fs, ino, ret);
 	if (inbox_has(ino))
 		return inbox_load(fs, ino, ret);
+	if (wal_has(ino))
+		return wal_load(fs, ino, ret);
 	if (copies_have(ino))
 		return copies_load(fs, ino, ret);
 	if (ino & BIT_RUN && ino & BIT_DRILL)

@@ -35,6 +35,8 @@
  *
  *   bits 60 and 58, hash             what is in copies/, by the number of its store and its path (keepfs/catalog/copy_tree.h); 0: copies/ itself; | 1 the SHA256SUMS of a directory
  *
+ *   bits 60 and 57, bit 56, hash     the directory of a WAL archive, by its name; without bit 56: the number of a file of one in the catalog (keepfs/catalog/wal.h); 0: wal/ itself
+ *
  *   below bit 58, artifact << 34, part   what is in a state of a mirror (mirrored.h): the artifact is a number that the catalog gives it, as a dump; the part says
  *                                    where it is in its listing (keepfs/mirror/tree.h), or is a fixed one
  *
@@ -74,6 +76,7 @@ struct node_class;
 #define INO_DIFF    UINT64_C(14)
 #define INO_INBOX   UINT64_C(15)
 #define INO_COPIES  (UINT64_C(5) << 58)
+#define INO_WAL     (UINT64_C(9) << 57)
 #define INO_FIXED   UINT64_C(16) /* + the number of a file in status/ or control/ */
 
 #define INO_EVIDENCE (INO_FIXED + 47)  /* status/evidence, in the place of a file's number */
@@ -88,6 +91,7 @@ struct node_class;
 #define DIFF_NAME        "diff"
 #define COPIES_NAME      "copies"
 #define INBOX_NAME       "inbox"
+#define WAL_NAME         "wal"
 
 #define NODE_TARGET_BYTES 1024 /* of a symbolic link, with its NUL */
 
@@ -224,6 +228,7 @@ extern const struct node_class class_copied_state, class_copied_beside;         
 extern const struct node_class class_mirrored_sums, class_mirrored_object;            /* mirrored_text.c */
 extern const struct node_class class_copies, class_copies_directory, class_copies_file; /* copies.c */
 extern const struct node_class class_inbox;                                             /* inbox.c */
+extern const struct node_class class_wal;                                               /* wal.c */
 extern const struct node_class class_copies_sums;                                       /* copies.c */
 extern const struct node_class class_links, class_link;                                 /* link.c */
 extern const struct node_class class_jobs, class_run, class_run_text;                   /* jobs.c */

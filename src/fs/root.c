@@ -33,6 +33,7 @@ static const struct fixed_directory {
         {INO_DIFF, DIFF_NAME, &class_diff, NULL},
         {INO_COPIES, COPIES_NAME, &class_copies, NULL},
         {INO_INBOX, INBOX_NAME, &class_inbox, NULL},
+        {INO_WAL, WAL_NAME, &class_wal, NULL},
 };
 
 static void node_of_directory(const struct fixed_directory *directory, struct node *ret)

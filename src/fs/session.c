@@ -29,6 +29,7 @@
 #include <keepfs/inside.h>
 #include <keepfs/keyring.h>
 #include <keepfs/notify.h>
+#include <keepfs/wal.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +51,7 @@
 #define LONG_LOOKERS          8 /* each can be in the middle of reading a table to its end */
 #define LONG_LOOKERS_OF_ONE   2
 #define INSIDE_READERS        8
+#define WAL_TAKERS            8
 #define INSIDE_READERS_OF_ONE 6
 #define WAKE_SIGNAL           SIGUSR1
 #define NONEMPTY              "nonempty" /* the options */
@@ -218,9 +220,10 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->long_lookers = lookers_new("look-long", LONG_LOOKERS, LONG_LOOKERS_OF_ONE);
 	fs->diff_pairs = diff_pairs_new();
 	fs->incomings = incomings_new();
+	fs->wal_takers = workers_new("wal-take", WAL_TAKERS);
 	fs->comparisons = comparisons_new(fs);
-	if (fs->ended_fd < 0 || !fs->comparisons || !fs->incomings || !fs->workers || !fs->forgetters ||
-	    !fs->lookers || !fs->inside_readers || !fs->long_lookers) {
+	if (fs->ended_fd < 0 || !fs->comparisons || !fs->incomings || !fs->wal_takers || !fs->workers ||
+	    !fs->forgetters || !fs->lookers || !fs->inside_readers || !fs->long_lookers) {
 		fs_free(fs);
 		return error_set(err, ERROR_INTERNAL, ENOMEM, "could not start the threads of the mount");
 	}
@@ -413,6 +416,8 @@ void fs_unmount(struct fs *fs)
 	reader_cancel_all(fs->ctx.reader);
 	laters_end(fs->laters);
 	incomings_end(fs->incomings);
+	if (fs->ctx.wal)
+		wal_end(fs->ctx.wal);
 	/* libfuse's own unmount closes the connection, whose number the next open() would get while commands
 	 * in flight still answer to it: that is left for the end, in fs_free(). */
 	if (!ended_from_outside(fs))
@@ -444,6 +449,7 @@ void fs_finish_commands(struct fs *fs)
 	cancel_set(&fs->thaws_cancel);
 	/* They leave what takes long to these. */
 	fs->long_lookers = lookers_free(fs->long_lookers);
+	fs->wal_takers = workers_free(fs->wal_takers);
 	fs->workers = workers_free(fs->workers);
 	/* They have nothing new to forget then. */
 	fs->forgetters = workers_free(fs->forgetters);

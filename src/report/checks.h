@@ -60,6 +60,7 @@ void check_encryption(struct checking *c);
 void check_damaged(struct checking *c);
 void check_scrub(struct checking *c);
 void check_classes(struct checking *c);
+void check_wal(struct checking *c);
 void check_restore(struct checking *c);
 void check_drill(struct checking *c);
 void check_rto(struct checking *c);

@@ -36,6 +36,7 @@ static const struct {
         {"versions", check_versions, .of_writer = true},
         {"object_lock", check_object_lock, .of_writer = true},
         {"classes", check_classes, .of_writer = true},
+        {"wal", check_wal, .of_writer = true},
         {"registry", check_registries, .of_writer = true},
         {"uncovered", check_uncovered, .of_writer = true},
         {"schedule", check_schedule, .of_writer = true},

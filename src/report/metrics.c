@@ -31,7 +31,7 @@ static int (*const parts[])(const struct report_sources *from, struct spool *out
         metrics_build,     metrics_health,  metrics_jobs,     metrics_watched, metrics_schedule,
         metrics_retention, metrics_store,   metrics_copy,     metrics_reader,  metrics_cache,
         metrics_pool,      metrics_process, metrics_notices,  metrics_drill,   metrics_restores,
-        metrics_proven,    metrics_scrub,   metrics_replicas, metrics_classes,
+        metrics_proven,    metrics_scrub,   metrics_replicas, metrics_classes, metrics_wal,
 };
 
 int report_metrics(const struct report_sources *from, struct spool *out)

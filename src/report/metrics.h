@@ -25,6 +25,8 @@ int metrics_proven(const struct report_sources *from, struct spool *out);
 int metrics_scrub(const struct report_sources *from, struct spool *out);
 /** metrics_classes() - storage classes, when something is known to be in one. */
 int metrics_classes(const struct report_sources *from, struct spool *out);
+/** metrics_wal() - WAL archives, when there are any. */
+int metrics_wal(const struct report_sources *from, struct spool *out);
 /** metrics_replicas() - copies of backups in further stores, when there are any. */
 int metrics_replicas(const struct report_sources *from, struct spool *out);
 /** metrics_copy() - the copy of the catalog in the store, when there is one. */

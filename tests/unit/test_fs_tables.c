@@ -134,7 +134,7 @@ static void files_keep_their_numbers(void **state)
 	}
 	assert_lists(
 	        f, "",
-	        "./ ../ backups/ exports/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ diff/ copies/ inbox/ ");
+	        "./ ../ backups/ exports/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ diff/ copies/ inbox/ wal/ ");
 	assert_lists(
 	        f, "status",
 	        "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "
