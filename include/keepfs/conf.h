@@ -158,6 +158,16 @@ struct conf_mirror {            /* what only a job that mirrors a bucket has: [m
 	bool allow_empty;       /* a state without objects is made also when the one before had some */
 };
 
+enum conf_checkpoint { CONF_CHECKPOINT_FAST, CONF_CHECKPOINT_SPREAD };
+enum conf_wal { CONF_WAL_INCLUDE, CONF_WAL_ARCHIVE };
+
+struct conf_cluster { /* what only a job that makes base backups of a server has: [cluster NAME] */
+	char *database; /* libpq connection string or URI; "" lets libpq's environment decide; its role has REPLICATION */
+	int checkpoint; /* enum conf_checkpoint: how the server makes the one with which a base begins */
+	/* enum conf_wal: the WAL that a base needs is in the base itself; or it comes by archive_command into wal/NAME/ */
+	int wal;
+};
+
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };
 enum conf_export_format {
 	CONF_EXPORT_JSON,
@@ -242,7 +252,8 @@ enum conf_job_kind {
 	CONF_JOB_EXPORT,
 	CONF_JOB_MIRROR,
 	CONF_JOB_BUNDLE,
-	CONF_JOB_INBOX
+	CONF_JOB_INBOX,
+	CONF_JOB_CLUSTER
 };
 
 /* For whom something is encrypted: keepfs/keyring.h. Of a job: what is set there stands for all that [keepfs] says. */
@@ -278,10 +289,11 @@ struct conf_job {
 	char *drill_server;       /* where it is rehearsed; "": on a throw-away server */
 	char **class_after; /* "30d GLACIER_IR": as class_steps_parse() takes them; NULL-terminated, empty: what it makes stays where it is put */
 	char **copies; /* stores that have what it makes: CONF_PRIMARY and names of [store NAME]; NULL-terminated, empty: [store] alone */
-	struct conf_dump dump;     /* CONF_JOB_DUMP */
-	struct conf_files files;   /* CONF_JOB_FILES */
-	struct conf_mirror mirror; /* CONF_JOB_MIRROR */
-	struct conf_bundle bundle; /* CONF_JOB_BUNDLE */
+	struct conf_dump dump;       /* CONF_JOB_DUMP */
+	struct conf_files files;     /* CONF_JOB_FILES */
+	struct conf_mirror mirror;   /* CONF_JOB_MIRROR */
+	struct conf_bundle bundle;   /* CONF_JOB_BUNDLE */
+	struct conf_cluster cluster; /* CONF_JOB_CLUSTER */
 	struct conf_export export; /* CONF_JOB_EXPORT: at most one job is of this kind, and its name is CONF_EXPORTS */
 };
 

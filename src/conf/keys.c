@@ -132,6 +132,18 @@ static const struct conf_choice unreadables[] = {
         {NULL, 0},
 };
 
+static const struct conf_choice checkpoints[] = {
+        {"fast", CONF_CHECKPOINT_FAST},
+        {"spread", CONF_CHECKPOINT_SPREAD},
+        {NULL, 0},
+};
+
+static const struct conf_choice wal_words[] = {
+        {"include", CONF_WAL_INCLUDE},
+        {"archive", CONF_WAL_ARCHIVE},
+        {NULL, 0},
+};
+
 static const struct conf_choice unsures[] = {
         {"fail", CONF_UNSURE_FAIL},
         {"warn", CONF_UNSURE_WARN},
@@ -179,6 +191,7 @@ static const struct conf_choice methods[] = {
 #define DRILL(field)       CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, field)
 #define FILES(field)       CONF_KEYS_FILES, .offset = offsetof(struct conf_job, files.field)
 #define MIRROR(field)      CONF_KEYS_MIRROR, .offset = offsetof(struct conf_job, mirror.field)
+#define CLUSTER(field)     CONF_KEYS_CLUSTER, .offset = offsetof(struct conf_job, cluster.field)
 #define BUNDLE(field)      CONF_KEYS_BUNDLE, .offset = offsetof(struct conf_job, bundle.field)
 #define MAKER(field)       CONF_KEYS_MAKER, .offset = offsetof(struct conf_job, field)
 #define EXPORT(field)      CONF_KEYS_EXPORT, .offset = offsetof(struct conf_job, export.field)
@@ -222,6 +235,7 @@ const struct conf_key conf_keys[] = {
 #include "keys_files.inc"
 #include "keys_mirror.inc"
 #include "keys_bundle.inc"
+#include "keys_cluster.inc"
 
 #include "keys_export.inc"
 #include "keys_job.inc"

@@ -74,6 +74,7 @@ static const char *const order_keys[][7] = {
         [CONF_JOB_EXPORT] = {"note", "hold", "keep", "tenant", "class", "then-delete", NULL},
         [CONF_JOB_BUNDLE] = {"note", "hold", "keep", NULL},
         [CONF_JOB_INBOX] = {"note", "hold", "keep", NULL},
+        [CONF_JOB_CLUSTER] = {"note", "hold", "keep", NULL},
 };
 
 static const char *const *order_keys_of(enum conf_section section)

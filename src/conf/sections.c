@@ -241,6 +241,22 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                          "each. Dumps of pg_dump, tars, and files that are compressed with gzip or zstd are checked to their end, and refused when they are cut off; anything else is "
                          "kept as it is. NAME is chosen as for [backup NAME]. It has no schedule; all keys of keeping, encryption, copies and checking are those "
                          "of every job."},
+        [CONF_SECTION_CLUSTER] =
+                {.name = "cluster",
+                 .header = "[cluster NAME]",
+                 .env =
+                         "CLUSTER_",
+                 .example = "[cluster main]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_MAKER | CONF_KEYS_HOOKS | CONF_KEYS_POLICY |
+                         CONF_KEYS_CLUSTER,
+                 .list = &jobs,
+                 .kind = CONF_JOB_CLUSTER,
+                 .check = conf_cluster_check,
+                 .takes_everything = conf_cluster_takes_everything,
+                 .help = "A job that makes base backups of a whole PostgreSQL server, all of its databases as the files that they are, one section each: backups/NAME/TIME/ is a "
+                         "data directory. NAME is chosen as for [backup NAME]. The files come from the server itself, over a replication connection: "
+                         "nothing has to be installed there, and PostgreSQL 13 to 18 can be backed up from another host."},
         [CONF_SECTION_CLASS] =
                 {.name = "class",
                  .header = "[class NAME]",

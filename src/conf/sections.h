@@ -24,6 +24,7 @@ enum conf_section {
 	CONF_SECTION_EXPORT,
 	CONF_SECTION_MIRROR,
 	CONF_SECTION_INBOX,
+	CONF_SECTION_CLUSTER,
 	CONF_SECTION_CLASS,
 	CONF_SECTION_MAIL,
 	CONF_SECTION_WEBHOOK,
@@ -56,6 +57,7 @@ enum conf_key_set { /* bits, as a section can have several */
 	            CONF_KEYS_HEARTBEAT = 1 << 19,
 	            CONF_KEYS_CHECK = 1 << 20,
 	            CONF_KEYS_CONTROL = 1 << 21,
+	            CONF_KEYS_CLUSTER = 1 << 22,
 };
 
 /* An array on the heap, with a member of struct conf that points to it and one that counts its items. Offsets:

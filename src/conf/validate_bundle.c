@@ -29,6 +29,9 @@ static char *part_wrong(const struct conf *c, const char *name)
 	if (job->kind == CONF_JOB_INBOX)
 		return mem_printf("'%.200s' is an inbox, which has backups when somebody else makes them",
 		                  name);
+	if (job->kind == CONF_JOB_CLUSTER)
+		return mem_printf("'%.200s' makes base backups of a whole server, which stand by themselves",
+		                  name);
 	/* Its file would be called as one that keepfs makes. */
 	if (name_is_reserved(name))
 		return mem_printf("'%.200s' is the name of something else in a directory of backups", name);

@@ -143,9 +143,10 @@ static void check_class_after(struct conf_loader *l, struct conf_ref ref)
 static void check_all_copies(struct conf_loader *l)
 {
 	static const enum conf_section sections[] = {
-	        [CONF_JOB_DUMP] = CONF_SECTION_BACKUP,   [CONF_JOB_FILES] = CONF_SECTION_FILES,
-	        [CONF_JOB_EXPORT] = CONF_SECTION_EXPORT, [CONF_JOB_MIRROR] = CONF_SECTION_MIRROR,
-	        [CONF_JOB_BUNDLE] = CONF_SECTION_BUNDLE, [CONF_JOB_INBOX] = CONF_SECTION_INBOX};
+	        [CONF_JOB_DUMP] = CONF_SECTION_BACKUP,    [CONF_JOB_FILES] = CONF_SECTION_FILES,
+	        [CONF_JOB_EXPORT] = CONF_SECTION_EXPORT,  [CONF_JOB_MIRROR] = CONF_SECTION_MIRROR,
+	        [CONF_JOB_BUNDLE] = CONF_SECTION_BUNDLE,  [CONF_JOB_INBOX] = CONF_SECTION_INBOX,
+	        [CONF_JOB_CLUSTER] = CONF_SECTION_CLUSTER};
 
 	for (size_t i = 0; i < l->conf.job_count; i++) {
 		enum conf_section section = sections[l->conf.jobs[i].kind];

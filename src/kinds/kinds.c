@@ -6,6 +6,7 @@
 #include <keepfs/kinds.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/cluster.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/dump.h>
 #include <keepfs/export.h>
@@ -16,8 +17,10 @@
 #include <string.h>
 
 static const struct make_kind *const kinds[] = {
-        [CONF_JOB_DUMP] = &dump_kind,     [CONF_JOB_FILES] = &files_kind,   [CONF_JOB_EXPORT] = &export_kind,
-        [CONF_JOB_MIRROR] = &mirror_kind, [CONF_JOB_BUNDLE] = &bundle_kind, [CONF_JOB_INBOX] = &inbox_kind,
+        [CONF_JOB_DUMP] = &dump_kind,       [CONF_JOB_FILES] = &files_kind,
+        [CONF_JOB_EXPORT] = &export_kind,   [CONF_JOB_MIRROR] = &mirror_kind,
+        [CONF_JOB_BUNDLE] = &bundle_kind,   [CONF_JOB_INBOX] = &inbox_kind,
+        [CONF_JOB_CLUSTER] = &cluster_kind,
 };
 
 const struct make_kind *kind_of(const struct conf_job *job)

@@ -78,9 +78,10 @@ static int find_watched_members(const struct report_sources *from, const struct 
 const char *watched_parts(const struct conf_job *job, uint64_t count)
 {
 	static const char *const parts[][2] = {
-	        [CONF_JOB_DUMP] = {"database", "databases"}, [CONF_JOB_FILES] = {"directory", "directories"},
-	        [CONF_JOB_EXPORT] = {"tenant", "tenants"},   [CONF_JOB_MIRROR] = {"bucket", "buckets"},
-	        [CONF_JOB_BUNDLE] = {"bundle", "bundles"},   [CONF_JOB_INBOX] = {"file", "files"},
+	        [CONF_JOB_DUMP] = {"database", "databases"},  [CONF_JOB_FILES] = {"directory", "directories"},
+	        [CONF_JOB_EXPORT] = {"tenant", "tenants"},    [CONF_JOB_MIRROR] = {"bucket", "buckets"},
+	        [CONF_JOB_BUNDLE] = {"bundle", "bundles"},    [CONF_JOB_INBOX] = {"file", "files"},
+	        [CONF_JOB_CLUSTER] = {"cluster", "clusters"},
 	};
 
 	return parts[job->kind][count != 1];

@@ -57,6 +57,8 @@ static void test_parts_that_are_none(void **state)
 	refuse(f, JOBS "[bundle site]\nparts = etc, missing\n",
 	       "keepfs.conf:5: [bundle site] parts: there is no job 'missing'");
 	refuse(f, JOBS "[bundle site]\nparts = site\n", "'site' is a bundle itself");
+	refuse(f, JOBS "[cluster main]\n[bundle site]\nparts = main\n",
+	       "'main' makes base backups of a whole server");
 	refuse(f, JOBS "[inbox old]\n[bundle site]\nparts = old\n", "'old' is an inbox");
 	refuse(f, JOBS "[bundle site]\nparts = etc, etc\n", "etc");
 	refuse(f, JOBS "[bundle site]\nparts = etc\nversion_command = a\nversion_file = /b\n", "version_");

@@ -172,7 +172,7 @@ static void test_all_at_once(void **state)
 	        ". _ -, not "
 	        "beginning with '.' or '-', and not 'now' or 'packs'\n"
 	        ":21: [keepfs]: this section begins on line 2 already: put its keys there\n"
-	        ":22: [snapshots]: no such section; allowed: [keepfs], [store], [store NAME], [read], [backup NAME], [files NAME], [bundle NAME], [export], [mirror NAME], [inbox NAME], [class NAME], "
+	        ":22: [snapshots]: no such section; allowed: [keepfs], [store], [store NAME], [read], [backup NAME], [files NAME], [bundle NAME], [export], [mirror NAME], [inbox NAME], [cluster NAME], [class NAME], "
 	        "[mail], [webhook NAME], [command NAME], [heartbeat NAME], [check NAME], [control]\n"
 	        ":23: the line has text behind the ']' of its section\n"
 	        ":24: the line names no section between '[' and ']'\n");
