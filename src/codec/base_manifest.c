@@ -54,7 +54,7 @@ static int refuse_manifest(const struct base_manifest *m, const char *what, stru
 	                 (unsigned long long)m->number, what);
 }
 
-static int hex_digit(char c)
+static int manifest_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -65,7 +65,7 @@ static int hex_digit(char c)
 static bool read_hex(const char *text, struct str *out)
 {
 	for (; text[0]; text += 2) {
-		int high = hex_digit(text[0]), low = high < 0 ? -1 : hex_digit(text[1]);
+		int high = manifest_hex_digit(text[0]), low = high < 0 ? -1 : manifest_hex_digit(text[1]);
 
 		if (low < 0)
 			return false;

@@ -208,7 +208,7 @@ static int take_tar_block(struct tar_stream *t, struct error *err)
 	return r < 0 ? r : end_tar_member(t, err);
 }
 
-static size_t least(uint64_t a, size_t b)
+static size_t least_of_tar(uint64_t a, size_t b)
 {
 	return a < b ? (size_t)a : b;
 }
@@ -222,17 +222,17 @@ int tar_stream_feed(struct tar_stream *t, const void *data, size_t len, struct e
 		size_t n;
 
 		if (t->is_in_member && t->left > 0) {
-			n = least(t->left, len);
+			n = least_of_tar(t->left, len);
 			t->left -= n;
 			r = t->to.data(t->to.arg, p, n, err);
 			if (r == 0)
 				r = end_tar_member(t, err);
 		} else if (t->is_in_member) {
-			n = least(t->padding, len);
+			n = least_of_tar(t->padding, len);
 			t->padding -= n;
 			r = end_tar_member(t, err);
 		} else {
-			n = least(TAR_STREAM_BLOCK - t->have, len);
+			n = least_of_tar(TAR_STREAM_BLOCK - t->have, len);
 			memcpy(t->block + t->have, p, n);
 			t->have += n;
 			if (t->have == TAR_STREAM_BLOCK)

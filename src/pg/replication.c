@@ -12,7 +12,8 @@
 #include <string.h>
 
 #define FIRST_WITH_MANIFESTS 130000
-#define WARNINGS_BYTES       600 /* that are kept for a message */
+#define ANSWER_LIMIT_MS      10000 /* of questions; a backup has none */
+#define WARNINGS_BYTES       600   /* that are kept for a message */
 
 /* Pages with wrong checksums are told by warnings, and the error at the end names none of them. */
 static void keep_warning(void *arg, const PGresult *result)
@@ -39,6 +40,7 @@ int pg_replication_open(const char *conninfo, const char *application, struct ca
 		return r;
 	}
 	PQsetNoticeReceiver(s->session.conn, keep_warning, s);
+	s->session.limit_ms = ANSWER_LIMIT_MS;
 	version = PQserverVersion(s->session.conn);
 	if (version < FIRST_WITH_MANIFESTS) {
 		pg_replication_free(s);

@@ -4,7 +4,7 @@
  * A replication session: base backups, as PostgreSQL 13 to 18 send them
  * (https://www.postgresql.org/docs/current/protocol-replication.html). Up to 14 BASE_BACKUP takes keywords and sends one COPY for each tar, from 15 on it takes options in
  * parentheses and sends one COPY in which each message says what it is; whoever uses this sees no difference. A session belongs to one thread. Every wait ends with
- * -ECANCELED when the session's token is set; there is no other limit, since a checkpoint may take long. Failures: as in keepfs/pg/session.h.
+ * -ECANCELED when the session's token is set; answers to questions are waited for for 10 s (-ETIMEDOUT), a backup has no limit, since a checkpoint may take long. Failures: as in keepfs/pg/session.h.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/cleanup.h>
