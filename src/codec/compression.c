@@ -182,14 +182,15 @@ static void zlib_close(struct compressor *c)
 static void zstd_open(struct compressor *c)
 {
 	c->zstd = ZSTD_createCCtx();
-	if (!c->zstd)
+	if (!c->zstd || ZSTD_isError(ZSTD_CCtx_setParameter(c->zstd, ZSTD_c_compressionLevel, c->is.level)) ||
+	    ZSTD_isError(ZSTD_CCtx_setParameter(c->zstd, ZSTD_c_checksumFlag, c->is.frames_have_checksums)))
 		abort();
 }
 
 static int zstd_run(struct compressor *c, const uint8_t *raw, size_t raw_bytes, uint8_t *out,
                     size_t out_bytes, size_t *ret_bytes, struct error *err)
 {
-	size_t r = ZSTD_compressCCtx(c->zstd, out, out_bytes, raw, raw_bytes, c->is.level);
+	size_t r = ZSTD_compress2(c->zstd, out, out_bytes, raw, raw_bytes);
 
 	if (ZSTD_isError(r))
 		return failed("zstd", ZSTD_getErrorName(r), err);

@@ -22,6 +22,8 @@ enum compression_method { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD }
 struct compression { /* what is done */
 	enum compression_method method;
 	int level;
+	/* of COMPRESSION_ZSTD: each frame ends with a checksum of its raw bytes (RFC 8878, Content_Checksum), which whoever decompresses it compares; of others it means nothing */
+	bool frames_have_checksums;
 };
 
 enum compression_kind { COMPRESS_FAST, COMPRESS_SMALL, COMPRESS_NONE, COMPRESS_GZIP, COMPRESS_ZSTD };
