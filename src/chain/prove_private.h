@@ -2,9 +2,9 @@
 #pragma once
 /**
  * What the files of the proof share. prove.c goes through the store, prove_links.c reads links, prove_objects.c what manifests name, prove_judge.c says what is wrong with what was read.
- * What grows with the store is in sorters (prove_sort.h), whose records follow.
+ * What grows with the store is in sorters (keepfs/base/sorter.h), whose records follow.
  */
-#include "prove_sort.h"
+#include <keepfs/base/sorter.h>
 
 #include <keepfs/chain/prove.h>
 #include <keepfs/codec/copied.h>

@@ -34,7 +34,6 @@ struct compressor {
 	uint8_t *level_buf; /* ISA-L's */
 	z_stream zlib;
 	ZSTD_CCtx *zstd;
-	bool checksums; /* in the frames */
 };
 
 struct coder {
@@ -183,15 +182,15 @@ static void zlib_close(struct compressor *c)
 static void zstd_open(struct compressor *c)
 {
 	c->zstd = ZSTD_createCCtx();
-	if (!c->zstd)
+	if (!c->zstd || ZSTD_isError(ZSTD_CCtx_setParameter(c->zstd, ZSTD_c_compressionLevel, c->is.level)) ||
+	    ZSTD_isError(ZSTD_CCtx_setParameter(c->zstd, ZSTD_c_checksumFlag, c->is.frames_have_checksums)))
 		abort();
 }
 
 static int zstd_run(struct compressor *c, const uint8_t *raw, size_t raw_bytes, uint8_t *out,
                     size_t out_bytes, size_t *ret_bytes, struct error *err)
 {
-	size_t r = c->checksums ? ZSTD_compress2(c->zstd, out, out_bytes, raw, raw_bytes)
-	                        : ZSTD_compressCCtx(c->zstd, out, out_bytes, raw, raw_bytes, c->is.level);
+	size_t r = ZSTD_compress2(c->zstd, out, out_bytes, raw, raw_bytes);
 
 	if (ZSTD_isError(r))
 		return failed("zstd", ZSTD_getErrorName(r), err);
@@ -230,18 +229,6 @@ struct compressor *compressor_new(const struct compression *compression, enum se
 	c->is = *compression;
 	c->check = check;
 	c->coder->open(c);
-	return c;
-}
-
-struct compressor *compressor_new_with_checksums(int level)
-{
-	const struct compression how = {.method = COMPRESSION_ZSTD, .level = level};
-	struct compressor *c = compressor_new(&how, SEGMENT_CHECK_NONE);
-
-	c->checksums = true;
-	/* It knows every level of 1 to 19, and the flag; what it has no memory for is told by compressor_run(). */
-	ZSTD_CCtx_setParameter(c->zstd, ZSTD_c_compressionLevel, level);
-	ZSTD_CCtx_setParameter(c->zstd, ZSTD_c_checksumFlag, 1);
 	return c;
 }
 

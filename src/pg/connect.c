@@ -179,14 +179,17 @@ static int connect_to(const struct pg_session *s, struct error *err)
 	return r < 0 ? r : shake_hands(s, &attempt, err);
 }
 
-int session_connect(struct pg_session *ret, const char *conninfo, const char *database,
-                    const char *application, struct cancel *cancel, struct error *err)
+/* @replication: libpq's key of this name; NULL: a session of a database. */
+static int start_session(struct pg_session *ret, const char *conninfo, const char *database,
+                         const char *application, const char *replication, struct cancel *cancel,
+                         struct error *err)
 {
 	_cleanup(pq_options) PQconninfoOption *options = NULL;
 	/* Later ones win over earlier ones, and only the first dbname is taken apart. */
-	const char *const keywords[] = {CONNINFO_ALIVE, "fallback_application_name", "dbname", "dbname",
-	                                NULL};
-	const char *const values[] = {CONNINFO_ALIVE_VALUES, application, conninfo, database, NULL};
+	const char *const keywords[] = {
+	        CONNINFO_ALIVE, "fallback_application_name", "dbname", "dbname", "replication", NULL};
+	const char *const values[] = {CONNINFO_ALIVE_VALUES, application, conninfo, database,
+	                              replication,           NULL};
 	size_t from;
 	int r = conninfo_parse(conninfo, &options, err);
 
@@ -211,6 +214,19 @@ int session_connect(struct pg_session *ret, const char *conninfo, const char *da
 	PQsetErrorVerbosity(ret->conn, PQERRORS_DEFAULT);
 	PQsetnonblocking(ret->conn, 1);
 	return 0;
+}
+
+int session_connect(struct pg_session *ret, const char *conninfo, const char *database,
+                    const char *application, struct cancel *cancel, struct error *err)
+{
+	return start_session(ret, conninfo, database, application, NULL, cancel, err);
+}
+
+int session_connect_to_replicate(struct pg_session *ret, const char *conninfo, const char *application,
+                                 struct cancel *cancel, struct error *err)
+{
+	/* By this name files of passwords tell what is for such sessions. */
+	return start_session(ret, conninfo, "replication", application, "true", cancel, err);
 }
 
 /* The server closes its end when the session does not count any more: who has a limit of connections can open

@@ -23,7 +23,7 @@ static int read_more(const struct pg_session *s, bool wait, struct error *err)
 	return PQconsumeInput(s->conn);
 }
 
-static int take_copy_data(const struct pg_session *s, pg_take_data take, void *arg, struct error *err)
+int session_take_copy(const struct pg_session *s, pg_take_data take, void *arg, struct error *err)
 {
 	bool wait = false; /* what was read last held no whole message */
 	int more = 1;
@@ -69,7 +69,7 @@ static int take_result(const struct pg_session *s, struct copying *c, PGresult *
 	if (status == PGRES_COPY_OUT && !c->began) {
 		c->began = true;
 		PQclear(result);
-		return take_copy_data(s, take, arg, err);
+		return session_take_copy(s, take, arg, err);
 	}
 	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
 		c->complete |= c->began;

@@ -30,6 +30,9 @@
 	"this connection reached another server than the first one: connect to the server itself, not to a pooler or several hosts"
 #define LOCK_TIMEOUT                                                                                         \
 	"somebody holds a lock on that table: try again at a quieter time, or raise the job's lock_wait_timeout"
+#define NO_REPLICATION "let the role replicate, which base backups are made by: ALTER ROLE … REPLICATION"
+#define NO_WAL_SENDER                                                                                        \
+	"a base backup needs a WAL sender: raise max_wal_senders in postgresql.conf (0 allows none at all) and restart the server, or see who uses them (pg_stat_replication)"
 #define DAMAGED "the server's data is damaged: see its log, and the documentation of pg_amcheck"
 
 struct hint {
@@ -63,6 +66,15 @@ static const struct hint hints[] = {
         {WRONG_PASSWORD, "28P01", NULL, "password authentication failed"},
         {"over the socket the server wants a system user of the same name as the role: run as that user, or connect with host=localhost and a password",
          "28000", "auth_failed", "Peer authentication failed", "on socket"},
+        {"a line of pg_hba.conf for all databases does not allow replication: add a line to it, such as: host replication ROLE ADDRESS scram-sha-256; then SELECT pg_reload_conf()",
+         .words = "replication connection", .also = "pg_hba.conf"},
+        {NO_REPLICATION, .words = "must be superuser or replication role"},
+        {NO_REPLICATION, .words = "permission denied to start WAL sender"},
+        {NO_WAL_SENDER, .words = "max_wal_senders"},
+        {"set wal_level = replica in postgresql.conf and restart the server", "55000", NULL,
+         "WAL level not sufficient"},
+        {"the server has removed WAL while the base backup was made that it needs: raise wal_keep_size in postgresql.conf",
+         "58P01", NULL, "has already been removed", "WAL segment"},
         {"the server does not let this role in from here: add a line to its pg_hba.conf", "28000",
          "ClientAuthentication", "no pg_hba.conf entry"},
         {"\\du in psql lists the roles: is the user's name spelled right, and may it log in?", "28000",

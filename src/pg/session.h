@@ -6,6 +6,7 @@
 
 #include <keepfs/base/cancel.h>
 #include <keepfs/pg.h>
+#include <keepfs/pg/session.h>
 #include <stdint.h>
 
 #define FIRST_WITH_PARAMETER_RIGHTS 150000 /* has_parameter_privilege() */
@@ -23,6 +24,9 @@ struct pg_session {
  * is. */
 int session_connect(struct pg_session *ret, const char *conninfo, const char *database,
                     const char *application, struct cancel *cancel, struct error *err);
+/** session_connect_to_replicate() - the same, of a session for replication commands (the walsender's protocol), which has no database. */
+int session_connect_to_replicate(struct pg_session *ret, const char *conninfo, const char *application,
+                                 struct cancel *cancel, struct error *err);
 struct pg_server_place;
 /** session_open_at() - a session of a place (keepfs/pg/manage.h), with its limit. @database: NULL: "postgres", else "template1". */
 int session_open_at(const struct pg_server_place *place, const char *database, struct pg_session **ret,
@@ -89,6 +93,9 @@ int session_wait(const struct pg_session *s, short events, int64_t until_ms, str
 /** session_wait_result() - 0 when a result can be taken, or libpq knows that none will come. @limit_ms: 0:
  * none; counted to @until_ms. */
 int session_wait_result(const struct pg_session *s, int64_t limit_ms, int64_t until_ms, struct error *err);
+
+/** session_take_copy() - all data of the COPY to the client whose result was taken: @take for each message. 0: no more of them come; why, is what the next result says. */
+int session_take_copy(const struct pg_session *s, pg_take_data take, void *arg, struct error *err);
 
 /** session_fail() - fill @err with "<what>: <words on one line> (<hint>)", and its code. Return: -@errnum. */
 int session_fail(struct error *err, enum error_class class, int errnum, const char *what,

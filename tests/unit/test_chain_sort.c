@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../../src/chain/prove_sort.h"
+#include <keepfs/base/sorter.h>
 
 static int compare_by_number(const void *a, const void *b)
 {

@@ -291,6 +291,28 @@ static void test_really_smaller(void **state)
 	}
 }
 
+/* One changed bit of what is stored as it is goes unnoticed without a checksum, and is told with one. */
+static void test_frames_with_checksums(void **state)
+{
+	static uint8_t raw[100], out[4096], back[100];
+
+	for (size_t i = 0; i < sizeof(raw); i++)
+		raw[i] = (uint8_t)(i * 2654435761U >> 13);
+	for (int checked = 0; checked < 2; checked++) {
+		const struct compression how = {
+		        .method = COMPRESSION_ZSTD, .level = 1, .frames_have_checksums = checked};
+		_cleanup(compressor) struct compressor *c = compressor_new(&how, SEGMENT_CHECK_NONE);
+		struct segment s;
+
+		assert_int_equal(compressor_run(c, raw, sizeof(raw), out, sizeof(out), &s, NULL), 0);
+		assert_int_equal(ZSTD_decompress(back, sizeof(back), out, s.bytes), sizeof(raw));
+		assert_memory_equal(back, raw, sizeof(raw));
+		out[s.bytes / 2] ^= 1;
+		assert_int_equal(ZSTD_isError(ZSTD_decompress(back, sizeof(back), out, s.bytes)) != 0,
+		                 checked);
+	}
+}
+
 static void test_refused(void **state)
 {
 	static uint8_t raw[SEGMENT_RAW_BYTES + 1], out[POOL_BUFFER_BYTES * 2];
@@ -423,6 +445,7 @@ int main(void)
 	        cmocka_unit_test(test_gzip_length_wraps),
 	        cmocka_unit_test(test_same_for_everyone),
 	        cmocka_unit_test(test_really_smaller),
+	        cmocka_unit_test(test_frames_with_checksums),
 	        cmocka_unit_test(test_refused),
 	        cmocka_unit_test(test_checks_join),
 	        cmocka_unit_test(test_checks_join_of_much),

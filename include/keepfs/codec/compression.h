@@ -22,6 +22,8 @@ enum compression_method { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD }
 struct compression { /* what is done */
 	enum compression_method method;
 	int level;
+	/* of COMPRESSION_ZSTD: each frame ends with a checksum of its raw bytes (RFC 8878, Content_Checksum), which whoever decompresses it compares; of others it means nothing */
+	bool frames_have_checksums;
 };
 
 enum compression_kind { COMPRESS_FAST, COMPRESS_SMALL, COMPRESS_NONE, COMPRESS_GZIP, COMPRESS_ZSTD };
@@ -52,8 +54,6 @@ struct segment { /* one compressed piece; its bytes are kept beside it */
 
 struct compressor;
 struct compressor *compressor_new(const struct compression *c, enum segment_check check);
-/** compressor_new_with_checksums() - of zstd at @level, 1 to 19, and each frame ends in a checksum of its content, so that whoever unpacks it later, with whatever program, learns that it is damaged. */
-struct compressor *compressor_new_with_checksums(int level);
 struct compressor *compressor_free(struct compressor *c);
 DEFINE_CLEANUP(compressor, struct compressor *, compressor_free)
 /** compressor_bound() - room that a segment of @raw_bytes needs; at most 1 MiB for SEGMENT_RAW_BYTES. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Sorted runs in a file, merged when they are read. */
-#include "prove_sort.h"
+#include <keepfs/base/sorter.h>
 
 #include <errno.h>
 #include <stdint.h>
