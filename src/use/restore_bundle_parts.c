@@ -8,6 +8,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/codec/listing.h>
 #include <keepfs/mirror/back.h>
 
 #include <errno.h>
@@ -34,7 +35,7 @@ static enum restore_part_kind kind_of_part(const struct restore_whole *w, const 
 
 	if (str_equal(at->kind, "dump"))
 		return RESTORE_PART_DATABASE;
-	if (str_equal(at->kind, "mirror"))
+	if (str_equal(at->kind, LISTING_KIND_MIRROR))
 		return RESTORE_PART_MIRROR;
 	if (!str_equal(at->kind, "files"))
 		return RESTORE_PART_OTHER;
