@@ -159,14 +159,11 @@ struct conf_mirror {            /* what only a job that mirrors a bucket has: [m
 	bool allow_empty;       /* a state without objects is made also when the one before had some */
 };
 
-enum conf_checkpoint { CONF_CHECKPOINT_FAST, CONF_CHECKPOINT_SPREAD };
-enum conf_wal { CONF_WAL_INCLUDE, CONF_WAL_ARCHIVE };
+enum conf_wal { CONF_WAL_ARCHIVE };
 
-struct conf_cluster { /* what only a job that makes base backups of a server has: [cluster NAME] */
+struct conf_cluster { /* what only a job that is about a whole server has: [cluster NAME] */
 	char *database; /* libpq connection string or URI; "" lets libpq's environment decide; its role has REPLICATION */
-	int checkpoint; /* enum conf_checkpoint: how the server makes the one with which a base begins */
-	/* enum conf_wal: the WAL that a base needs is in the base itself; or it comes by archive_command into wal/NAME/ */
-	int wal;
+	int wal;      /* enum conf_wal: it comes by archive_command into wal/NAME/ */
 	char *pg_wal; /* of the server, when it is on this host, or mounted here: what is ready there is archived ahead; "": it is not looked at */
 	int64_t read_timeout_ms; /* how long whoever reads from wal/NAME/ waits for a store that does not answer */
 };

@@ -25,7 +25,8 @@
 	" subdirectories, secret, sealed_bytes, is_directory AND (EXISTS (SELECT 1 FROM artifact_object o"   \
 	" WHERE o.artifact_ino = artifact.ino AND o.role = '" MANIFEST_ROLE_LISTING "')"                     \
 	" OR EXISTS (SELECT 1 FROM artifact_part p WHERE p.artifact_ino = artifact.ino"                      \
-	" AND p.kind = '" LISTING_KIND "')) FROM " table " WHERE tomb = 0 AND "
+	" AND p.kind IN ('" LISTING_KIND_MIRROR "', '" LISTING_KIND_BASE "'))) FROM " table                  \
+	" WHERE tomb = 0 AND "
 #define ARTIFACTS ARTIFACTS_OF("artifact")
 /* However many partial ones are behind it. */
 #define WHOLE "artifact INDEXED BY artifact_whole"

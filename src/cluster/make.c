@@ -2,7 +2,6 @@
 /* What a run of a cluster's job makes. */
 #include "cluster_private.h"
 
-#include <keepfs/base/mem.h>
 #include <keepfs/cluster.h>
 
 #include <errno.h>
@@ -21,13 +20,13 @@ static int cluster_accepts(const struct make_context *ctx, const struct conf_job
 static int cluster_targets(const struct make_context *ctx, const struct conf_job *job,
                            const struct make_wanted *wanted, struct make_targets *ret, struct error *err)
 {
-	struct make_target *all = make_targets_add(ret);
-
 	(void)ctx;
 	(void)wanted;
 	(void)err;
-	all->label = mem_strdup(job->name);
-	all->directory = make_directory_of(job, NULL);
+	(void)job;
+	make_targets_note(
+	        ret,
+	        "its WAL comes by itself, and base backups are not made by this version: nothing is done");
 	return 0;
 }
 
@@ -36,7 +35,7 @@ static int make_base(const struct make_context *ctx, const struct make_order *or
 {
 	(void)ctx;
 	(void)ret;
-	return error_set(err, ERROR_USAGE, ENOTSUP, "[cluster %s]: this version cannot make base backups yet",
+	return error_set(err, ERROR_USAGE, ENOTSUP, "[cluster %s]: base backups are not made by this version",
 	                 order->job->name);
 }
 

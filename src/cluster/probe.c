@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Would a base backup work now? What the server says over the connection that would make it: that it may be opened at all takes REPLICATION, a line of pg_hba.conf and a WAL sender that is free. */
+/* Would archiving work now, and a recovery from it? What the server says over a replication connection: that it may be opened at all takes REPLICATION, a line of pg_hba.conf and a WAL sender that is free, as pg_basebackup needs them, too. */
 #include "cluster_private.h"
 
 #include <keepfs/base/cleanup.h>
@@ -18,7 +18,6 @@ static bool tell_cluster_refusal(const struct make_findings *findings, const cha
 	return false;
 }
 
-/* As it is for each base: the server refuses one otherwise, or nobody could make it consistent. */
 static bool check_cluster_setting(struct pg_replication *s, const struct make_findings *findings,
                                   const char *name, const char *setting, const char *wrong, const char *fix)
 {
@@ -29,19 +28,18 @@ static bool check_cluster_setting(struct pg_replication *s, const struct make_fi
 		return tell_cluster_refusal(findings, name, &err);
 	if (!str_equal(value, wrong))
 		return true;
-	make_found_mendable(findings, name, fix, "%s is %s at the server: no base backup can be made so",
+	make_found_mendable(findings, name, fix, "%s is %s at the server: its WAL is not archived so",
 	                    setting, value);
 	return false;
 }
 
-static bool check_cluster_settings(struct pg_replication *s, const struct conf_job *job,
-                                   const struct make_findings *findings, const char *name)
+static bool check_cluster_settings(struct pg_replication *s, const struct make_findings *findings,
+                                   const char *name)
 {
 	if (!check_cluster_setting(s, findings, name, "wal_level", "minimal",
 	                           "ALTER SYSTEM SET wal_level = 'replica'; restart the server"))
 		return false;
-	return job->cluster.wal != CONF_WAL_ARCHIVE ||
-	       check_cluster_setting(s, findings, name, "archive_mode", "off",
+	return check_cluster_setting(s, findings, name, "archive_mode", "off",
 	                             "ALTER SYSTEM SET archive_mode = 'on'; restart the server");
 }
 
@@ -60,7 +58,7 @@ void cluster_check(const struct make_context *ctx, const struct conf_job *job,
 		tell_cluster_refusal(findings, name, &err);
 		return;
 	}
-	if (check_cluster_settings(s, job, findings, name))
+	if (check_cluster_settings(s, findings, name))
 		make_found(findings, true, name,
 		           "PostgreSQL %d lets its files be read; its system identifier is %s",
 		           is.version_num / 10000, is.system_identifier);

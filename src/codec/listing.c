@@ -41,6 +41,7 @@ void listing_entry_finish(struct listing_entry *e)
 	free(e->type);
 	free(e->pack);
 	json_free(e->meta);
+	listing_runs_free(e);
 	*e = (struct listing_entry){0};
 }
 
@@ -51,13 +52,11 @@ static void end_listing_line(struct json *j, struct str *out)
 	json_free(j);
 }
 
-void listing_entry_encode(const struct listing_entry *e, struct str *out)
+static struct json *mirror_line(const struct listing_entry *e, const char *name)
 {
-	_cleanup(str) struct str name = {0};
 	struct json *j = json_object_new();
 
-	shown_name(e->key, strlen(e->key), &name);
-	json_set_string(j, "name", str_text(&name));
+	json_set_string(j, "name", name);
 	json_set_int(j, "size", (int64_t)e->bytes);
 	json_set_string(j, "etag", e->etag);
 	if (e->version_id)
@@ -70,10 +69,48 @@ void listing_entry_encode(const struct listing_entry *e, struct str *out)
 	json_set_string(j, "sha256", e->sha256);
 	json_set_string(j, "pack", e->pack);
 	json_set_int(j, "at", (int64_t)e->at);
-	end_listing_line(j, out);
+	return j;
+}
+
+void listing_entry_encode(const struct listing_entry *e, struct str *out)
+{
+	_cleanup(str) struct str name = {0};
+
+	shown_name(e->key, strlen(e->key), &name);
+	end_listing_line(e->format == LISTING_BASE ? listing_base_line(e, str_text(&name))
+	                                           : mirror_line(e, str_text(&name)),
+	                 out);
+}
+
+static const struct {
+	const char *format, *index_format, *pack_suffix;
+} listing_formats[] = {
+        [LISTING_MIRROR] = {"keepfs-mirror", "keepfs-mirror-index", ".tar"},
+        [LISTING_BASE] = {"keepfs-base", "keepfs-base-index", ".tar.zst"},
+};
+
+const char *listing_format_name(enum listing_format format)
+{
+	return listing_formats[format].format;
+}
+
+const char *listing_index_format_name(enum listing_format format)
+{
+	return listing_formats[format].index_format;
+}
+
+const char *listing_pack_suffix(enum listing_format format)
+{
+	return listing_formats[format].pack_suffix;
+}
+
+bool listing_is_kind(const char *kind)
+{
+	return str_equal(kind, LISTING_KIND_MIRROR) || str_equal(kind, LISTING_KIND_BASE);
 }
 
 struct listing_writer {
+	enum listing_format format;
 	struct listing_out out;
 	struct compressor *compressor;
 	struct str lines; /* of the frame that is filled */
@@ -94,11 +131,12 @@ struct listing_writer *listing_writer_new(const struct listing_head *head, const
 	struct listing_writer *w = mem_alloc(sizeof(*w));
 	struct json *j = json_object_new();
 
+	w->format = head->format;
 	w->out = *out;
 	w->compressor = compressor_new(&packing, SEGMENT_CHECK_NONE);
 	w->packed_bytes = compressor_bound(&packing, SEGMENT_RAW_BYTES);
 	w->packed = mem_alloc(w->packed_bytes);
-	json_set_string(j, "format", LISTING_FORMAT);
+	json_set_string(j, "format", listing_format_name(head->format));
 	json_set_int(j, "version", LISTING_VERSION);
 	json_set_string(j, "job", head->job);
 	json_set_string(j, "source", head->source);
@@ -172,6 +210,9 @@ int listing_writer_add_line(struct listing_writer *w, const struct listing_entry
 {
 	int r;
 
+	if (e->format != w->format)
+		return error_set(err, ERROR_INTERNAL, EINVAL, "%s is of another format than its listing",
+		                 e->key);
 	if (w->objects > 0 && strcmp(str_text(&w->last), e->key) >= 0)
 		return error_set(err, ERROR_INTERNAL, EINVAL,
 		                 "a listing has to be in the order of its keys: %s is not behind %s", e->key,
@@ -209,7 +250,7 @@ int listing_writer_finish(struct listing_writer *w, struct str *ret_index, struc
 	if (r < 0 || !ret_index)
 		return r;
 	j = json_object_new();
-	json_set_string(j, "format", LISTING_INDEX_FORMAT);
+	json_set_string(j, "format", listing_index_format_name(w->format));
 	json_set_int(j, "version", LISTING_VERSION);
 	json_set_int(j, "listing_bytes", (int64_t)w->written);
 	json_set_int(j, "count", (int64_t)w->objects);

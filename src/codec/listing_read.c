@@ -10,9 +10,11 @@
 #include <keepfs/codec/decompression.h>
 #include <keepfs/codec/shown_name.h>
 
+#define OTHER_FORMAT "a line is of another format than it"
+
 static int damaged_listing(struct error *err, const char *what)
 {
-	return error_set(err, ERROR_CORRUPT, EBADMSG, "the listing of a mirror is damaged: %s", what);
+	return error_set(err, ERROR_CORRUPT, EBADMSG, "a listing is damaged: %s", what);
 }
 
 bool listing_pack_split(const char *pack, char ret_directory[static 17], int64_t *ret_number)
@@ -37,7 +39,7 @@ bool listing_pack_split(const char *pack, char ret_directory[static 17], int64_t
 	return number > 0;
 }
 
-static bool get_natural(const struct json *j, const char *key, uint64_t *ret)
+bool listing_get_natural(const struct json *j, const char *key, uint64_t *ret)
 {
 	int64_t value;
 
@@ -47,15 +49,20 @@ static bool get_natural(const struct json *j, const char *key, uint64_t *ret)
 	return true;
 }
 
-static bool get_shown_key(const struct json *j, const char *member, char **ret)
+bool listing_get_name(const struct json *j, const char *member, char **ret_key)
 {
 	const char *name = json_get_string(j, member);
 	_cleanup(str) struct str key = {0};
 
 	if (!name || shown_name_key(name, &key) < 0)
 		return false;
-	*ret = str_take(&key);
+	*ret_key = str_take(&key);
 	return true;
+}
+
+bool listing_get_modified(const struct json *j, int64_t *ret_at_us)
+{
+	return json_get_time(j, "modified", ret_at_us) || json_get_null(j, "modified");
 }
 
 static bool is_hex_digest(const char *text)
@@ -79,18 +86,17 @@ static bool get_meta(const struct json *j, struct json **ret)
 	return true;
 }
 
-static const char *read_listing_entry(const struct json *j, struct listing_entry *e)
+static const char *read_mirror_entry(const struct json *j, struct listing_entry *e)
 {
 	const char *sha256 = json_get_string(j, "sha256"), *pack = json_get_string(j, "pack");
 	char directory[CLOCK_NAME_BYTES];
 	int64_t number;
 
-	if (!get_shown_key(j, "name", &e->key))
+	if (!listing_get_name(j, "name", &e->key))
 		return "a name is none";
-	if (!get_natural(j, "size", &e->bytes) || !get_natural(j, "at", &e->at))
+	if (!listing_get_natural(j, "size", &e->bytes) || !listing_get_natural(j, "at", &e->at))
 		return "a size or a place is none";
-	/* null: 0, the beginning of 1970, or what a server does not say. */
-	if (!json_get_time(j, "modified", &e->modified_us) && !json_get_null(j, "modified"))
+	if (!listing_get_modified(j, &e->modified_us))
 		return "a time is none";
 	if (!is_hex_digest(sha256))
 		return "a SHA-256 is none";
@@ -111,7 +117,7 @@ static const char *read_listing_entry(const struct json *j, struct listing_entry
 static int decode_entry(const struct json *j, struct listing_entry *ret, struct error *err)
 {
 	_cleanup(listing_entry) struct listing_entry e = {0};
-	const char *why = read_listing_entry(j, &e);
+	const char *why = listing_line_is_base(j) ? listing_base_read(j, &e) : read_mirror_entry(j, &e);
 
 	if (why)
 		return damaged_listing(err, why);
@@ -168,16 +174,29 @@ void listing_index_finish(struct listing_index *x)
 	*x = (struct listing_index){0};
 }
 
-static int check_listing_format(const struct json *j, const char *format, struct error *err)
+static bool find_format(const struct json *j, const char *(*name_of)(enum listing_format),
+                        enum listing_format *ret)
+{
+	const char *format = json_get_string(j, "format");
+
+	for (int i = LISTING_MIRROR; i <= LISTING_BASE; i++) {
+		if (!str_equal(format, name_of((enum listing_format)i)))
+			continue;
+		*ret = (enum listing_format)i;
+		return true;
+	}
+	return false;
+}
+
+static int check_listing_format(const struct json *j, const char *(*name_of)(enum listing_format),
+                                enum listing_format *ret, struct error *err)
 {
 	int64_t version = 0;
 
-	if (!str_equal(json_get_string(j, "format"), format) || !json_get_int(j, "version", &version) ||
-	    version < 1)
+	if (!find_format(j, name_of, ret) || !json_get_int(j, "version", &version) || version < 1)
 		return damaged_listing(err, "its first line is none");
 	if (version > LISTING_VERSION)
-		return error_set(err, ERROR_USAGE, ENOTSUP,
-		                 "a newer keepfs has written the listing of a mirror");
+		return error_set(err, ERROR_USAGE, ENOTSUP, "a newer keepfs has written this listing");
 	return 0;
 }
 
@@ -186,8 +205,8 @@ static bool read_frame(const struct json *j, const struct listing_index *x, stru
 	const struct listing_frame *before = x->count > 0 ? &x->frames[x->count - 1] : NULL;
 	uint64_t bytes, raw, lines;
 
-	if (!get_natural(j, "at", &f->at) || !get_natural(j, "bytes", &bytes) ||
-	    !get_natural(j, "raw", &raw) || !get_natural(j, "lines", &lines))
+	if (!listing_get_natural(j, "at", &f->at) || !listing_get_natural(j, "bytes", &bytes) ||
+	    !listing_get_natural(j, "raw", &raw) || !listing_get_natural(j, "lines", &lines))
 		return false;
 	if (raw == 0 || raw > LISTING_FRAME_BYTES || bytes == 0 || bytes > 2 * LISTING_FRAME_BYTES ||
 	    lines == 0 || lines > LISTING_FRAME_LINES || f->at > x->listing_bytes ||
@@ -198,7 +217,7 @@ static bool read_frame(const struct json *j, const struct listing_index *x, stru
 	f->lines = (uint32_t)lines;
 	if (before && f->at != before->at + before->bytes)
 		return false;
-	if (!get_shown_key(j, "first", &f->first))
+	if (!listing_get_name(j, "first", &f->first))
 		return false;
 	return !before || strcmp(before->first, f->first) < 0;
 }
@@ -223,11 +242,12 @@ static int take_frame(struct listing_index *x, const char *line, size_t len, uin
 static int take_index_head(struct listing_index *x, const char *line, size_t len, struct error *err)
 {
 	_cleanup(json) struct json *j = json_parse(line, len, NULL);
-	int r = j ? check_listing_format(j, LISTING_INDEX_FORMAT, err)
+	int r = j ? check_listing_format(j, listing_index_format_name, &x->format, err)
 	          : damaged_listing(err, "its index is no JSON");
 
-	if (r == 0 && (!get_natural(j, "listing_bytes", &x->listing_bytes) ||
-	               !get_natural(j, "count", &x->objects) || !get_natural(j, "bytes", &x->bytes)))
+	if (r == 0 &&
+	    (!listing_get_natural(j, "listing_bytes", &x->listing_bytes) ||
+	     !listing_get_natural(j, "count", &x->objects) || !listing_get_natural(j, "bytes", &x->bytes)))
 		r = damaged_listing(err, "its index has no numbers");
 	return r;
 }
@@ -378,6 +398,10 @@ int listing_reader_next(struct listing_reader *r, struct listing_entry *ret, str
 	end = memchr(line, '\n', r->len - r->at);
 	result = listing_entry_decode(line, (size_t)(end - line), ret, err);
 	r->at += (size_t)(end - line) + 1;
+	if (result == 0 && ret->format != r->index->format) {
+		listing_entry_finish(ret);
+		result = damaged_listing(err, OTHER_FORMAT);
+	}
 	return result < 0 ? result : 1;
 }
 
@@ -402,6 +426,7 @@ struct listing_scan {
 	struct listing_scan_to to;
 	struct decompressor *plain;
 	struct str line;
+	enum listing_format format; /* has_head */
 	bool has_head, has_tail;
 	uint64_t objects, bytes;
 	char *last; /* key */
@@ -410,7 +435,7 @@ struct listing_scan {
 static int scan_head(struct listing_scan *s, const struct json *j, struct error *err)
 {
 	_cleanup(listing_head) struct listing_head head = {0};
-	int r = check_listing_format(j, LISTING_FORMAT, err);
+	int r = check_listing_format(j, listing_format_name, &head.format, err);
 
 	if (r < 0)
 		return r;
@@ -418,6 +443,7 @@ static int scan_head(struct listing_scan *s, const struct json *j, struct error 
 	head.source = mem_strdup(json_get_string(j, "source"));
 	if (!head.job || !head.source || !json_get_time(j, "taken_at", &head.taken_at_us))
 		return damaged_listing(err, "its first line does not say of what it is");
+	s->format = head.format;
 	s->has_head = true;
 	return s->to.head ? s->to.head(s->to.arg, &head, err) : 0;
 }
@@ -426,8 +452,8 @@ static int scan_tail(struct listing_scan *s, const struct json *j, struct error 
 {
 	uint64_t count, bytes;
 
-	if (!get_natural(j, "count", &count) || !get_natural(j, "bytes", &bytes) || count != s->objects ||
-	    bytes != s->bytes)
+	if (!listing_get_natural(j, "count", &count) || !listing_get_natural(j, "bytes", &bytes) ||
+	    count != s->objects || bytes != s->bytes)
 		return damaged_listing(err, "its last line counts other objects");
 	s->has_tail = true;
 	return 0;
@@ -440,6 +466,8 @@ static int scan_entry(struct listing_scan *s, const struct json *j, struct error
 
 	if (r < 0)
 		return r;
+	if (e.format != s->format)
+		return damaged_listing(err, OTHER_FORMAT);
 	if (s->last && strcmp(s->last, e.key) >= 0)
 		return damaged_listing(err, "its keys are not in order");
 	mem_replace_string(&s->last, e.key);

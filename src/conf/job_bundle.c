@@ -27,13 +27,17 @@ const char *conf_bundle_name(const struct conf_job *job)
 	return *str_or_empty(job->bundle.name) ? job->bundle.name : job->name;
 }
 
-static bool is_promised(const struct conf_job *job)
+bool conf_job_is_scheduled(const struct conf_job *job)
 {
 	struct schedule schedule;
 
-	return job->policy.expected_interval_ms || job->rpo_ms ||
-	       (schedule_parse(str_or_empty(job->policy.schedule), &schedule, NULL) == 0 &&
-	        !schedule_is_off(&schedule));
+	return schedule_parse(str_or_empty(job->policy.schedule), &schedule, NULL) == 0 &&
+	       !schedule_is_off(&schedule);
+}
+
+static bool is_promised(const struct conf_job *job)
+{
+	return job->policy.expected_interval_ms || job->rpo_ms || conf_job_is_scheduled(job);
 }
 
 const struct conf_job *conf_bundle_of(const struct conf *c, const struct conf_job *job)

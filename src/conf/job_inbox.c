@@ -2,21 +2,11 @@
 /* What the keys of one directory into which files are written say about each other. Pure. */
 #include "job_kinds.h"
 
-#include <keepfs/policy/schedule.h>
-
 #include <stddef.h>
 
 bool conf_inbox_takes_everything(const struct conf_job *job)
 {
 	return true;
-}
-
-static bool is_scheduled(const struct conf_job *job)
-{
-	struct schedule schedule;
-
-	return job->policy.schedule && schedule_parse(job->policy.schedule, &schedule, NULL) == 0 &&
-	       !schedule_is_off(&schedule);
 }
 
 void conf_inbox_check(const void *base, const struct conf_clashes *clashes)
@@ -25,7 +15,7 @@ void conf_inbox_check(const void *base, const struct conf_clashes *clashes)
 
 	conf_policy_check(&job->policy, clashes);
 	conf_encryption_check(&job->encrypt, clashes);
-	if (is_scheduled(job))
+	if (conf_job_is_scheduled(job))
 		conf_clash(
 		        clashes, "schedule", "schedule",
 		        "says when a backup is made, but an inbox has what is written into it; it cannot have",

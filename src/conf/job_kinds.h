@@ -30,9 +30,12 @@ bool conf_mirror_takes_everything(const struct conf_job *job);
 void conf_inbox_check(const void *base, const struct conf_clashes *clashes);
 bool conf_inbox_takes_everything(const struct conf_job *job);
 
-/** The same for a job that makes base backups of a server. */
+/** The same for a job that is about a whole server. */
 void conf_cluster_check(const void *base, const struct conf_clashes *clashes);
 bool conf_cluster_takes_everything(const struct conf_job *job);
+
+/** conf_job_is_scheduled() - by a key of its own section. */
+bool conf_job_is_scheduled(const struct conf_job *job);
 
 /** conf_named_store_check() - the same of a [store NAME]. */
 void conf_named_store_check(const void *base, const struct conf_clashes *clashes);

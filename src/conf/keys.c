@@ -132,14 +132,7 @@ static const struct conf_choice unreadables[] = {
         {NULL, 0},
 };
 
-static const struct conf_choice checkpoints[] = {
-        {"fast", CONF_CHECKPOINT_FAST},
-        {"spread", CONF_CHECKPOINT_SPREAD},
-        {NULL, 0},
-};
-
 static const struct conf_choice wal_words[] = {
-        {"include", CONF_WAL_INCLUDE},
         {"archive", CONF_WAL_ARCHIVE},
         {NULL, 0},
 };

@@ -120,8 +120,7 @@ static int read_index_of(struct mirrored *m, const struct manifest *of, struct m
 	if (r < 0)
 		return r;
 	if (l->bytes > INDEX_MAX_BYTES)
-		r = error_set(err, ERROR_CORRUPT, EBADMSG,
-		              "the listing of a mirror is damaged: its index is too long");
+		r = error_set(err, ERROR_CORRUPT, EBADMSG, "the listing is damaged: its index is too long");
 	text = mem_alloc(r == 0 ? l->bytes + 1 : 1);
 	if (r == 0)
 		r = read_listing(l, cancel, 0, text, l->bytes, err);

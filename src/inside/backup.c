@@ -10,6 +10,7 @@
 #include <keepfs/catalog/needs.h>
 #include <keepfs/catalog/proofs.h>
 #include <keepfs/catalog/replicas.h>
+#include <keepfs/codec/listing.h>
 #include <keepfs/codec/decompression.h>
 
 #include <errno.h>
@@ -76,7 +77,7 @@ static bool has_frozen_packs(const struct backup *b, struct error *why)
 	struct catalog_class any;
 	uint64_t missing = 0;
 
-	if (b->own_store || !str_equal(b->m.kind, "mirror") || catalog_next_frozen(catalog, 0, &any) < 0)
+	if (b->own_store || !listing_is_kind(b->m.kind) || catalog_next_frozen(catalog, 0, &any) < 0)
 		return false;
 	(void)catalog_each_needed_pack(catalog, b->artifact_ino, look_at_pack, &p, &missing);
 	return p.found;

@@ -48,7 +48,7 @@ static uint64_t listed_files_of_part(const struct manifest_part *p)
 {
 	int64_t objects = 0;
 
-	if (str_equal(p->kind, LISTING_KIND) && p->facts)
+	if (listing_is_kind(p->kind) && p->facts)
 		json_get_int(p->facts, "objects", &objects);
 	return p->file_count + (uint64_t)objects;
 }
@@ -60,7 +60,7 @@ static void append_directory_text(struct str *out, const struct manifest_part *p
 	str_appendf(out, "  %s/\n      %" PRIu64 " files, %" PRIu64 " bytes (%s)\n", p->name,
 	            listed_files_of_part(p), p->size_bytes,
 	            str_format_bytes(size, sizeof(size), p->size_bytes));
-	if (str_equal(p->kind, LISTING_KIND))
+	if (str_equal(p->kind, LISTING_KIND_MIRROR))
 		str_append(out, "      their sha256: SHA256SUMS\n");
 	if (p->sha256[0])
 		str_appendf(out, "      sha256 of %s/SHA256SUMS %s\n", p->name, p->sha256);

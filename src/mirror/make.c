@@ -673,7 +673,7 @@ static void mirror_look_around(const struct make_context *ctx, const struct conf
 }
 
 const struct make_kind mirror_kind = {
-        .name = LISTING_KIND,
+        .name = LISTING_KIND_MIRROR,
         .targets_name = "buckets",
         .accepts = mirror_accepts,
         .targets = mirror_targets,

@@ -10,7 +10,7 @@
 
 int tree_damaged(struct error *err, const char *what)
 {
-	return error_set(err, ERROR_CORRUPT, EBADMSG, "the listing of a mirror is damaged: %s", what);
+	return error_set(err, ERROR_CORRUPT, EBADMSG, "the listing is damaged: %s", what);
 }
 
 void tree_frame_unref(struct tree_frame *f)

@@ -18,9 +18,12 @@ static const struct {
 	const char *kind, *format;
 	int (*prove)(struct backup *b, struct error *err);
 } provers[] = {
-        {"dump", "custom", prove_custom},    {"dump", "directory", prove_directory},
-        {"dump", "plain", prove_sql},        {"files", "tar", prove_tar},
-        {LISTING_KIND, NULL, prove_listing},
+        {"dump", "custom", prove_custom},
+        {"dump", "directory", prove_directory},
+        {"dump", "plain", prove_sql},
+        {"files", "tar", prove_tar},
+        {LISTING_KIND_MIRROR, NULL, prove_listing},
+        {LISTING_KIND_BASE, NULL, prove_listing},
 };
 
 static int prove_structure(struct backup *b, struct error *err);

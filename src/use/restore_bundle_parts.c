@@ -8,6 +8,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/codec/listing.h>
 #include <keepfs/mirror/back.h>
 
 #include <errno.h>
@@ -35,7 +36,7 @@ int restore_part_kind(struct catalog *c, const struct catalog_part *at, enum res
 
 	if (str_equal(at->kind, "dump"))
 		*ret = RESTORE_PART_DATABASE;
-	else if (str_equal(at->kind, "mirror"))
+	else if (str_equal(at->kind, LISTING_KIND_MIRROR))
 		*ret = RESTORE_PART_MIRROR;
 	else if (!str_equal(at->kind, "files"))
 		*ret = RESTORE_PART_OTHER;

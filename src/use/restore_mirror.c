@@ -15,6 +15,7 @@
 #include <keepfs/codec/json.h>
 #include <keepfs/codec/shown_name.h>
 #include <keepfs/mirror/back.h>
+#include <keepfs/codec/listing.h>
 #include <keepfs/stream/rate.h>
 
 #include <errno.h>
@@ -38,7 +39,7 @@ struct bringing_back {
 
 bool restore_mirror_is(const struct backup *b)
 {
-	return str_equal(b->m.kind, "mirror");
+	return str_equal(b->m.kind, LISTING_KIND_MIRROR);
 }
 
 bool restore_mirror_is_one(struct catalog *c, const struct catalog_entry *entry)
@@ -48,7 +49,7 @@ bool restore_mirror_is_one(struct catalog *c, const struct catalog_entry *entry)
 	int r = entry->kind == CATALOG_ARTIFACT ? catalog_manifest(c, entry->ino, &m)
 	                                        : catalog_part(c, entry->ino, &part, &m);
 
-	return r == 0 && str_equal(m.kind, "mirror");
+	return r == 0 && str_equal(m.kind, LISTING_KIND_MIRROR);
 }
 
 int restore_mirror_find(struct catalog *c, const char *path, struct catalog_entry *ret, char **ret_below)

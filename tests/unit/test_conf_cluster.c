@@ -15,17 +15,14 @@ static void test_a_server(void **state)
 	struct fixture *f = *state;
 	const struct conf_job *job;
 
-	accept(f, SERVER
-	       "checkpoint = spread\nwal = archive\ncompression = zstd:3\nmax_rate = 50M/s\nnice = 10\nkeep_daily = 7\n");
+	accept(f, SERVER "wal = archive\npg_wal = /srv/pg_wal\nread_timeout = 2h\n");
 	job = &f->conf.jobs[0];
 	assert_int_equal(job->kind, CONF_JOB_CLUSTER);
 	assert_string_equal(job->name, "main");
 	assert_string_equal(job->cluster.database, "host=db user=keepfs");
-	assert_int_equal(job->cluster.checkpoint, CONF_CHECKPOINT_SPREAD);
 	assert_int_equal(job->cluster.wal, CONF_WAL_ARCHIVE);
-	assert_int_equal(job->compression.level, 3);
-	assert_int_equal(job->nice, 10);
-	assert_int_equal(job->policy.keep_daily, 7);
+	assert_string_equal(job->cluster.pg_wal, "/srv/pg_wal");
+	assert_int_equal(job->cluster.read_timeout_ms, 2 * 3600 * 1000);
 }
 
 static void test_cluster_defaults(void **state)
@@ -34,8 +31,7 @@ static void test_cluster_defaults(void **state)
 
 	accept(f, "[cluster main]\n");
 	assert_string_equal(f->conf.jobs[0].cluster.database, "");
-	assert_int_equal(f->conf.jobs[0].cluster.checkpoint, CONF_CHECKPOINT_FAST);
-	assert_int_equal(f->conf.jobs[0].cluster.wal, CONF_WAL_INCLUDE);
+	assert_int_equal(f->conf.jobs[0].cluster.wal, CONF_WAL_ARCHIVE);
 	accept(f, SERVER "copies = primary, other\n[store other]\nurl = dir:/other\n");
 }
 
@@ -43,10 +39,8 @@ static void test_what_a_cluster_cannot_be(void **state)
 {
 	struct fixture *f = *state;
 
-	refuse(f, SERVER "checkpoint = slow\n", "checkpoint");
 	refuse(f, SERVER "wal = no\n", "wal");
-	refuse(f, SERVER "compression = gzip\n", "is not zstd, but the packs of base backups are");
-	refuse(f, SERVER "compression = none\n", "is not zstd, but the packs of base backups are");
+	refuse(f, SERVER "schedule = daily-2am\n", "the WAL of a cluster comes when the server has it");
 	refuse(f, SERVER "format = plain\n", "format");
 	refuse(f, SERVER "drill = daily-2am\n", "drill");
 	refuse(f, "[cluster packs]\n", "[cluster packs]: the name is reserved");

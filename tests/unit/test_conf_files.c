@@ -143,7 +143,7 @@ static void test_bad_values(void **state)
 	refuse(f, "[backup x]\npath = /x\n",
 	       ":2: [backup x] path: no such key; it belongs into [files NAME]\n");
 	refuse(f, "[store]\nnice = 1\n",
-	       "nice: no such key; it belongs into [backup NAME] or [files NAME] or [export] or [cluster NAME]\n");
+	       "nice: no such key; it belongs into [backup NAME] or [files NAME] or [export]\n");
 	/* Not wrong. */
 	accept(f, "[files x]\npath = /srv/x\nsettle = 10m\n");
 	accept(f, "[files x]\npath = /srv/x\neach = */\nsettle = 1d\n");

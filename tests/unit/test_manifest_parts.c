@@ -283,7 +283,7 @@ static void make_with_mirror(struct manifest *m)
 	make_bundle(m);
 	free(m->extents_key);
 	m->extents_key = NULL;
-	p = begin_part(m, "my=2Edocs", "my.docs", LISTING_KIND);
+	p = begin_part(m, "my=2Edocs", "my.docs", LISTING_KIND_MIRROR);
 	p->is_directory = true;
 	p->sha256[0] = '\0';
 	p->size_bytes = 4000;

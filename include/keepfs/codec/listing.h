@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
- * The listing of a mirror: JSON lines, one for each object of a bucket, in the order of the bytes of their keys, compressed as zstd frames of at most
- * LISTING_FRAME_LINES lines each, so that any zstd reads the whole, and whoever has the index reads only the frame that he needs
- * (docs/formats.md, "The listing of a mirror"). The list of members of a pack is the same format without an index.
+ * The listing of a mirror, or of a base: JSON lines, one for each object of a bucket, or for each file and directory of a cluster, in the order of the
+ * bytes of their keys, compressed as zstd frames of at most LISTING_FRAME_LINES lines each, so that any zstd reads the whole, and whoever has the index
+ * reads only the frame that he needs (docs/formats.md, "The listing of a mirror", "The listing of a base"). The list of members of a pack of a mirror is
+ * the same format without an index.
  *
  *   listing_writer_new(), …_add(), …_finish()    writing; the index comes at the end
  *   listing_index_decode(), listing_reader_…()   reading by the index: from a key on
@@ -29,13 +30,22 @@
 #define MANIFEST_ROLE_LISTING_INDEX "listing-index"
 #define MANIFEST_ROLE_MEMBERS       "members"
 
-/** LISTING_KIND - of the artifacts, and the parts of bundles, that have a listing. */
-#define LISTING_KIND "mirror"
+/** LISTING_KIND_MIRROR, LISTING_KIND_BASE - the kinds of artifacts, and of parts of bundles, that have a listing. */
+#define LISTING_KIND_MIRROR "mirror"
+#define LISTING_KIND_BASE   "base"
+/** listing_is_kind() - is that one of them? NULL is none. */
+bool listing_is_kind(const char *kind);
+
+/** enum listing_format - what its lines say: of a mirror an object, a stretch of one pack; of a base a file of a cluster, in runs, or a directory. */
+enum listing_format { LISTING_MIRROR, LISTING_BASE };
+/** listing_pack_suffix() - of the path of its packs, which are packs/JOB/DIRECTORY/NUMBER and that: ".tar", ".tar.zst". */
+const char *listing_pack_suffix(enum listing_format format);
 
 /** struct listing_head - the first line; all heap. */
 struct listing_head {
+	enum listing_format format;
 	char *job;    /* whose packs its objects are in: packs/JOB/ */
-	char *source; /* "s3://documents/prefix" */
+	char *source; /* "s3://documents/prefix"; of a base which cluster it is, in words */
 	int64_t taken_at_us;
 };
 void listing_head_finish(struct listing_head *h);
@@ -44,14 +54,32 @@ static inline void cleanup_listing_head(struct listing_head *h)
 	listing_head_finish(h);
 }
 
-/** struct listing_entry - an object; all heap. */
+/** struct listing_run - bytes [at, at + bytes) of a file of a base: at @place of what the pack is when it is decompressed. */
+struct listing_run {
+	uint64_t at, bytes;
+	char *pack; /* "20261120T020000Z/00001": packs/JOB/20261120T020000Z/00001.tar.zst; NULL: these bytes are zeros */
+	uint64_t place;
+};
+
+/** LISTING_CRC32C_BYTES - with NUL: eight lower-case digits, the number as "%08x" writes it. (A backup_manifest of PostgreSQL has the same bytes the other way round.) */
+#define LISTING_CRC32C_BYTES 9
+
+/** struct listing_entry - an object, or a file or directory of a cluster; all heap. What belongs to the other format is empty. */
 struct listing_entry {
-	char *key; /* as the source has it; the line has its shown name */
+	enum listing_format format;
+	char *key; /* as the source has it; the line has its shown name. Of a directory without '/' at its end */
 	uint64_t bytes;
+	int64_t modified_us;
+	/* Of a base. Runs are in order, and cover [0, bytes) exactly; a directory has none. */
+	bool is_directory;
+	unsigned mode;                     /* the bits 07777 */
+	char crc32c[LISTING_CRC32C_BYTES]; /* of all bytes of a file; "": not known */
+	struct listing_run *runs;
+	size_t run_count;
+	/* Of a mirror. */
 	char *etag;
 	char *version_id; /* NULL: the source keeps no versions */
-	int64_t modified_us;
-	char *type; /* NULL: not known */
+	char *type;       /* NULL: not known */
 	struct json *
 	        meta; /* an object of strings, by the names of headers: "x-amz-meta-owner", "content-encoding"; NULL: none */
 	char sha256[SHA256_HEX_BYTES];
@@ -86,7 +114,7 @@ struct listing_writer;
 struct listing_writer *listing_writer_new(const struct listing_head *head, const struct listing_out *out);
 struct listing_writer *listing_writer_free(struct listing_writer *w); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(listing_writer, struct listing_writer *, listing_writer_free)
-/** listing_writer_add() - the next object. -EINVAL: its key is not behind the one before; -E2BIG: its line would be longer than LISTING_LINE_BYTES; what the
+/** listing_writer_add() - the next object, of the format of the head. -EINVAL: its key is not behind the one before; -E2BIG: its line would be longer than LISTING_LINE_BYTES; what the
  * listing_out said. */
 int listing_writer_add(struct listing_writer *w, const struct listing_entry *e, struct error *err);
 /** listing_writer_add_line() - the same of an object whose line was made already, by listing_entry_encode(). */
@@ -94,7 +122,7 @@ int listing_writer_add_line(struct listing_writer *w, const struct listing_entry
                             struct error *err);
 /** listing_writer_finish() - the last line; appends the index to @ret_index, NULL: nobody wants it. */
 int listing_writer_finish(struct listing_writer *w, struct str *ret_index, struct error *err);
-/** listing_writer_count(), listing_writer_bytes() - of the objects so far. */
+/** listing_writer_count(), listing_writer_bytes() - of the objects so far; the directories of a base are counted, too. */
 uint64_t listing_writer_count(const struct listing_writer *w);
 uint64_t listing_writer_bytes(const struct listing_writer *w);
 
@@ -105,6 +133,7 @@ struct listing_frame {
 	uint32_t lines;
 };
 struct listing_index {
+	enum listing_format format;
 	struct listing_frame *frames;
 	size_t count;
 	uint64_t listing_bytes;
