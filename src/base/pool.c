@@ -32,6 +32,7 @@ struct pool {
 	size_t count;
 	struct pool *trunk;   /* in which its buffers are reserved; NULL: it is no branch */
 	size_t reserved;      /* lock */
+	size_t kept;          /* lock: of these */
 	size_t taken;         /* lock */
 	size_t touched;       /* lock: those behind so many from the beginning have no pages */
 	size_t free_count;    /* lock */
@@ -169,6 +170,34 @@ bool pool_try_reserve(struct pool *pool, size_t count)
 		pool->reserved += count;
 	pthread_mutex_unlock(&pool->lock);
 	return granted;
+}
+
+bool pool_try_keep(struct pool *pool, size_t count)
+{
+	if (!pool_try_reserve(pool, count))
+		return false;
+	pthread_mutex_lock(&pool->lock);
+	pool->kept += count;
+	pthread_mutex_unlock(&pool->lock);
+	return true;
+}
+
+void pool_unkeep(struct pool *pool, size_t count)
+{
+	pthread_mutex_lock(&pool->lock);
+	pool->kept -= count;
+	pthread_mutex_unlock(&pool->lock);
+	pool_unreserve(pool, count);
+}
+
+size_t pool_shared(struct pool *pool)
+{
+	size_t shared;
+
+	pthread_mutex_lock(&pool->lock);
+	shared = pool->count - pool->kept;
+	pthread_mutex_unlock(&pool->lock);
+	return shared;
 }
 
 void pool_unreserve(struct pool *pool, size_t count)

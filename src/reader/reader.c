@@ -39,7 +39,7 @@ static int check_options(const struct reader_options *options, struct error *err
 		        err, ERROR_USAGE, EINVAL,
 		        "reading needs at least %d buffers of 1 MiB and a thread; raise [keepfs] memory",
 		        READER_BUFFERS_MIN);
-	if (!pool_try_reserve(options->pool, options->buffers))
+	if (!pool_try_keep(options->pool, options->buffers))
 		return error_set(err, ERROR_NO_SPACE, ENOSPC,
 		                 "%zu buffers of 1 MiB for reading are more than the pool can promise; raise "
 		                 "[keepfs] memory",
@@ -104,7 +104,7 @@ struct reader *reader_free(struct reader *reader)
 	for (unsigned i = 0; i < reader->started; i++)
 		pthread_join(reader->fetchers[i].thread, NULL);
 	block_table_finish(reader);
-	pool_unreserve(reader->pool, reader->block_count);
+	pool_unkeep(reader->pool, reader->block_count);
 	pthread_cond_destroy(&reader->answered);
 	for (unsigned i = 0; i < reader->threads; i++)
 		pthread_cond_destroy(&reader->fetchers[i].wake);

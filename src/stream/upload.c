@@ -195,11 +195,14 @@ static int hand_over(struct upload *up, struct part **part, struct error *err)
 	return 0;
 }
 
-/* Buffers for larger parts are a gift, never waited for: only when half of the pool stays free behind it. */
-static bool reserve_growth(struct upload *up, uint64_t part_bytes)
+/*
+ * Buffers for larger parts are a gift, never waited for: only when half of what all share stays free behind it. When half of the parts are used up, an upload takes what it can get: it fails when they all are,
+ * and nobody else does who has to wait.
+ */
+static bool reserve_growth(struct upload *up, unsigned number, uint64_t part_bytes)
 {
 	size_t more = PARTS_HELD * (part_buffers(part_bytes) - part_buffers(up->part_bytes));
-	size_t left_free = pool_buffers(up->pool) / 2;
+	size_t left_free = number > up->max_parts / 2 ? 0 : pool_shared(up->pool) / 2;
 
 	if (!pool_try_reserve(up->pool, more + left_free))
 		return false;
@@ -215,7 +218,7 @@ static void grow_parts(struct upload *up, unsigned number)
 	if (up->equal_parts)
 		return;
 	for (; want > up->part_bytes; want /= 2) {
-		if (reserve_growth(up, want)) {
+		if (reserve_growth(up, number, want)) {
 			up->part_bytes = want;
 			return;
 		}
@@ -231,7 +234,7 @@ static int too_many_parts(struct upload *up)
 	r = error_set(
 	        &failure, ERROR_USAGE, EFBIG,
 	        "%s: the backup needs more than %u parts, which now have %s each: raise part_size in "
-	        "[store], or memory in [keepfs], half of which parts may grow into, or max_parts in [store] if it is lower than what the store allows",
+	        "[store], or memory in [keepfs], half of which is for uploads, or max_parts in [store] if it is lower than what the store allows",
 	        up->key, up->max_parts, str_format_bytes(size, sizeof(size), up->part_bytes));
 	return note_upload_failure(up, r, &failure);
 }

@@ -390,6 +390,37 @@ static void test_no_growth_without_memory(void **state)
 	pool_unreserve(f->pool, 5);
 }
 
+/* What somebody keeps for good is none of what uploads share: the upload has 4 of 8. */
+static void test_growth_beside_what_is_kept(void **state)
+{
+	struct fixture *f = *state;
+
+	f->options.part_bytes = 100;
+	assert_true(pool_try_keep(f->pool, 8));
+	assert_int_equal(pool_shared(f->pool), 8);
+	expect_upload(f, 250 * 100 + 200 + 1, 1 << 20);
+	assert_int_equal(f->memory.part_count, 252);
+	assert_int_equal(f->memory.parts[250].data.len, 200);
+	pool_unkeep(f->pool, 8);
+	assert_int_equal(pool_shared(f->pool), 16);
+}
+
+/* It would have no more parts at 60,000 bytes. */
+static void test_growth_before_parts_run_out(void **state)
+{
+	struct fixture *f = *state;
+
+	f->options.part_bytes = 100;
+	f->options.max_parts = 600;
+	assert_true(pool_try_reserve(f->pool, 5));
+	expect_upload(f, 300 * 100 + 200 * 200 + 50 * 400, 1 << 20);
+	assert_int_equal(f->memory.part_count, 550);
+	assert_int_equal(f->memory.parts[299].data.len, 100);
+	assert_int_equal(f->memory.parts[300].data.len, 200);
+	assert_int_equal(f->memory.parts[500].data.len, 400);
+	pool_unreserve(f->pool, 5);
+}
+
 static void test_part_bytes(void **state)
 {
 	assert_int_equal(upload_part_bytes(8 * MIB, 64 * MIB, 1), 8 * MIB);
@@ -673,6 +704,8 @@ int main(void)
 	        UPLOAD_TEST(test_growth),
 	        UPLOAD_TEST(test_parts_of_one_size),
 	        UPLOAD_TEST(test_no_growth_without_memory),
+	        UPLOAD_TEST(test_growth_beside_what_is_kept),
+	        UPLOAD_TEST(test_growth_before_parts_run_out),
 	        cmocka_unit_test(test_part_bytes),
 	        UPLOAD_TEST(test_head_is_sent_last),
 	        UPLOAD_TEST(test_large_head_is_several_parts),

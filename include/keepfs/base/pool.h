@@ -44,6 +44,11 @@ size_t pool_buffers(const struct pool *pool);
 int pool_reserve(struct pool *pool, size_t count, struct cancel *cancel);
 /** pool_try_reserve() - the same without waiting: false when they are not free now. */
 bool pool_try_reserve(struct pool *pool, size_t count);
+/** pool_try_keep() - as pool_try_reserve(), for as long as the daemon lives: what these buffers are for is no sharing with others. pool_unkeep() ends it. */
+bool pool_try_keep(struct pool *pool, size_t count);
+void pool_unkeep(struct pool *pool, size_t count);
+/** pool_shared() - how many buffers there are in all beside those that are kept: whoever takes no more than his share counts by them. */
+size_t pool_shared(struct pool *pool);
 /** pool_unreserve() - end the promise; the buffers taken under it must have been given back. */
 void pool_unreserve(struct pool *pool, size_t count);
 
