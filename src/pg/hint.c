@@ -33,7 +33,8 @@
 #define NO_REPLICATION "let the role replicate, which base backups are made by: ALTER ROLE … REPLICATION"
 #define NO_WAL_SENDER                                                                                        \
 	"a base backup needs a WAL sender: raise max_wal_senders in postgresql.conf (0 allows none at all) and restart the server, or see who uses them (pg_stat_replication)"
-#define DAMAGED "the server's data is damaged: see its log, and the documentation of pg_amcheck"
+#define WAL_LEVEL "set wal_level = replica in postgresql.conf and restart the server"
+#define DAMAGED   "the server's data is damaged: see its log, and the documentation of pg_amcheck"
 
 struct hint {
 	const char *hint;
@@ -71,8 +72,8 @@ static const struct hint hints[] = {
         {NO_REPLICATION, .words = "must be superuser or replication role"},
         {NO_REPLICATION, .words = "permission denied to start WAL sender"},
         {NO_WAL_SENDER, .words = "max_wal_senders"},
-        {"set wal_level = replica in postgresql.conf and restart the server", "55000", NULL,
-         "WAL level not sufficient"},
+        {WAL_LEVEL, "55000", "do_pg_backup_start", "WAL level not sufficient"},
+        {WAL_LEVEL, "55000", "do_pg_start_backup", "WAL level not sufficient"}, /* before 15 */
         {"the server has removed WAL while the base backup was made that it needs: raise wal_keep_size in postgresql.conf",
          "58P01", NULL, "has already been removed", "WAL segment"},
         {"the server does not let this role in from here: add a line to its pg_hba.conf", "28000",

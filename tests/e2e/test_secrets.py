@@ -368,6 +368,8 @@ def test_planted_secrets_are_found_nowhere(new_keepfs, store, pg, web, tmp_path)
                          "sealed": {"database": pg.uri("sample"), "encrypt_passphrase": planted.new("job-passphrase")},
                          "files media": {"path": tree, "encrypt_passphrase_file": file("files-passphrase")},
                          "inbox legacy": {"encrypt_passphrase": planted.new("inbox-passphrase")},
+                         "cluster main": {"database": pg.uri_tcp("postgres", password=planted.new("cluster")),
+                                          "encrypt_passphrase": planted.new("cluster-passphrase")},
                          "bundle whole": {"parts": "media", "encrypt_passphrase_file": file("bundle-passphrase")}},
                         log_level="debug", erasure_key=planted.new("erasure"))
     planted.secrets["identity"], recipient = new_identity(hidden / "identity")
