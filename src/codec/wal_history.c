@@ -84,14 +84,15 @@ static const char *add_line(struct wal_history *h, char *line)
 	return NULL;
 }
 
-static int parse_lines(char *text, struct wal_history *h, struct error *err)
+static int parse_lines(char *text, size_t len, struct wal_history *h, struct error *err)
 {
+	char *past = text + len;
 	size_t number = 1;
 
 	for (char *line = text, *end; line; line = end, number++) {
 		const char *why;
 
-		end = strchr(line, '\n');
+		end = memchr(line, '\n', (size_t)(past - line));
 		if (end)
 			*end++ = '\0';
 		why = add_line(h, line);
@@ -116,7 +117,7 @@ int wal_history_parse(uint32_t timeline, const char *text, size_t len, struct wa
 		return error_set(err, ERROR_CORRUPT, EBADMSG, "%08" PRIX32 ".history is no text", timeline);
 	str_append_bytes(&copy, text, len);
 	str_append(&copy, "");
-	r = parse_lines(copy.data, &h, err);
+	r = parse_lines(copy.data, len, &h, err);
 	if (r < 0)
 		return r;
 	wal_history_finish(ret);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One writer, many readers: what they serve, what they refuse, how they follow, and what that costs in requests."""
+import datetime
 import errno
 import os
 import socket
@@ -226,6 +227,8 @@ def test_copies_in_further_stores(new_keepfs, new_reader, tmp_path, store, pg, t
             refused()
     assert sorted((key, offsite.get(key)) for key in offsite.all_keys()) == before and offsite.uploads() == []
     # What the first store does not give it reads from there.
+    # A further one of the same second would get the name of the one that was removed, whose copy has it.
+    daemon.wait_until(lambda: datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ") > names[1][:16], "the next second")
     third = writer.run_artifact(writer.backup()["run"])
     copy_of(third, "whole")
     daemon.wait_until(lambda: third in reader.artifacts(), lambda: reader.artifacts())
