@@ -257,7 +257,7 @@ static int get_slowly(struct source *s, const struct store_call *call, const cha
 	return 0;
 }
 
-/* The first piece tells that the object is another one, whose ETag is noted while the second is still on its way. */
+/* The first piece tells that the object is another one, whose ETag is noted while the second is still on its way: by one thread, so that the first is done by then. */
 static void test_a_piece_on_its_way_keeps_its_etag(void **state)
 {
 	static const struct source_ops ops = {.get = get_slowly};
@@ -266,7 +266,7 @@ static void test_a_piece_on_its_way_keeps_its_etag(void **state)
 	                           .changed = PTHREAD_COND_INITIALIZER};
 	struct pool *pool = pool_new(16 * POOL_BUFFER_BYTES);
 	const struct fetch_options options = {
-	        .source = &slow.base, .pool = pool, .connections = 2, .at_once = 1, .buffers = 4};
+	        .source = &slow.base, .pool = pool, .connections = 1, .at_once = 1, .buffers = 4};
 	struct fetched_object *object = mem_alloc(sizeof(*object));
 	struct fetch *f = NULL;
 	struct piece *first;
