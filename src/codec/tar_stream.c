@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Tars as their bytes come: headers are gathered, data are passed on as they are. */
+#include <keepfs/codec/tar_header.h>
 #include <keepfs/codec/tar_stream.h>
 
 #include <errno.h>
@@ -7,21 +8,6 @@
 #include <string.h>
 
 #define NUMBER_MAX ((uint64_t)INT64_MAX)
-
-struct ustar_header {
-	char name[100];
-	char mode[8], uid[8], gid[8];
-	char size[12], mtime[12];
-	char checksum[8];
-	char type;
-	char link[100];
-	char magic[6], version[2];
-	char uname[32], gname[32];
-	char major[8], minor[8];
-	char prefix[155];
-	char unused[12];
-};
-_Static_assert(sizeof(struct ustar_header) == TAR_STREAM_BLOCK, "a header is one block");
 
 static int refuse_tar(const struct tar_stream *t, const char *what, struct error *err)
 {
@@ -62,10 +48,10 @@ static bool read_tar_number(const char *field, size_t len, uint64_t *ret)
 }
 
 /* As if its own field were spaces. */
-static bool has_right_checksum(const struct ustar_header *h)
+static bool has_right_checksum(const struct tar_header *h)
 {
 	const unsigned char *p = (const unsigned char *)h;
-	size_t from = offsetof(struct ustar_header, checksum), to = from + sizeof(h->checksum);
+	size_t from = offsetof(struct tar_header, checksum), to = from + sizeof(h->checksum);
 	uint64_t told, sum = 0;
 
 	for (size_t i = 0; i < sizeof(*h); i++)
@@ -96,7 +82,7 @@ static void copy_tar_text(char *out, const char *field, size_t len)
 	out[n] = '\0';
 }
 
-static int read_tar_name(struct tar_stream *t, const struct ustar_header *h, struct tar_stream_member *m,
+static int read_tar_name(struct tar_stream *t, const struct tar_header *h, struct tar_stream_member *m,
                          struct error *err)
 {
 	size_t len;
@@ -113,7 +99,7 @@ static int read_tar_name(struct tar_stream *t, const struct ustar_header *h, str
 	return 0;
 }
 
-static int read_tar_numbers(struct tar_stream *t, const struct ustar_header *h, struct tar_stream_member *m,
+static int read_tar_numbers(struct tar_stream *t, const struct tar_header *h, struct tar_stream_member *m,
                             struct error *err)
 {
 	uint64_t mode, uid, gid, mtime, bytes;
@@ -136,7 +122,7 @@ static int read_tar_numbers(struct tar_stream *t, const struct ustar_header *h, 
 	return 0;
 }
 
-static int read_tar_type(struct tar_stream *t, const struct ustar_header *h, struct tar_stream_member *m,
+static int read_tar_type(struct tar_stream *t, const struct tar_header *h, struct tar_stream_member *m,
                          struct error *err)
 {
 	switch (h->type) {
@@ -156,7 +142,7 @@ static int read_tar_type(struct tar_stream *t, const struct ustar_header *h, str
 
 static int begin_tar_member(struct tar_stream *t, struct error *err)
 {
-	const struct ustar_header *h = (const void *)t->block;
+	const struct tar_header *h = (const void *)t->block;
 	struct tar_stream_member m = {0};
 	int r;
 

@@ -9,8 +9,8 @@
  * reader converts them; a record is UTF-8 for readers, so one that is not is announced by hdrcharset=BINARY.
  */
 #include <keepfs/base/str.h>
+#include <keepfs/codec/tar_header.h>
 #include <keepfs/files/tar_check.h>
-#include <assert.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -26,21 +26,6 @@
 #define TAR_GLOBAL     'g'
 #define TAR_LONG_NAME  'L'
 #define TAR_LONG_LINK  'K'
-
-struct tar_header { /* as it stands in the archive; numbers are octal, with zeros in front and one NUL behind */
-	char name[100];
-	char mode[8], uid[8], gid[8];
-	char size[12], mtime[12];
-	char checksum[8];
-	char type;
-	char link[100];
-	char magic[6], version[2];
-	char uname[32], gname[32];
-	char major[8], minor[8];
-	char prefix[155];
-	char unused[12];
-};
-static_assert(sizeof(struct tar_header) == TAR_BLOCK_BYTES, "a header is one block");
 
 struct tar_entry {
 	const char *path; /* a directory's ends in '/' */

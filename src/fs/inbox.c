@@ -245,20 +245,6 @@ static const struct node_class class_inbox_directory = {
 
 /* A file that came in, or comes. */
 
-static int inbox_file_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
-{
-	struct incoming_facts facts;
-	int r = incoming_facts(fs, node->ino, &facts);
-
-	if (r < 0)
-		return r;
-	st->st_mode |= fs->ctx.conf->file_mode | S_IWUSR;
-	st->st_size = (off_t)facts.bytes;
-	if (facts.mtime_us)
-		*mtime_us = facts.mtime_us;
-	return 0;
-}
-
 static int inbox_file_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
                            struct handle **ret_handle, struct error *err)
 {
@@ -303,7 +289,7 @@ static int inbox_file_remove(struct fuse_req *req, const struct node *directory,
 static const struct node_class class_inbox_file = {
         .type = S_IFREG,
         .writable = true,
-        .stat = inbox_file_stat,
+        .stat = incoming_stat,
         .setattr = inbox_file_setattr,
         .path = inbox_file_path,
         .open = inbox_file_open,

@@ -208,6 +208,20 @@ static int64_t microseconds_of(const struct timespec *t)
 	return (int64_t)t->tv_sec * US_PER_S + t->tv_nsec / 1000;
 }
 
+int incoming_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+{
+	struct incoming_facts facts;
+	int r = incoming_facts(fs, node->ino, &facts);
+
+	if (r < 0)
+		return r;
+	st->st_mode |= fs->ctx.conf->file_mode | S_IWUSR;
+	st->st_size = (off_t)facts.bytes;
+	if (facts.mtime_us)
+		*mtime_us = facts.mtime_us;
+	return 0;
+}
+
 int incoming_set_attributes(struct fs *fs, uint64_t ino, const struct stat *attr, int to_set)
 {
 	struct incoming *f;

@@ -82,6 +82,8 @@ struct incoming_facts {
 /** incoming_facts() - -ENOENT: there is none of that number. incoming_next() - the first in @directory with a number above @after; -ENOENT: there is none. */
 int incoming_facts(struct fs *fs, uint64_t ino, struct incoming_facts *ret);
 int incoming_next(struct fs *fs, uint64_t directory, uint64_t after, struct incoming_facts *ret);
+/** incoming_stat() - node_class.stat of such a file. */
+int incoming_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us);
 /** incoming_set_attributes() - what of them can be told apart from none: a size is as it is, a time of its own is kept while the entry is. -EINVAL: another size. */
 int incoming_set_attributes(struct fs *fs, uint64_t ino, const struct stat *attr, int to_set);
 /** incoming_rename(), incoming_remove() - answer @req. */

@@ -352,20 +352,6 @@ static const struct node_class class_wal_file = {
 
 /* A file that comes. */
 
-static int wal_coming_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
-{
-	struct incoming_facts facts;
-	int r = incoming_facts(fs, node->ino, &facts);
-
-	if (r < 0)
-		return r;
-	st->st_mode |= fs->ctx.conf->file_mode | S_IWUSR;
-	st->st_size = (off_t)facts.bytes;
-	if (facts.mtime_us)
-		*mtime_us = facts.mtime_us;
-	return 0;
-}
-
 static int wal_coming_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
                            struct handle **ret_handle, struct error *err)
 {
@@ -391,7 +377,7 @@ static char *wal_coming_path(struct fs *fs, const struct node *node)
 static const struct node_class class_wal_coming = {
         .type = S_IFREG,
         .writable = true,
-        .stat = wal_coming_stat,
+        .stat = incoming_stat,
         .setattr = wal_coming_setattr,
         .path = wal_coming_path,
         .open = wal_coming_open,

@@ -3,29 +3,14 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/tar_header.h>
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #define FIELD_MAX ((UINT64_C(1) << 33) - 1) /* eleven octal digits */
-
-struct member_header { /* numbers are octal, with zeros in front and a NUL behind */
-	char name[100];
-	char mode[8], uid[8], gid[8];
-	char size[12], mtime[12];
-	char checksum[8];
-	char type;
-	char link[100];
-	char magic[6], version[2];
-	char uname[32], gname[32];
-	char major[8], minor[8];
-	char prefix[155];
-	char unused[12];
-};
-static_assert(sizeof(struct member_header) == TAR_BLOCK, "a header is one block");
 
 static void put_octal(char *field, size_t len, uint64_t value)
 {
@@ -37,7 +22,7 @@ static void put_octal(char *field, size_t len, uint64_t value)
 static void append_member_header(struct str *out, const char *name, char type, uint64_t bytes,
                                  uint64_t mtime_s)
 {
-	struct member_header h = {.type = type};
+	struct tar_header h = {.type = type};
 	unsigned sum = 0;
 
 	memcpy(h.name, name, strnlen(name, sizeof(h.name)));
@@ -84,7 +69,7 @@ void tar_member_append(struct str *out, const char *name, uint64_t bytes, int64_
 	_cleanup(str) struct str records = {0};
 	uint64_t mtime_s = modified_us > 0 ? (uint64_t)(modified_us / US_PER_S) : 0;
 
-	if (strlen(name) > sizeof(((struct member_header *)0)->name) || !is_ascii(name))
+	if (strlen(name) > sizeof(((struct tar_header *)0)->name) || !is_ascii(name))
 		append_pax(&records, "path", name);
 	if (bytes > FIELD_MAX) {
 		_cleanup(free) char *text = mem_printf("%" PRIu64, bytes);
