@@ -196,6 +196,8 @@ static int add_artifact(struct connection *c, const struct manifest *m, enum lis
 		r = directory_touch(c, directory_ino, m->finished_at_us);
 	if (r == 0)
 		r = needs_insert(c, m);
+	if (r == 0)
+		r = bases_insert(c, m);
 	/* A pack is no backup that a run has made, but a piece of one. */
 	if (r == 0 && !tree_is_pack(m->path))
 		r = listing == MADE ? run_note_artifact(c, m) : run_rebuild(c, m);

@@ -116,6 +116,8 @@ int run_add(struct connection *c, const struct catalog_run *run, int64_t *ret_id
 int run_settle_targets(struct connection *c, int64_t run_id, enum run_state state, const char *error);
 /** needs_insert() - the packs that an artifact needs, which is listed by the same transaction. */
 int needs_insert(struct connection *c, const struct manifest *m);
+/** bases_insert() - what an artifact that is a base needs of the write-ahead log: the same. */
+int bases_insert(struct connection *c, const struct manifest *m);
 /** copy_needs_set() - the packs that the copy of an artifact in @store needs: its manifest there is @m. */
 int copy_needs_set(struct connection *c, uint64_t store, const struct manifest *m);
 /** run_note_artifact() - an artifact of a known run is listed: note it there. */

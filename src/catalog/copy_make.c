@@ -27,13 +27,23 @@ static const char advice[] = "move it away, or name another [keepfs] state_dir";
 /* Made anew from the manifests, or about this one file. Of directories only the roots are kept. And what is told to people:
  * whoever gets a copy back weeks later must not be told what happened then. */
 static const char *const left_out[] = {
-        "object",         "artifact",    "artifact_file", "artifact_object", "total",
-        "bound_store",    "copy",        "copied",        "notice",          "notice_receiver",
-        "notice_told",    "notice_beat", "notice_look",   "trash",           "removal",
-        "notice_restore", "inside_dump", "inside_size",   "history_table",   "history_count",
-        "chain",          "chain_link",  "chain_key",     "chain_unsigned",  "copy_tree",
-        "copy_about",     "known_fence", "manifest_seen", "artifact_part",   "need",
-        "copy_need",      "wal_segment", "wal_cluster",
+        "object",        "artifact",
+        "artifact_file", "artifact_object",
+        "total",         "bound_store",
+        "copy",          "copied",
+        "notice",        "notice_receiver",
+        "notice_told",   "notice_beat",
+        "notice_look",   "trash",
+        "removal",       "notice_restore",
+        "inside_dump",   "inside_size",
+        "history_table", "history_count",
+        "chain",         "chain_link",
+        "chain_key",     "chain_unsigned",
+        "copy_tree",     "copy_about",
+        "known_fence",   "manifest_seen",
+        "artifact_part", "need",
+        "copy_need",     "wal_segment",
+        "wal_cluster",   "base",
 };
 
 static bool is_left_out(const char *table)

@@ -1150,5 +1150,19 @@ const char *const migrations[] = {
         " system_id INTEGER NOT NULL,"    /* of 64 bits without a sign */
         " segment_bytes INTEGER NOT NULL" /* 0: not known */
         ") STRICT;",
+        /* What base backups need of the write-ahead log: keepfs/catalog/bases.h. */
+        "CREATE TABLE base ("
+        " ino INTEGER PRIMARY KEY," /* of the artifact */
+        " job TEXT NOT NULL,"
+        " system_id INTEGER NOT NULL," /* of 64 bits without a sign */
+        " timeline INTEGER NOT NULL,"
+        " start_lsn INTEGER NOT NULL,"
+        " stop_lsn INTEGER NOT NULL,"
+        " segment_bytes INTEGER NOT NULL,"
+        " stopped_us INTEGER NOT NULL"
+        ") STRICT;"
+        "CREATE INDEX base_of ON base (job, start_lsn);"
+        "CREATE TRIGGER base_gone AFTER DELETE ON artifact BEGIN"
+        " DELETE FROM base WHERE ino = OLD.ino; END;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

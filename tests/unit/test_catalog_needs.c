@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Packs and who needs them: rows that come and go with artifacts; what a manifest may say of it. */
+/* What artifacts need, packs and write-ahead log: rows that come and go with them; what a manifest may say of it. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,9 @@
 
 #include "catalog_fixture.h"
 
+#include <keepfs/catalog/bases.h>
 #include <keepfs/catalog/needs.h>
+#include <keepfs/codec/wal_name.h>
 
 #define DIRECTORY "packs/docs/20261120T020000Z"
 
@@ -223,6 +225,80 @@ static void test_what_lies_beside_a_manifest(void **state)
 	assert_false(manifest_is_beside_any("manifests/backups/site/20261120T020000Z.json"));
 }
 
+static void fill_base(struct manifest *m, int64_t run_id, uint64_t start_lsn)
+{
+	const struct base_facts f = {.system_id = UINT64_C(0xF000000000000001),
+	                             .timeline = 2,
+	                             .start_lsn = start_lsn,
+	                             .stop_lsn = start_lsn + 400,
+	                             .segment_bytes = 1U << 24,
+	                             .stopped_us = AT_US};
+
+	fill_directory(m, "backups/main", (SECONDS + run_id) * 1000, run_id, 1);
+	mem_replace_string(&m->kind, "base");
+	mem_replace_string(&m->job, "main");
+	base_facts_set(m, &f);
+}
+
+static int add_base_text(void *arg, const struct catalog_base *b)
+{
+	char lsn[WAL_LSN_BYTES];
+
+	assert_true(b->facts.system_id == UINT64_C(0xF000000000000001) && b->facts.timeline == 2);
+	assert_true(b->facts.stop_lsn == b->facts.start_lsn + 400 && b->facts.segment_bytes == 1U << 24);
+	assert_true(b->facts.stopped_us == AT_US && b->ino == ino_of_artifact(b->path));
+	str_appendf(arg, "%s%s%s ", wal_lsn_format(b->facts.start_lsn, lsn), b->is_removed ? " removed" : "",
+	            b->is_damaged ? " damaged" : "");
+	return 0;
+}
+
+static void assert_bases(struct fixture *f, const char *expected)
+{
+	_cleanup(str) struct str told = {0};
+
+	assert_int_equal(catalog_each_base(f->catalog, "main", add_base_text, &told), 0);
+	assert_string_equal(str_text(&told), expected);
+}
+
+static void test_bases_need_their_wal_until_they_are_gone(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t inos[2];
+
+	for (int i = 0; i < 2; i++) {
+		_cleanup(manifest) struct manifest m = {0};
+
+		fill_base(&m, i + 1, i == 0 ? UINT64_C(0x200000028) : 0x28);
+		assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+		inos[i] = ino_of_artifact(m.path);
+	}
+	assert_bases(f, "0/28 2/28 ");
+	assert_int_equal(catalog_mark_damaged(f->catalog, inos[0], "gone", NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, inos[1], NULL, NULL), 0);
+	assert_bases(f, "0/28 removed 2/28 damaged ");
+	assert_int_equal(catalog_drop_artifact(f->catalog, inos[1], NULL), 0);
+	assert_bases(f, "2/28 damaged ");
+}
+
+static void test_a_base_that_does_not_say_what_it_needs(void **state)
+{
+	static const char *const facts[] = {"system_identifier", "timeline",      "start_lsn",
+	                                    "stop_lsn",          "segment_bytes", "stopped_at"};
+	static const char *const texts[] = {"", "x", "-1", "18446744073709551616", "0/0"};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(facts) * ARRAY_SIZE(texts); i++) {
+		_cleanup(manifest) struct manifest m = {0};
+		struct error err = {0};
+
+		fill_base(&m, 1, 0x28);
+		manifest_set_fact(&m, facts[i / ARRAY_SIZE(texts)], texts[i % ARRAY_SIZE(texts)]);
+		assert_int_equal(catalog_add_artifact(f->catalog, &m, &err), -EBADMSG);
+		assert_non_null(strstr(err.message, facts[i / ARRAY_SIZE(texts)]));
+	}
+	assert_bases(f, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +308,8 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_packs_of_later_runs, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(test_what_one_state_needs, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(test_packs_are_no_backups, set_up, tear_down),
+	        TEST(test_bases_need_their_wal_until_they_are_gone),
+	        TEST(test_a_base_that_does_not_say_what_it_needs),
 	        cmocka_unit_test(test_what_a_manifest_may_need),
 	        cmocka_unit_test(test_what_lies_beside_a_manifest),
 	};
