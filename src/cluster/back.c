@@ -21,10 +21,10 @@
 
 /* The listing. */
 
-int back_read_object(const struct cluster_back *b, const char *path, const char *encrypted_to,
-                     const struct manifest_object *object,
-                     int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
-                     struct error *err)
+int refill_read_object(const struct cluster_back *b, const char *path, const char *encrypted_to,
+                       const struct manifest_object *object,
+                       int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
+                       struct error *err)
 {
 	const struct cluster_back_options *o = &b->options;
 	struct repository *repository = o->ctx->repository;
@@ -87,7 +87,7 @@ static bool is_plain_path(const char *key)
 static int check_base_entry(void *arg, struct listing_entry *e, struct error *err)
 {
 	(void)arg;
-	if (back_is_root(e) || is_plain_path(e->key))
+	if (refill_is_root(e) || is_plain_path(e->key))
 		return 0;
 	return error_set(err, ERROR_CORRUPT, EBADMSG, "'%.200s' is no name of a file in a data directory",
 	                 e->key);
@@ -96,13 +96,12 @@ static int check_base_entry(void *arg, struct listing_entry *e, struct error *er
 static int bring_base_listing(struct cluster_back *b, const struct manifest_object *o, struct error *err)
 {
 	struct bringing_base g = {.b = b};
-	const struct listing_scan_to to = {
-	        .head = take_listing_head, .entry = check_base_entry, .arg = &g};
+	const struct listing_scan_to to = {.head = take_listing_head, .entry = check_base_entry, .arg = &g};
 	int r;
 
 	b->listing = spool_new(b->options.ctx->conf->state_dir);
 	g.scan = listing_scan_new(&to);
-	r = back_read_object(b, b->options.path, b->m.encrypted_to, o, spool_base_listing, &g, err);
+	r = refill_read_object(b, b->options.path, b->m.encrypted_to, o, spool_base_listing, &g, err);
 	if (r == 0)
 		r = listing_scan_end(g.scan, err);
 	listing_scan_free(g.scan);
@@ -124,7 +123,7 @@ static int read_listing_bytes(void *arg, uint64_t at, void *buf, size_t len, str
 static int bring_base_index(struct cluster_back *b, const struct manifest_object *o, struct error *err)
 {
 	_cleanup(str) struct str text = {0};
-	int r = back_read_object(b, b->options.path, b->m.encrypted_to, o, append_index_text, &text, err);
+	int r = refill_read_object(b, b->options.path, b->m.encrypted_to, o, append_index_text, &text, err);
 
 	b->source = (struct listing_source){.read = read_listing_bytes, .arg = b->listing};
 	return r < 0 ? r : listing_index_decode(str_text(&text), text.len, &b->index, err);
@@ -197,7 +196,7 @@ const char *cluster_back_job(const struct cluster_back *b)
 	return b->job;
 }
 
-struct base_walk back_base_walk(const struct cluster_back *b)
+struct base_walk refill_base_walk(const struct cluster_back *b)
 {
 	return (struct base_walk){.reader = listing_reader_new(&b->index, &b->source)};
 }
@@ -217,12 +216,12 @@ void base_walk_finish(struct base_walk *w)
 	listing_reader_free(w->reader);
 }
 
-bool back_is_root(const struct listing_entry *e)
+bool refill_is_root(const struct listing_entry *e)
 {
 	return e->is_directory && (!*e->key || str_equal(e->key, "."));
 }
 
-bool back_is_left_out(const char *key)
+bool refill_is_left_out(const char *key)
 {
 	static const char *const names[] = {"recovery.signal", "standby.signal", "postmaster.pid",
 	                                    "postmaster.opts", CLUSTER_BACK_MARK};
@@ -233,7 +232,7 @@ bool back_is_left_out(const char *key)
 	return false;
 }
 
-bool back_expected_crc(const struct listing_entry *e, uint32_t *ret)
+bool refill_expected_crc(const struct listing_entry *e, uint32_t *ret)
 {
 	if (!e->crc32c[0])
 		return false;
@@ -243,16 +242,16 @@ bool back_expected_crc(const struct listing_entry *e, uint32_t *ret)
 
 /* What is wanted. */
 
-struct back_planning {
+struct refill_planning {
 	struct cluster_back *b;
 	struct cluster_back_plan *plan;
 	struct sorter *local;
 	const struct local_record *next; /* NULL: there are no more */
-	struct back_candidate candidates[CANDIDATES_AT_ONCE];
+	struct refill_candidate candidates[CANDIDATES_AT_ONCE];
 	size_t candidate_count;
 };
 
-static void want(const struct back_planning *p, uint64_t number, uint64_t bytes)
+static void want_file(const struct refill_planning *p, uint64_t number, uint64_t bytes)
 {
 	p->b->wanted[number / 8] |= (uint8_t)(1U << (number % 8));
 	p->plan->fetched++;
@@ -260,20 +259,20 @@ static void want(const struct back_planning *p, uint64_t number, uint64_t bytes)
 }
 
 /* What is written is always a new file: somebody may have the old one open, or linked it elsewhere. */
-static int make_way(const struct back_planning *p, const char *path, struct error *err)
+static int make_way(const struct refill_planning *p, const char *path, struct error *err)
 {
 	return sorter_add(p->b->removed, path, strlen(path) + 1, NULL, 0, err);
 }
 
-static int replace_there(const struct back_planning *p, const char *path, uint64_t number, uint64_t bytes,
+static int replace_there(const struct refill_planning *p, const char *path, uint64_t number, uint64_t bytes,
                          struct error *err)
 {
-	want(p, number, bytes);
+	want_file(p, number, bytes);
 	p->plan->replaced++;
 	return make_way(p, path, err);
 }
 
-static int next_local(struct back_planning *p, struct error *err)
+static int look_at_next_local(struct refill_planning *p, struct error *err)
 {
 	const void *record = NULL;
 	int r = p->local ? sorter_next(p->local, &record, err) : 0;
@@ -282,12 +281,12 @@ static int next_local(struct back_planning *p, struct error *err)
 	return r < 0 ? r : 0;
 }
 
-static int judge_candidates(struct back_planning *p, struct error *err)
+static int judge_candidates(struct refill_planning *p, struct error *err)
 {
-	int r = back_compare(p->b, p->candidates, p->candidate_count, err);
+	int r = refill_compare(p->b, p->candidates, p->candidate_count, err);
 
 	for (size_t i = 0; i < p->candidate_count; i++) {
-		const struct back_candidate *c = &p->candidates[i];
+		const struct refill_candidate *c = &p->candidates[i];
 
 		if (r == 0 && !c->is_same)
 			r = replace_there(p, c->path, c->number, c->bytes, err);
@@ -297,18 +296,17 @@ static int judge_candidates(struct back_planning *p, struct error *err)
 	return r;
 }
 
-static int add_candidate(struct back_planning *p, const struct base_walk *w, struct error *err)
+static int add_candidate(struct refill_planning *p, const struct base_walk *w, struct error *err)
 {
-	struct back_candidate *c = &p->candidates[p->candidate_count];
+	struct refill_candidate *c = &p->candidates[p->candidate_count];
 
-	*c = (struct back_candidate){.path = mem_strdup(w->entry.key),
-	                             .number = w->number,
-	                             .bytes = w->entry.bytes};
-	(void)back_expected_crc(&w->entry, &c->crc32c);
+	*c = (struct refill_candidate){
+	        .path = mem_strdup(w->entry.key), .number = w->number, .bytes = w->entry.bytes};
+	(void)refill_expected_crc(&w->entry, &c->crc32c);
 	return ++p->candidate_count == CANDIDATES_AT_ONCE ? judge_candidates(p, err) : 0;
 }
 
-static int note_removed(const struct back_planning *p, const char *path, struct error *err)
+static int note_only_there(const struct refill_planning *p, const char *path, struct error *err)
 {
 	struct cluster_back_plan *plan = p->plan;
 
@@ -318,34 +316,34 @@ static int note_removed(const struct back_planning *p, const char *path, struct 
 }
 
 /* Both have something of that name. */
-static int judge_both(struct back_planning *p, const struct base_walk *w, struct error *err)
+static int judge_both(struct refill_planning *p, const struct base_walk *w, struct error *err)
 {
 	const struct local_record *there = p->next;
 	const struct listing_entry *e = &w->entry;
 	uint32_t crc;
 
-	if (e->is_directory && there->is_directory && back_space_of(p->b, e->key) && !there->is_link)
+	if (e->is_directory && there->is_directory && refill_space_of(p->b, e->key) && !there->is_link)
 		return error_set(
 		        err, ERROR_CONFLICT, EEXIST,
 		        "%s/%s is a directory there, and was to become a link to another one: restore into an empty directory",
 		        p->b->options.to, e->key);
 	if (e->is_directory)
-		return there->is_directory ? 0 : note_removed(p, e->key, err);
-	if (there->is_regular && there->bytes == e->bytes && back_expected_crc(e, &crc))
+		return there->is_directory ? 0 : note_only_there(p, e->key, err);
+	if (there->is_regular && there->bytes == e->bytes && refill_expected_crc(e, &crc))
 		return add_candidate(p, w, err);
 	return replace_there(p, e->key, w->number, e->bytes, err);
 }
 
-static int judge_entry(struct back_planning *p, const struct base_walk *w, struct error *err)
+static int judge_entry(struct refill_planning *p, const struct base_walk *w, struct error *err)
 {
 	const struct listing_entry *e = &w->entry;
 	int r = 0;
 
 	/* What is before it in the order is not in the base. */
 	while (r == 0 && p->next && strcmp(local_path(p->next), e->key) < 0) {
-		r = note_removed(p, local_path(p->next), err);
+		r = note_only_there(p, local_path(p->next), err);
 		if (r == 0)
-			r = next_local(p, err);
+			r = look_at_next_local(p, err);
 	}
 	if (!e->is_directory) {
 		p->plan->files++;
@@ -356,25 +354,25 @@ static int judge_entry(struct back_planning *p, const struct base_walk *w, struc
 		return r;
 	if (!p->next || !str_equal(local_path(p->next), e->key)) {
 		if (!e->is_directory)
-			want(p, w->number, e->bytes);
+			want_file(p, w->number, e->bytes);
 		return 0;
 	}
 	r = judge_both(p, w, err);
-	return r < 0 ? r : next_local(p, err);
+	return r < 0 ? r : look_at_next_local(p, err);
 }
 
-static int plan_all(struct back_planning *p, struct error *err)
+static int plan_all(struct refill_planning *p, struct error *err)
 {
-	_cleanup(base_walk) struct base_walk w = back_base_walk(p->b);
-	int r = next_local(p, err), more = 0;
+	_cleanup(base_walk) struct base_walk w = refill_base_walk(p->b);
+	int r = look_at_next_local(p, err), more = 0;
 
 	while (r == 0 && (more = base_walk_next(&w, err)) > 0)
-		if (!back_is_root(&w.entry) && !back_is_left_out(w.entry.key))
+		if (!refill_is_root(&w.entry) && !refill_is_left_out(w.entry.key))
 			r = judge_entry(p, &w, err);
 	while (r == 0 && more == 0 && p->next) {
-		r = note_removed(p, local_path(p->next), err);
+		r = note_only_there(p, local_path(p->next), err);
 		if (r == 0)
-			r = next_local(p, err);
+			r = look_at_next_local(p, err);
 	}
 	if (r == 0)
 		r = more;
@@ -389,20 +387,20 @@ static int compare_removed(const void *a, const void *b)
 
 int cluster_back_plan(struct cluster_back *b, struct cluster_back_plan *ret, struct error *err)
 {
-	_cleanup(free) struct back_planning *p = mem_alloc(sizeof(*p));
+	_cleanup(free) struct refill_planning *p = mem_alloc(sizeof(*p));
 	int r;
 
 	*ret = (struct cluster_back_plan){0};
-	*p = (struct back_planning){.b = b, .plan = ret};
+	*p = (struct refill_planning){.b = b, .plan = ret};
 	free(b->wanted);
 	sorter_free(b->removed);
 	b->wanted = mem_alloc((size_t)(b->index.objects / 8) + 1);
 	b->removed = sorter_new(b->options.ctx->conf->state_dir, compare_removed);
-	r = back_look(b, ret, err);
+	r = refill_look(b, ret, err);
 	if (r == 0)
-		r = back_check_spaces(b, ret->is_going_on, err);
+		r = refill_check_spaces(b, ret->is_going_on, err);
 	if (r == 0 && b->dir_fd >= 0)
-		r = back_list_local(b, ret, &p->local, err);
+		r = refill_list_local(b, ret, &p->local, err);
 	if (r == 0)
 		r = plan_all(p, err);
 	for (size_t i = 0; i < p->candidate_count; i++)
@@ -426,21 +424,20 @@ static int compare_runs(const void *a, const void *b)
 	int order = strncmp(first->pack, second->pack, strcspn(first->pack, "/") + 1);
 
 	if (order == 0)
-		order = (first->pack_number > second->pack_number) - (first->pack_number < second->pack_number);
+		order = (first->pack_number > second->pack_number) -
+		        (first->pack_number < second->pack_number);
 	return order ? order : (first->place > second->place) - (first->place < second->place);
 }
 
 static int add_file_runs(struct sorter *runs, const struct base_walk *w, struct error *err)
 {
 	const struct listing_entry *e = &w->entry;
-	struct run_record record = {.number = w->number,
-	                            .file_bytes = e->bytes,
-	                            .mode = e->mode,
-	                            .modified_us = e->modified_us};
+	struct run_record record = {
+	        .number = w->number, .file_bytes = e->bytes, .mode = e->mode, .modified_us = e->modified_us};
 	char directory[17];
 	int r = 0;
 
-	record.has_crc = back_expected_crc(e, &record.crc32c);
+	record.has_crc = refill_expected_crc(e, &record.crc32c);
 	for (size_t i = 0; i < e->run_count; i++)
 		record.runs += e->runs[i].pack != NULL;
 	for (size_t i = 0; r == 0 && i < e->run_count; i++) {
@@ -473,15 +470,15 @@ static bool has_packs(const struct listing_entry *e)
 
 static int order_runs(struct cluster_back *b, struct sorter *runs, struct error *err)
 {
-	_cleanup(base_walk) struct base_walk w = back_base_walk(b);
+	_cleanup(base_walk) struct base_walk w = refill_base_walk(b);
 	int r = 0, more;
 
 	while (r == 0 && (more = base_walk_next(&w, err)) != 0) {
 		if (more < 0)
 			return more;
-		if (w.entry.is_directory || !back_is_wanted(b, w.number))
+		if (w.entry.is_directory || !refill_is_wanted(b, w.number))
 			continue;
-		r = has_packs(&w.entry) ? add_file_runs(runs, &w, err) : back_file_empty(b, &w.entry, err);
+		r = has_packs(&w.entry) ? add_file_runs(runs, &w, err) : refill_file_empty(b, &w.entry, err);
 	}
 	return r < 0 ? r : sorter_end(runs, err);
 }
@@ -489,11 +486,11 @@ static int order_runs(struct cluster_back *b, struct sorter *runs, struct error 
 int cluster_back_run(struct cluster_back *b, const struct recovery_settings *settings, struct error *err)
 {
 	_cleanup(sorter) struct sorter *runs = sorter_new(b->options.ctx->conf->state_dir, compare_runs);
-	int r = back_begin(b, err);
+	int r = refill_begin(b, err);
 
 	if (r == 0)
 		r = order_runs(b, runs, err);
 	if (r == 0)
-		r = back_fetch(b, runs, err);
-	return r < 0 ? r : back_end(b, settings, err);
+		r = refill_fetch(b, runs, err);
+	return r < 0 ? r : refill_end(b, settings, err);
 }

@@ -133,9 +133,9 @@ static int make_space(const struct cluster_back *b, const struct cluster_back_sp
 	return r < 0 ? fail_begin(b, key, -r, err) : 0;
 }
 
-static int make_directory(const struct cluster_back *b, const struct listing_entry *e, struct error *err)
+static int make_base_directory(const struct cluster_back *b, const struct listing_entry *e, struct error *err)
 {
-	const struct cluster_back_space *s = back_space_of(b, e->key);
+	const struct cluster_back_space *s = refill_space_of(b, e->key);
 	struct stat st;
 	int r;
 
@@ -150,18 +150,18 @@ static int make_directory(const struct cluster_back *b, const struct listing_ent
 	return r < 0 ? fail_begin(b, e->key, -r, err) : 0;
 }
 
-static int make_directories(const struct cluster_back *b, struct error *err)
+static int make_base_directories(const struct cluster_back *b, struct error *err)
 {
-	_cleanup(base_walk) struct base_walk w = back_base_walk(b);
+	_cleanup(base_walk) struct base_walk w = refill_base_walk(b);
 	int r = 0, more = 0;
 
 	while (r == 0 && (more = base_walk_next(&w, err)) > 0)
-		if (w.entry.is_directory && !back_is_root(&w.entry))
-			r = make_directory(b, &w.entry, err);
+		if (w.entry.is_directory && !refill_is_root(&w.entry))
+			r = make_base_directory(b, &w.entry, err);
 	return r < 0 ? r : more;
 }
 
-int back_begin(struct cluster_back *b, struct error *err)
+int refill_begin(struct cluster_back *b, struct error *err)
 {
 	int r = make_data_directory(b, err);
 
@@ -171,14 +171,14 @@ int back_begin(struct cluster_back *b, struct error *err)
 		r = hide_control(b, err);
 	if (r == 0)
 		r = remove_all(b, err);
-	return r < 0 ? r : make_directories(b, err);
+	return r < 0 ? r : make_base_directories(b, err);
 }
 
 /* The end. */
 
 static const char *name_on_disk(const struct listing_entry *e)
 {
-	if (back_is_root(e))
+	if (refill_is_root(e))
 		return ".";
 	return str_equal(e->key, PG_CONTROL_NAME) ? BACK_CONTROL_NEW : e->key;
 }
@@ -201,7 +201,7 @@ static int set_mode(const struct cluster_back *b, const struct listing_entry *e,
 
 static int set_modes(const struct cluster_back *b, struct error *err)
 {
-	_cleanup(base_walk) struct base_walk w = back_base_walk(b);
+	_cleanup(base_walk) struct base_walk w = refill_base_walk(b);
 	int r = own(b, b->dir_fd, "."), more = 0;
 
 	if (r == 0 && fchmod(b->dir_fd, ROOT_MODE) < 0)
@@ -209,7 +209,8 @@ static int set_modes(const struct cluster_back *b, struct error *err)
 	if (r < 0)
 		return error_system(err, -r, "%s", b->options.to);
 	while (r == 0 && (more = base_walk_next(&w, err)) > 0)
-		if (w.entry.is_directory || (!back_is_wanted(b, w.number) && !back_is_left_out(w.entry.key)))
+		if (w.entry.is_directory ||
+		    (!refill_is_wanted(b, w.number) && !refill_is_left_out(w.entry.key)))
 			r = set_mode(b, &w.entry, err);
 	return r < 0 ? r : more;
 }
@@ -225,7 +226,8 @@ static int read_auto_conf(const struct cluster_back *b, struct str *ret, struct 
 	while ((n = read(fd, buf, sizeof(buf))) > 0) {
 		str_append_bytes(ret, buf, (size_t)n);
 		if (ret->len > AUTO_CONF_MAX)
-			return error_set(err, ERROR_CORRUPT, EFBIG, "%s/" AUTO_CONF " is too long", b->options.to);
+			return error_set(err, ERROR_CORRUPT, EFBIG, "%s/" AUTO_CONF " is too long",
+			                 b->options.to);
 	}
 	return n < 0 ? error_system(err, errno, "%s/" AUTO_CONF, b->options.to) : 0;
 }
@@ -276,7 +278,7 @@ static int show_control(const struct cluster_back *b, struct error *err)
 	return 0;
 }
 
-int back_end(struct cluster_back *b, const struct recovery_settings *settings, struct error *err)
+int refill_end(struct cluster_back *b, const struct recovery_settings *settings, struct error *err)
 {
 	int r = write_settings(b, settings, err);
 

@@ -19,14 +19,14 @@
 
 struct wanted_run {
 	struct run_record *record; /* heap */
-	struct back_file *file;    /* NULL: it was not begun */
+	struct refill_file *file;  /* NULL: it was not begun */
 	uint32_t crc;
 	bool is_done;
 };
 
 struct fetching {
 	struct cluster_back *b;
-	struct back_files files;
+	struct refill_files files;
 	pthread_mutex_t lock; /* of what follows */
 	struct sorter *runs;
 	struct run_record *ahead; /* of the next pack */
@@ -49,7 +49,7 @@ struct pack_reading {
 static void free_wanted_runs(struct pack_reading *p)
 {
 	for (size_t i = 0; i < p->count; i++) {
-		back_file_drop(p->runs[i].is_done ? NULL : p->runs[i].file, p->runs[i].record);
+		refill_file_drop(p->runs[i].is_done ? NULL : p->runs[i].file, p->runs[i].record);
 		free(p->runs[i].record);
 	}
 	free(p->runs);
@@ -72,7 +72,7 @@ static int next_run(struct fetching *f, struct run_record **ret, struct error *e
 	*ret = NULL;
 	f->at_end |= r == 0;
 	if (r > 0) {
-		size_t len = sizeof(struct run_record) + strlen(run_path(record)) + 1;
+		size_t len = sizeof(struct run_record) + strlen(path_of_run(record)) + 1;
 
 		*ret = mem_resize(NULL, len, 1);
 		memcpy(*ret, record, len);
@@ -85,8 +85,7 @@ static int take_runs_of_pack(struct fetching *f, struct pack_reading *p, struct 
 {
 	int r = f->ahead ? 0 : next_run(f, &f->ahead, err);
 
-	while (r == 0 && f->ahead &&
-	       (p->count == 0 || str_equal(f->ahead->pack, p->runs[0].record->pack))) {
+	while (r == 0 && f->ahead && (p->count == 0 || str_equal(f->ahead->pack, p->runs[0].record->pack))) {
 		add_wanted_run(p, take_ptr(&f->ahead));
 		r = next_run(f, &f->ahead, err);
 	}
@@ -114,17 +113,17 @@ static int write_wanted(struct pack_reading *p, struct wanted_run *w, const char
 	uint64_t begin = run->place > p->at ? run->place : p->at, end = run->place + run->bytes;
 	size_t n = (size_t)((end < p->at + len ? end : p->at + len) - begin);
 	const char *from = data + (begin - p->at);
-	int r = w->file ? 0 : back_file_open(&p->f->files, run, &w->file, err);
+	int r = w->file ? 0 : refill_file_open(&p->f->files, run, &w->file, err);
 
 	if (r == 0)
-		r = back_file_write(w->file, run, from, n, run->at + (begin - run->place), err);
+		r = refill_file_write(w->file, run, from, n, run->at + (begin - run->place), err);
 	if (r < 0)
 		return r;
 	w->crc = crc32c(w->crc, from, n);
 	if (begin + n < end)
 		return 0;
 	w->is_done = true;
-	return back_file_close(&p->f->files, w->file, run, w->crc, err);
+	return refill_file_close(&p->f->files, w->file, run, w->crc, err);
 }
 
 static int place_plain(void *arg, const void *data, size_t len, struct error *err)
@@ -178,8 +177,8 @@ static int read_pack_manifest(const struct cluster_back *b, const char *path, st
 	return 0;
 }
 
-static int find_pack(const struct cluster_back *b, const char *path, struct manifest *m,
-                     struct manifest_object *ret, struct error *err)
+static int find_object_of_pack(const struct cluster_back *b, const char *path, struct manifest *m,
+                               struct manifest_object *ret, struct error *err)
 {
 	struct catalog *catalog = b->options.ctx->repository->catalog;
 	uint64_t ino = ino_of_artifact(path);
@@ -206,7 +205,7 @@ static void mark_damaged_pack(const struct cluster_back *b, const char *path, co
 static void name_file(const struct pack_reading *p, const char *path, struct error *err)
 {
 	if (err->class == ERROR_CORRUPT && p->first < p->count)
-		error_prefix(err, "%s cannot be had from the pack %s", run_path(p->runs[p->first].record),
+		error_prefix(err, "%s cannot be had from the pack %s", path_of_run(p->runs[p->first].record),
 		             path);
 }
 
@@ -216,11 +215,11 @@ static int read_pack(struct pack_reading *p, const char *path, struct error *err
 	const struct decompressor_out out = {.write = place_plain, .arg = p};
 	_cleanup(manifest) struct manifest m = {0};
 	_cleanup(manifest_object) struct manifest_object object = {0};
-	int r = find_pack(b, path, &m, &object, err);
+	int r = find_object_of_pack(b, path, &m, &object, err);
 
 	p->decompressor = decompressor_new(COMPRESSION_ZSTD, &out);
 	if (r == 0)
-		r = back_read_object(b, path, m.encrypted_to, &object, feed_pack, p, err);
+		r = refill_read_object(b, path, m.encrypted_to, &object, feed_pack, p, err);
 	if (r == 0)
 		r = decompressor_finish(p->decompressor, err);
 	decompressor_free(p->decompressor);
@@ -273,14 +272,14 @@ static void end_fetching(void *arg)
 	atomic_store(&((struct fetching *)arg)->is_ending, true);
 }
 
-int back_fetch(struct cluster_back *b, struct sorter *runs, struct error *err)
+int refill_fetch(struct cluster_back *b, struct sorter *runs, struct error *err)
 {
 	struct fetching f = {.b = b, .runs = runs};
 	struct cancel_hook hook = {.wake = end_fetching, .arg = &f};
 	pthread_t threads[CLUSTER_BACK_JOBS_MAX];
 	unsigned started = 0;
 
-	back_files_init(&f.files, b);
+	refill_files_init(&f.files, b);
 	pthread_mutex_init(&f.lock, NULL);
 	cancel_add_hook(b->options.order->cancel, &hook);
 	while (started + 1 < b->options.jobs &&
@@ -294,7 +293,7 @@ int back_fetch(struct cluster_back *b, struct sorter *runs, struct error *err)
 		f.r = error_set(&f.err, ERROR_CANCELLED, ECANCELED, "cancelled");
 	free(f.ahead);
 	pthread_mutex_destroy(&f.lock);
-	back_files_finish(&f.files);
+	refill_files_finish(&f.files);
 	if (f.r < 0 && err)
 		*err = f.err;
 	return f.r;

@@ -21,21 +21,21 @@ struct written_run {
 	uint32_t crc;
 };
 
-struct back_file {
+struct refill_file {
 	int fd;
 	uint64_t number;
 	uint32_t runs, done;      /* lock */
 	struct written_run *each; /* of several runs */
-	struct back_file *next;
+	struct refill_file *next;
 };
 
-void back_files_init(struct back_files *f, const struct cluster_back *b)
+void refill_files_init(struct refill_files *f, const struct cluster_back *b)
 {
-	*f = (struct back_files){.b = b};
+	*f = (struct refill_files){.b = b};
 	pthread_mutex_init(&f->lock, NULL);
 }
 
-static void free_back_file(struct back_file *file)
+static void free_back_file(struct refill_file *file)
 {
 	if (file->fd >= 0)
 		close(file->fd);
@@ -43,9 +43,9 @@ static void free_back_file(struct back_file *file)
 	free(file);
 }
 
-void back_files_finish(struct back_files *f)
+void refill_files_finish(struct refill_files *f)
 {
-	struct back_file *file;
+	struct refill_file *file;
 
 	while ((file = f->open)) {
 		f->open = file->next;
@@ -73,32 +73,32 @@ static int create_back_file(const struct cluster_back *b, const char *key, int f
 }
 
 /* With the lock. */
-static struct back_file *find_back_file(struct back_files *f, uint64_t number)
+static struct refill_file *find_back_file(struct refill_files *f, uint64_t number)
 {
-	struct back_file *file = f->open;
+	struct refill_file *file = f->open;
 
 	while (file && file->number != number)
 		file = file->next;
 	return file;
 }
 
-static int open_shared(struct back_files *f, const struct run_record *r, struct back_file **ret,
+static int open_shared(struct refill_files *f, const struct run_record *r, struct refill_file **ret,
                        struct error *err)
 {
-	struct back_file *file;
+	struct refill_file *file;
 	int fd = 0;
 
 	pthread_mutex_lock(&f->lock);
 	file = find_back_file(f, r->number);
 	if (!file)
-		fd = create_back_file(f->b, run_path(r), O_EXCL, err);
+		fd = create_back_file(f->b, path_of_run(r), O_EXCL, err);
 	if (!file && fd >= 0) {
 		file = mem_alloc(sizeof(*file));
-		*file = (struct back_file){.fd = fd,
-		                           .number = r->number,
-		                           .runs = r->runs,
-		                           .each = mem_array(r->runs, sizeof(*file->each)),
-		                           .next = f->open};
+		*file = (struct refill_file){.fd = fd,
+		                             .number = r->number,
+		                             .runs = r->runs,
+		                             .each = mem_array(r->runs, sizeof(*file->each)),
+		                             .next = f->open};
 		f->open = file;
 	}
 	pthread_mutex_unlock(&f->lock);
@@ -106,29 +106,29 @@ static int open_shared(struct back_files *f, const struct run_record *r, struct 
 	return file ? 0 : fd;
 }
 
-int back_file_open(struct back_files *f, const struct run_record *r, struct back_file **ret,
-                   struct error *err)
+int refill_file_open(struct refill_files *f, const struct run_record *r, struct refill_file **ret,
+                     struct error *err)
 {
-	struct back_file *file;
+	struct refill_file *file;
 	int fd;
 
 	if (r->runs > 1)
 		return open_shared(f, r, ret, err);
-	fd = create_back_file(f->b, run_path(r), O_EXCL, err);
+	fd = create_back_file(f->b, path_of_run(r), O_EXCL, err);
 	if (fd < 0)
 		return fd;
 	file = mem_alloc(sizeof(*file));
-	*file = (struct back_file){.fd = fd, .number = r->number, .runs = 1};
+	*file = (struct refill_file){.fd = fd, .number = r->number, .runs = 1};
 	*ret = file;
 	return 0;
 }
 
-int back_file_write(const struct back_file *file, const struct run_record *r, const void *data, size_t len,
-                    uint64_t at, struct error *err)
+int refill_file_write(const struct refill_file *file, const struct run_record *r, const void *data,
+                      size_t len, uint64_t at, struct error *err)
 {
 	int e = fd_pwrite_all(file->fd, data, len, (off_t)at);
 
-	return e < 0 ? error_system(err, -e, "%s cannot be written", run_path(r)) : 0;
+	return e < 0 ? error_system(err, -e, "%s cannot be written", path_of_run(r)) : 0;
 }
 
 /* Its end. */
@@ -142,7 +142,7 @@ static uint32_t append_zeros(uint32_t crc, uint64_t bytes)
 	return crc;
 }
 
-static uint32_t append_run(uint32_t crc, const struct written_run *w)
+static uint32_t join_run(uint32_t crc, const struct written_run *w)
 {
 	crc = append_zeros(crc, w->zeros_before);
 	crc = crc32c_combine(crc, w->crc, w->bytes);
@@ -191,7 +191,7 @@ static int finish_back_file(const struct cluster_back *b, int fd, const struct f
 
 static struct finished_file finished_of_run(const struct run_record *r)
 {
-	return (struct finished_file){.key = run_path(r),
+	return (struct finished_file){.key = path_of_run(r),
 	                              .bytes = r->file_bytes,
 	                              .mode = r->mode,
 	                              .modified_us = r->modified_us,
@@ -206,28 +206,28 @@ static void start_writing_out(int fd, const struct run_record *r)
 }
 
 /* With the lock: out of the list. */
-static void take_out(struct back_files *f, const struct back_file *file)
+static void take_out(struct refill_files *f, const struct refill_file *file)
 {
-	struct back_file **at = &f->open;
+	struct refill_file **at = &f->open;
 
 	while (*at != file)
 		at = &(*at)->next;
 	*at = file->next;
 }
 
-static int finish_shared(struct back_files *f, struct back_file *file, const struct run_record *r,
+static int finish_shared(struct refill_files *f, struct refill_file *file, const struct run_record *r,
                          struct error *err)
 {
 	struct finished_file x = finished_of_run(r);
 
 	for (uint32_t i = 0; i < file->runs; i++) {
-		x.found = append_run(x.found, &file->each[i]);
+		x.found = join_run(x.found, &file->each[i]);
 		x.has_hole_at_end |= file->each[i].zeros_behind > 0;
 	}
 	return finish_back_file(f->b, file->fd, &x, err);
 }
 
-static int close_shared(struct back_files *f, struct back_file *file, const struct run_record *r,
+static int close_shared(struct refill_files *f, struct refill_file *file, const struct run_record *r,
                         uint32_t crc, struct error *err)
 {
 	bool is_last;
@@ -249,32 +249,34 @@ static int close_shared(struct back_files *f, struct back_file *file, const stru
 	return e;
 }
 
-int back_file_close(struct back_files *f, struct back_file *file, const struct run_record *r,
-                    uint32_t crc, struct error *err)
+int refill_file_close(struct refill_files *f, struct refill_file *file, const struct run_record *r,
+                      uint32_t crc, struct error *err)
 {
-	const struct written_run only = {
-	        .bytes = r->bytes, .zeros_before = r->zeros_before, .zeros_behind = r->zeros_behind, .crc = crc};
+	const struct written_run only = {.bytes = r->bytes,
+	                                 .zeros_before = r->zeros_before,
+	                                 .zeros_behind = r->zeros_behind,
+	                                 .crc = crc};
 	struct finished_file x = finished_of_run(r);
 	int e;
 
 	start_writing_out(file->fd, r);
 	if (r->runs > 1)
 		return close_shared(f, file, r, crc, err);
-	x.found = append_run(0, &only);
+	x.found = join_run(0, &only);
 	x.has_hole_at_end = r->zeros_behind > 0;
 	e = finish_back_file(f->b, file->fd, &x, err);
 	free_back_file(file);
 	return e;
 }
 
-void back_file_drop(struct back_file *file, const struct run_record *r)
+void refill_file_drop(struct refill_file *file, const struct run_record *r)
 {
 	/* One of several runs is in the list, and goes with that. */
 	if (file && r->runs == 1)
 		free_back_file(file);
 }
 
-int back_file_empty(const struct cluster_back *b, const struct listing_entry *e, struct error *err)
+int refill_file_empty(const struct cluster_back *b, const struct listing_entry *e, struct error *err)
 {
 	_cleanup(fd) int fd = create_back_file(b, e->key, O_EXCL, err);
 	struct finished_file x = {.key = e->key,
@@ -284,6 +286,6 @@ int back_file_empty(const struct cluster_back *b, const struct listing_entry *e,
 	                          .found = append_zeros(0, e->bytes),
 	                          .has_hole_at_end = e->bytes > 0};
 
-	x.has_crc = back_expected_crc(e, &x.expected);
+	x.has_crc = refill_expected_crc(e, &x.expected);
 	return fd < 0 ? fd : finish_back_file(b, fd, &x, err);
 }

@@ -16,13 +16,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MARK_BYTES_MAX    4096
-#define READ_AT_ONCE      ((size_t)256 << 10)
-#define POSTMASTER_PID    "postmaster.pid"
-#define LOST_AND_FOUND    "lost+found" /* of a file system whose root the directory is */
-#define TABLESPACES       "pg_tblspc/"
-#define WAL_DIRECTORY     "pg_wal"
-#define DEPTH_MAX         64
+#define MARK_BYTES_MAX 4096
+#define READ_AT_ONCE   ((size_t)256 << 10)
+#define POSTMASTER_PID "postmaster.pid"
+#define LOST_AND_FOUND "lost+found" /* of a file system whose root the directory is */
+#define TABLESPACES    "pg_tblspc/"
+#define WAL_DIRECTORY  "pg_wal"
+#define DEPTH_MAX      64
 
 /* May it be written? */
 
@@ -89,7 +89,7 @@ static int look_at_control(const struct cluster_back *b, struct error *err)
 	return control.system_id == b->facts.system_id ? 0 : refuse_cluster(b, control.system_id, err);
 }
 
-static int is_empty_directory(int fd, bool *ret)
+static int has_nothing(int fd, bool *ret)
 {
 	_cleanup(fd) int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
@@ -106,11 +106,12 @@ static int is_empty_directory(int fd, bool *ret)
 	return 0;
 }
 
-static int judge_directory(const struct cluster_back *b, struct cluster_back_plan *ret, struct error *err)
+static int judge_data_directory(const struct cluster_back *b, struct cluster_back_plan *ret,
+                                struct error *err)
 {
 	char mark[MARK_BYTES_MAX];
 	bool is_empty;
-	int r = is_empty_directory(b->dir_fd, &is_empty);
+	int r = has_nothing(b->dir_fd, &is_empty);
 
 	if (r < 0)
 		return error_system(err, -r, "%s cannot be read", b->options.to);
@@ -131,7 +132,7 @@ static int judge_directory(const struct cluster_back *b, struct cluster_back_pla
 	return look_at_control(b, err);
 }
 
-int back_look(struct cluster_back *b, struct cluster_back_plan *ret, struct error *err)
+int refill_look(struct cluster_back *b, struct cluster_back_plan *ret, struct error *err)
 {
 	if (b->dir_fd >= 0)
 		close(b->dir_fd);
@@ -139,12 +140,12 @@ int back_look(struct cluster_back *b, struct cluster_back_plan *ret, struct erro
 	ret->is_there = b->dir_fd >= 0;
 	if (b->dir_fd < 0)
 		return errno == ENOENT ? 0 : error_system(err, errno, "%s", b->options.to);
-	return judge_directory(b, ret, err);
+	return judge_data_directory(b, ret, err);
 }
 
 /* Tablespaces. */
 
-const struct cluster_back_space *back_space_of(const struct cluster_back *b, const char *key)
+const struct cluster_back_space *refill_space_of(const struct cluster_back *b, const char *key)
 {
 	if (!str_starts(key, TABLESPACES))
 		return NULL;
@@ -165,7 +166,8 @@ static bool leads_there(const struct cluster_back *b, const struct cluster_back_
 	       linked.st_ino == there.st_ino;
 }
 
-static int check_space(const struct cluster_back *b, const struct cluster_back_space *s, struct error *err)
+static int check_space_directory(const struct cluster_back *b, const struct cluster_back_space *s,
+                                 struct error *err)
 {
 	_cleanup(fd) int fd = open(s->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool is_empty;
@@ -174,7 +176,7 @@ static int check_space(const struct cluster_back *b, const struct cluster_back_s
 	if (fd < 0)
 		return errno == ENOENT ? 0
 		                       : error_system(err, errno, "tablespace %s: %s", s->oid, s->directory);
-	r = is_empty_directory(fd, &is_empty);
+	r = has_nothing(fd, &is_empty);
 	if (r < 0)
 		return error_system(err, -r, "tablespace %s: %s cannot be read", s->oid, s->directory);
 	if (is_empty || leads_there(b, s))
@@ -185,13 +187,13 @@ static int check_space(const struct cluster_back *b, const struct cluster_back_s
 	        s->directory, s->oid, s->oid);
 }
 
-int back_check_spaces(const struct cluster_back *b, bool is_going_on, struct error *err)
+int refill_check_spaces(const struct cluster_back *b, bool is_going_on, struct error *err)
 {
 	int r = 0;
 
 	(void)is_going_on;
 	for (size_t i = 0; r == 0 && i < b->options.space_count; i++)
-		r = check_space(b, &b->options.spaces[i], err);
+		r = check_space_directory(b, &b->options.spaces[i], err);
 	return r;
 }
 
@@ -235,7 +237,8 @@ static int list_local_below(struct local_walk *w, int dir_fd, const char *name, 
 	if (fd < 0)
 		return error_system(err, errno, "%s/%s cannot be read", w->b->options.to, path);
 	if (depth == DEPTH_MAX)
-		return error_set(err, ERROR_CONFLICT, ELOOP, "%s/%s: so many directories within one another are no cluster",
+		return error_set(err, ERROR_CONFLICT, ELOOP,
+		                 "%s/%s: so many directories within one another are no cluster",
 		                 w->b->options.to, path);
 	return list_local_directory(w, fd, path, depth + 1, err);
 }
@@ -251,8 +254,7 @@ static int list_local_entry(struct local_walk *w, int dir_fd, const char *name, 
 		return errno == ENOENT ? 0 : error_system(err, errno, "%s/%s", w->b->options.to, path);
 	record.is_link = S_ISLNK(st.st_mode);
 	record.is_regular = S_ISREG(st.st_mode);
-	record.is_directory =
-	        S_ISDIR(st.st_mode) || (record.is_link && is_kept_link(w, dir_fd, name, path));
+	record.is_directory = S_ISDIR(st.st_mode) || (record.is_link && is_kept_link(w, dir_fd, name, path));
 	record.bytes = record.is_regular ? (uint64_t)st.st_size : 0;
 	if (record.is_link && record.is_directory)
 		str_appendf(&w->plan->kept_links, "%s%s", w->plan->kept_links.len > 0 ? ", " : "", path);
@@ -260,7 +262,7 @@ static int list_local_entry(struct local_walk *w, int dir_fd, const char *name, 
 	return r == 0 && record.is_directory ? list_local_below(w, dir_fd, name, path, depth, err) : r;
 }
 
-static bool is_passed_over(const char *above, const char *name)
+static bool is_not_of_cluster(const char *above, const char *name)
 {
 	return str_equal(name, ".") || str_equal(name, "..") ||
 	       (!*above && (str_equal(name, CLUSTER_BACK_MARK) || str_equal(name, LOST_AND_FOUND)));
@@ -280,22 +282,19 @@ static int list_local_directory(struct local_walk *w, int dir_fd, const char *ab
 	while (r == 0 && (entry = readdir(dir))) {
 		_cleanup(free) char *path = mem_printf("%s%s%s", above, *above ? "/" : "", entry->d_name);
 
-		if (!is_passed_over(above, entry->d_name))
+		if (!is_not_of_cluster(above, entry->d_name))
 			r = list_local_entry(w, dirfd(dir), entry->d_name, path, depth, err);
 	}
 	closedir(dir);
 	return r;
 }
 
-int back_list_local(struct cluster_back *b, struct cluster_back_plan *plan, struct sorter **ret,
-                    struct error *err)
+int refill_list_local(struct cluster_back *b, struct cluster_back_plan *plan, struct sorter **ret,
+                      struct error *err)
 {
-	_cleanup(sorter) struct sorter *sorter =
-	        sorter_new(b->options.ctx->conf->state_dir, compare_local);
-	struct local_walk w = {.b = b,
-	                       .plan = plan,
-	                       .sorter = sorter,
-	                       .reader = listing_reader_new(&b->index, &b->source)};
+	_cleanup(sorter) struct sorter *sorter = sorter_new(b->options.ctx->conf->state_dir, compare_local);
+	struct local_walk w = {
+	        .b = b, .plan = plan, .sorter = sorter, .reader = listing_reader_new(&b->index, &b->source)};
 	int r = list_local_directory(&w, b->dir_fd, "", 0, err);
 
 	listing_reader_free(w.reader);
@@ -310,7 +309,7 @@ int back_list_local(struct cluster_back *b, struct cluster_back_plan *plan, stru
 
 struct comparing {
 	const struct cluster_back *b;
-	struct back_candidate *items;
+	struct refill_candidate *items;
 	size_t count;
 	atomic_size_t next;
 	pthread_mutex_t lock;
@@ -318,9 +317,10 @@ struct comparing {
 	int r;
 };
 
-static int hash_local(const struct comparing *c, struct back_candidate *item, char *buf, struct error *err)
+static int hash_local(const struct comparing *c, struct refill_candidate *item, char *buf, struct error *err)
 {
-	_cleanup(fd) int fd = openat(c->b->dir_fd, item->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	_cleanup(fd) int fd =
+	        openat(c->b->dir_fd, item->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	uint32_t crc = 0;
 	uint64_t at = 0;
 	ssize_t n;
@@ -362,7 +362,7 @@ static void *compare_some(void *arg)
 	return NULL;
 }
 
-int back_compare(struct cluster_back *b, struct back_candidate *items, size_t count, struct error *err)
+int refill_compare(struct cluster_back *b, struct refill_candidate *items, size_t count, struct error *err)
 {
 	struct comparing c = {.b = b, .items = items, .count = count};
 	pthread_t threads[CLUSTER_BACK_JOBS_MAX];

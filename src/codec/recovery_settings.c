@@ -126,7 +126,7 @@ static int parse_point(const char *text, char ret[static RECOVERY_NAME_BYTES])
 }
 
 int recovery_goal_parse(const char *text, const struct zone *zone, struct recovery_goal *ret,
-                          struct error *err)
+                        struct error *err)
 {
 	int r = 0;
 
@@ -152,7 +152,7 @@ int recovery_goal_parse(const char *text, const struct zone *zone, struct recove
 }
 
 /* "2026-11-20@10:00:00.25~": with these in the places of '@' and '~'. */
-static void append_time(struct str *out, int64_t at_us, char between, const char *zone)
+static void append_moment(struct str *out, int64_t at_us, char between, const char *zone)
 {
 	int64_t fraction = at_us % US_PER_S;
 	char iso[CLOCK_ISO_BYTES];
@@ -179,7 +179,7 @@ void recovery_goal_format(const struct recovery_goal *t, struct str *out)
 		str_append(out, "immediate");
 		break;
 	case RECOVERY_TO_TIME:
-		append_time(out, t->time_us, 'T', "Z");
+		append_moment(out, t->time_us, 'T', "Z");
 		break;
 	case RECOVERY_TO_LSN:
 		str_appendf(out, "lsn:%s", wal_lsn_format(t->lsn, lsn));
@@ -224,8 +224,8 @@ static void keep_others(const char *old, struct str *out)
 	while (old && *old) {
 		size_t len = strcspn(old, "\n"), blank = strspn(old, " \t");
 		_cleanup(free) char *line = mem_printf("%.*s", (int)len, old);
-		size_t name = strspn(
-		        old + blank, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.");
+		size_t name = strspn(old + blank,
+		                     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.");
 
 		is_ours |= str_equal(line, MARK_BEGIN);
 		if (!is_ours && !is_of_recovery(old + blank, name)) {
@@ -238,7 +238,7 @@ static void keep_others(const char *old, struct str *out)
 }
 
 /* As guc-file.l reads it: in quotes, of which each within is doubled; a backslash takes what is behind it by its word. */
-static void append_setting(struct str *out, const char *name, const char *value)
+static void append_server_setting(struct str *out, const char *name, const char *value)
 {
 	str_appendf(out, "%s = '", name);
 	for (; *value; value++) {
@@ -261,7 +261,7 @@ static const char *target_setting(const struct recovery_goal *t, struct str *val
 		str_append(value, t->name);
 		return targets[1];
 	case RECOVERY_TO_TIME:
-		append_time(value, t->time_us, ' ', "+00");
+		append_moment(value, t->time_us, ' ', "+00");
 		return targets[2];
 	case RECOVERY_TO_XID:
 		str_appendf(value, "%" PRIu64, t->xid);
@@ -282,17 +282,17 @@ void recovery_settings_write(const char *old, const struct recovery_settings *s,
 
 	keep_others(old, out);
 	str_append(out, MARK_BEGIN "\n");
-	append_setting(out, "restore_command", s->restore_command);
+	append_server_setting(out, "restore_command", s->restore_command);
 	/* First those that are to be none: each of them, empty, also forgets the one that was set before it. */
 	for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
 		if (!str_equal(targets[i], name))
-			append_setting(out, targets[i], "");
+			append_server_setting(out, targets[i], "");
 	if (name)
-		append_setting(out, name, str_text(&value));
-	append_setting(out, "recovery_target_inclusive", "on");
-	append_setting(out, "recovery_target_timeline", s->timeline);
-	append_setting(out, "recovery_target_action", s->action);
+		append_server_setting(out, name, str_text(&value));
+	append_server_setting(out, "recovery_target_inclusive", "on");
+	append_server_setting(out, "recovery_target_timeline", s->timeline);
+	append_server_setting(out, "recovery_target_action", s->action);
 	if (s->archive_off)
-		append_setting(out, "archive_mode", "off");
+		append_server_setting(out, "archive_mode", "off");
 	str_append(out, MARK_END "\n");
 }

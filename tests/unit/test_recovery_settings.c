@@ -63,27 +63,28 @@ static void targets_are_read_as_people_write_them(void **state)
 
 static void what_is_no_target_is_refused_and_told_how_to_write_one(void **state)
 {
-	static const char *const wrong[] = {"",
-	                                    "yesterday",
-	                                    "LATEST",
-	                                    "lsn:",
-	                                    "lsn:xyz",
-	                                    "lsn:0/3000028 ",
-	                                    "xid:",
-	                                    "xid:-3",
-	                                    "xid:2",
-	                                    "xid:12a",
-	                                    "xid:99999999999999999999999",
-	                                    "name:",
-	                                    "name:a\nb",
-	                                    "name:0123456789012345678901234567890123456789012345678901234567890123",
-	                                    "2026-11-20 10:00:00.1234567",
-	                                    "2026-11-20 10:00:00.",
-	                                    "2026-11-20 10:00:00+1",
-	                                    "2026-11-20 10:00:00+01:60",
-	                                    "2026-11-20 10:00:00+99",
-	                                    "2026-11-31 10:00",
-	                                    "2026-11-20 25:00"};
+	static const char *const wrong[] = {
+	        "",
+	        "yesterday",
+	        "LATEST",
+	        "lsn:",
+	        "lsn:xyz",
+	        "lsn:0/3000028 ",
+	        "xid:",
+	        "xid:-3",
+	        "xid:2",
+	        "xid:12a",
+	        "xid:99999999999999999999999",
+	        "name:",
+	        "name:a\nb",
+	        "name:0123456789012345678901234567890123456789012345678901234567890123",
+	        "2026-11-20 10:00:00.1234567",
+	        "2026-11-20 10:00:00.",
+	        "2026-11-20 10:00:00+1",
+	        "2026-11-20 10:00:00+01:60",
+	        "2026-11-20 10:00:00+99",
+	        "2026-11-31 10:00",
+	        "2026-11-20 25:00"};
 	_cleanup(zone) struct zone *z = berlin();
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
@@ -180,9 +181,9 @@ static void quotes_and_backslashes_reach_the_server(void **state)
 
 static void a_control_file_says_which_cluster_it_is_of(void **state)
 {
-	unsigned char head[PG_CONTROL_HEAD_BYTES] = {0x0c, 0x2f, 0x7d, 0x5a, 0x5e, 0x22, 0x54, 0x65,
-	                                             0x14, 0x05, 0,    0,    0x99, 0x1f, 0x0c, 0x0c,
-	                                             5,    0,    0,    0};
+	unsigned char head[PG_CONTROL_HEAD_BYTES] = {0x0c, 0x2f, 0x7d, 0x5a, 0x5e, 0x22, 0x54,
+	                                             0x65, 0x14, 0x05, 0,    0,    0x99, 0x1f,
+	                                             0x0c, 0x0c, 5,    0,    0,    0};
 	struct pg_control c;
 	struct error err = {0};
 

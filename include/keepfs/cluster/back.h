@@ -57,15 +57,15 @@ const struct manifest *cluster_back_manifest(const struct cluster_back *b);
 const char *cluster_back_job(const struct cluster_back *b);
 
 struct cluster_back_plan {
-	bool is_there;    /* the directory */
-	bool is_going_on; /* an earlier restore of this cluster did not end */
-	uint64_t files, bytes;             /* of the base */
-	uint64_t fetched, fetched_bytes;   /* of these, what is not there or differs */
-	uint64_t replaced;                 /* of those, where another one stands */
-	uint64_t removed;                  /* what is only there */
-	struct str first_removed;          /* names of a few of these, "a, b" */
-	struct str kept_links;             /* links that stay, and are followed: "pg_wal" */
-	bool has_configuration;            /* the base has a postgresql.conf */
+	bool is_there;                   /* the directory */
+	bool is_going_on;                /* an earlier restore of this cluster did not end */
+	uint64_t files, bytes;           /* of the base */
+	uint64_t fetched, fetched_bytes; /* of these, what is not there or differs */
+	uint64_t replaced;               /* of those, where another one stands */
+	uint64_t removed;                /* what is only there */
+	struct str first_removed;        /* names of a few of these, "a, b" */
+	struct str kept_links;           /* links that stay, and are followed: "pg_wal" */
+	bool has_configuration;          /* the base has a postgresql.conf */
 };
 void cluster_back_plan_finish(struct cluster_back_plan *p);
 static inline void cleanup_cluster_back_plan(struct cluster_back_plan *p)

@@ -35,7 +35,7 @@ struct recovery_goal {
  * Return: 0; -EINVAL (ERROR_USAGE): it is none of these, and @err says how they are written.
  */
 int recovery_goal_parse(const char *text, const struct zone *zone, struct recovery_goal *ret,
-                          struct error *err);
+                        struct error *err);
 /** recovery_goal_format() - as it is written: "2026-11-20T10:00:00Z", "lsn:0/3000028", "latest". Appended. */
 void recovery_goal_format(const struct recovery_goal *t, struct str *out);
 
@@ -44,7 +44,7 @@ struct recovery_settings {
 	const char *restore_command; /* borrowed, as the next ones */
 	const char *timeline;        /* "latest", "current", or a number */
 	const char *action;          /* at the target: "promote", "pause", "shutdown" */
-	bool archive_off;            /* what the server writes is not to be archived: it is a copy beside another one that lives */
+	bool archive_off; /* what the server writes is not to be archived: it is a copy beside another one that lives */
 };
 /**
  * recovery_settings_write() - a postgresql.auto.conf with these settings, and all else that @old had
