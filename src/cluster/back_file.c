@@ -142,7 +142,7 @@ static uint32_t append_zeros(uint32_t crc, uint64_t bytes)
 	return crc;
 }
 
-static uint32_t join_run(uint32_t crc, const struct written_run *w)
+static uint32_t join_written_run(uint32_t crc, const struct written_run *w)
 {
 	crc = append_zeros(crc, w->zeros_before);
 	crc = crc32c_combine(crc, w->crc, w->bytes);
@@ -221,7 +221,7 @@ static int finish_shared(struct refill_files *f, struct refill_file *file, const
 	struct finished_file x = finished_of_run(r);
 
 	for (uint32_t i = 0; i < file->runs; i++) {
-		x.found = join_run(x.found, &file->each[i]);
+		x.found = join_written_run(x.found, &file->each[i]);
 		x.has_hole_at_end |= file->each[i].zeros_behind > 0;
 	}
 	return finish_back_file(f->b, file->fd, &x, err);
@@ -262,7 +262,7 @@ int refill_file_close(struct refill_files *f, struct refill_file *file, const st
 	start_writing_out(file->fd, r);
 	if (r->runs > 1)
 		return close_shared(f, file, r, crc, err);
-	x.found = join_run(0, &only);
+	x.found = join_written_run(0, &only);
 	x.has_hole_at_end = r->zeros_behind > 0;
 	e = finish_back_file(f->b, file->fd, &x, err);
 	free_back_file(file);
