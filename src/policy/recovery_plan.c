@@ -102,7 +102,7 @@ static void end_plan_at(struct planning *p, uint64_t number)
 typedef int (*ask_log)(const struct recovery_facts *f, const struct recovery_target *t,
                        const struct recovery_stretch *s, struct recovery_segment *ret);
 
-static int ask_later(const struct recovery_facts *f, const struct recovery_target *t,
+static int ask_for_later(const struct recovery_facts *f, const struct recovery_target *t,
                      const struct recovery_stretch *s, struct recovery_segment *ret)
 {
 	return f->log.later(f->log.arg, s->timeline, s->first, s->last, t->at_us, ret);
@@ -191,11 +191,11 @@ static enum verdict plan_time(struct planning *p)
 	if (p->base->stopped_us > p->t->at_us)
 		return say_base_too_new(p);
 	/* The clocks of the server and of keepfs's host may differ. What ended before the base was consistent is part of it. */
-	r = stop ? find_on_way(p, ask_later, 0, stop - 1, &found) : -ENOENT;
+	r = stop ? find_on_way(p, ask_for_later, 0, stop - 1, &found) : -ENOENT;
 	if (r == 0)
 		return say_base_too_new(p);
 	if (r == -ENOENT)
-		r = find_on_way(p, ask_later, stop, UINT64_MAX, &found);
+		r = find_on_way(p, ask_for_later, stop, UINT64_MAX, &found);
 	if (r == 0)
 		end_plan_at(p, found.number);
 	if (r != -ENOENT)
@@ -283,7 +283,7 @@ static bool is_on_way(const struct recovery_way *w, const struct recovery_point 
 	return false;
 }
 
-static int note_point(void *arg, const struct recovery_point *point)
+static int note_restore_point(void *arg, const struct recovery_point *point)
 {
 	struct point_search *s = arg;
 
@@ -313,7 +313,7 @@ static enum verdict plan_point(struct planning *p)
 	struct point_search s = {.p = p};
 	struct recovery_sum sum;
 	enum verdict verdict;
-	int r = p->f->log.points(p->f->log.arg, p->t->point, note_point, &s);
+	int r = p->f->log.points(p->f->log.arg, p->t->point, note_restore_point, &s);
 
 	if (r < 0)
 		return say_log_failed(p, r);
