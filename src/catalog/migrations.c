@@ -1169,13 +1169,13 @@ const char *const migrations[] = {
         "CREATE TABLE wal_place ("
         " job TEXT NOT NULL,"
         " timeline INTEGER NOT NULL,"
-        " number INTEGER NOT NULL," /* of the segment: where it begins, by the size of segments */
-        " id INTEGER NOT NULL,"     /* of wal_segment */
+        " number INTEGER NOT NULL,"             /* of the segment: where it begins, by the size of segments */
+        " id INTEGER NOT NULL,"                 /* of wal_segment */
         " is_first INTEGER NOT NULL DEFAULT 1," /* the one before it is not there */
-        " is_last INTEGER NOT NULL DEFAULT 1,"  /* the one behind it is not there; 2: it was, and was removed */
-        " state INTEGER NOT NULL DEFAULT 0,"    /* 0: not read yet, 1: it is known what follows, 2: it cannot be read */
-        " end_lsn INTEGER NOT NULL DEFAULT 0," /* of its last record; 0: it has none */
-        " latest_us INTEGER NOT NULL DEFAULT 0," /* of its commits and aborts; 0: it has none */
+        " is_last INTEGER NOT NULL DEFAULT 1," /* the one behind it is not there; 2: it was, and was removed */
+        " state INTEGER NOT NULL DEFAULT 0," /* 0: not read yet, 1: it is known what follows, 2: it cannot be read */
+        " end_lsn INTEGER NOT NULL DEFAULT 0,"     /* of its last record; 0: it has none */
+        " latest_us INTEGER NOT NULL DEFAULT 0,"   /* of its commits and aborts; 0: it has none */
         " highest_xid INTEGER NOT NULL DEFAULT 0," /* of these; 0 */
         " commits INTEGER NOT NULL DEFAULT 0,"
         " full_page_writes INTEGER NOT NULL DEFAULT 0," /* enum wal_index_writes */

@@ -79,10 +79,10 @@ int catalog_wal_each_range(struct catalog *c, const char *job,
 
 	while (r == 0 && query_next(&query)) {
 		if (sqlite3_column_int(query.row, 2))
-			range = (struct recovery_range){
-			        .timeline = (uint32_t)sqlite3_column_int64(query.row, 0),
-			        .first = column_u64(query.row, 1),
-			        .arrived_us = sqlite3_column_int64(query.row, 4)};
+			range = (struct recovery_range){.timeline =
+			                                        (uint32_t)sqlite3_column_int64(query.row, 0),
+			                                .first = column_u64(query.row, 1),
+			                                .arrived_us = sqlite3_column_int64(query.row, 4)};
 		if (!sqlite3_column_int(query.row, 3))
 			continue;
 		range.last = column_u64(query.row, 1);
@@ -143,11 +143,10 @@ static int64_t number_value(uint64_t number)
 static int find_in_span(struct catalog *c, const char *sql, const struct catalog_wal_span *s, int64_t wanted,
                         struct recovery_segment *ret)
 {
-	_cleanup(query) struct query query =
-	        query_begin(c, sql,
-	                    VALUES(text_value(s->job), int_value(s->timeline),
-	                           int_value(number_value(s->first)), int_value(number_value(s->last)),
-	                           int_value(wanted)));
+	_cleanup(query) struct query query = query_begin(
+	        c, sql,
+	        VALUES(text_value(s->job), int_value(s->timeline), int_value(number_value(s->first)),
+	               int_value(number_value(s->last)), int_value(wanted)));
 	int r = query_one(&query);
 
 	if (r == 0)
@@ -189,11 +188,10 @@ int catalog_wal_since_xid(struct catalog *c, const struct catalog_wal_span *s, u
 
 int catalog_wal_sum(struct catalog *c, const struct catalog_wal_span *s, struct recovery_sum *ret)
 {
-	static const char sql[] =
-	        "SELECT (SELECT count(*)" SPAN "AND state <> 1),"
-	        " (SELECT end_lsn" SPAN "AND end_lsn <> 0 ORDER BY number DESC LIMIT 1),"
-	        " (SELECT max(latest_us) FROM (SELECT latest_us" SPAN
-	        "AND latest_us <> 0 ORDER BY number DESC LIMIT " LATEST_OF "))";
+	static const char sql[] = "SELECT (SELECT count(*)" SPAN "AND state <> 1),"
+	                          " (SELECT end_lsn" SPAN "AND end_lsn <> 0 ORDER BY number DESC LIMIT 1),"
+	                          " (SELECT max(latest_us) FROM (SELECT latest_us" SPAN
+	                          "AND latest_us <> 0 ORDER BY number DESC LIMIT " LATEST_OF "))";
 	_cleanup(query) struct query query =
 	        query_begin(c, sql,
 	                    VALUES(text_value(s->job), int_value(s->timeline),

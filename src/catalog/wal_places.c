@@ -21,11 +21,13 @@ static int forget_wal_points(struct connection *c, int64_t id)
 /* The segment's place is a row already. */
 static int add_wal_point(struct connection *c, int64_t id, const struct wal_index_point *p)
 {
-	static const char sql[] = "INSERT INTO wal_point (id, job, timeline, number, lsn, at_us, name)"
-	                          " SELECT id, job, timeline, number, ?2, ?3, ?4 FROM wal_place WHERE id = ?1";
+	static const char sql[] =
+	        "INSERT INTO wal_point (id, job, timeline, number, lsn, at_us, name)"
+	        " SELECT id, job, timeline, number, ?2, ?3, ?4 FROM wal_place WHERE id = ?1";
 
-	return db_run(c, sql,
-	              VALUES(int_value(id), int_value((int64_t)p->lsn), int_value(p->at_us), text_value(p->name)));
+	return db_run(
+	        c, sql,
+	        VALUES(int_value(id), int_value((int64_t)p->lsn), int_value(p->at_us), text_value(p->name)));
 }
 
 static int set_wal_index(struct connection *c, int64_t id, const struct wal_index *x)
@@ -59,9 +61,8 @@ static int put_wal_place(struct connection *c, int64_t id, const char *job, cons
 
 static int put_wal_history(struct connection *c, int64_t id, const char *text)
 {
-	static const char sql[] =
-	        "INSERT OR REPLACE INTO wal_history (id, job, timeline, text)"
-	        " SELECT id, job, ?2, ?3 FROM wal_segment WHERE id = ?1";
+	static const char sql[] = "INSERT OR REPLACE INTO wal_history (id, job, timeline, text)"
+	                          " SELECT id, job, ?2, ?3 FROM wal_segment WHERE id = ?1";
 	static const char find_sql[] = "SELECT name FROM wal_segment WHERE id = ?1";
 	_cleanup(statement) sqlite3_stmt *row = NULL;
 	struct wal_name name;

@@ -49,7 +49,8 @@ int wal_index_frame(const struct wal_index *x, struct str *out)
 
 static int refuse_frame(struct error *err, const char *why)
 {
-	return error_set(err, ERROR_CORRUPT, EBADMSG, "the index at the end of a WAL segment is damaged: %s", why);
+	return error_set(err, ERROR_CORRUPT, EBADMSG, "the index at the end of a WAL segment is damaged: %s",
+	                 why);
 }
 
 int wal_index_find(const void *tail, size_t len, bool all, struct wal_index *ret, size_t *ret_needed,

@@ -136,15 +136,15 @@ static struct recovery_gap gap_between(const struct recovery_facts *f, uint32_t 
 	size_t newest = newest_base(f, NULL);
 	uint64_t last = behind->first - 1;
 
-	return (struct recovery_gap){
-	        .timeline = timeline,
-	        .first = first,
-	        .last = last,
-	        .first_name = recovery_name_of(f, timeline, first),
-	        .last_name = recovery_name_of(f, timeline, last),
-	        .behind_us = behind->arrived_us,
-	        .blocks_newest = newest < f->base_count &&
-	                         blocks_base(f, &f->bases[newest], timeline, first, last)};
+	return (struct recovery_gap){.timeline = timeline,
+	                             .first = first,
+	                             .last = last,
+	                             .first_name = recovery_name_of(f, timeline, first),
+	                             .last_name = recovery_name_of(f, timeline, last),
+	                             .behind_us = behind->arrived_us,
+	                             .blocks_newest =
+	                                     newest < f->base_count &&
+	                                     blocks_base(f, &f->bases[newest], timeline, first, last)};
 }
 
 /* Where the first segment of @timeline lies, when what it came from is known, and there. */

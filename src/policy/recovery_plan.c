@@ -48,8 +48,9 @@ static enum verdict say_missing(struct planning *p)
 {
 	char name[WAL_NAME_BYTES];
 
-	error_set(&p->why, ERROR_NOT_FOUND, ENOENT, "%s is needed to get there from %s, and is not in the archive",
-	          missing_name(p, name), p->base->path);
+	error_set(&p->why, ERROR_NOT_FOUND, ENOENT,
+	          "%s is needed to get there from %s, and is not in the archive", missing_name(p, name),
+	          p->base->path);
 	return VERDICT_NO;
 }
 
@@ -103,7 +104,7 @@ typedef int (*ask_log)(const struct recovery_facts *f, const struct recovery_tar
                        const struct recovery_stretch *s, struct recovery_segment *ret);
 
 static int ask_for_later(const struct recovery_facts *f, const struct recovery_target *t,
-                     const struct recovery_stretch *s, struct recovery_segment *ret)
+                         const struct recovery_stretch *s, struct recovery_segment *ret)
 {
 	return f->log.later(f->log.arg, s->timeline, s->first, s->last, t->at_us, ret);
 }
@@ -252,15 +253,16 @@ static enum verdict plan_xid(struct planning *p)
 	if (r == 0)
 		return say_base_too_new(p);
 	if (r == -ENOENT)
-		r = find_on_way(p, ask_since_xid, recovery_number_of_end(p->f, p->base->stop_lsn),
-		                UINT64_MAX, &found);
+		r = find_on_way(p, ask_since_xid, recovery_number_of_end(p->f, p->base->stop_lsn), UINT64_MAX,
+		                &found);
 	p->plan.is_unsure = true;
 	if (r != -ENOENT)
 		return r < 0 ? say_log_failed(p, r) : VERDICT_FITS;
 	verdict = may_be_unknown(p, &sum);
 	if (verdict == VERDICT_NO && !p->why.class)
 		error_set(&p->why, ERROR_NOT_FOUND, ENOENT,
-		          "in the archive behind %s no transaction %" PRIu32 " has ended, and none with a later number",
+		          "in the archive behind %s no transaction %" PRIu32
+		          " has ended, and none with a later number",
 		          p->base->path, p->t->xid);
 	return verdict;
 }
@@ -367,7 +369,8 @@ static enum verdict complete_plan(struct planning *p)
 	plan->timeline = p->line.timeline;
 	plan->end_lsn = sum.end;
 	plan->latest_us = sum.latest_us;
-	plan->is_unsure |= sum.unknown > 0 && p->t->kind != RECOVERY_LATEST && p->t->kind != RECOVERY_IMMEDIATE;
+	plan->is_unsure |=
+	        sum.unknown > 0 && p->t->kind != RECOVERY_LATEST && p->t->kind != RECOVERY_IMMEDIATE;
 	for (size_t i = 0; i < plan->count; i++)
 		plan->segments += plan->stretches[i].last - plan->stretches[i].first + 1;
 	return VERDICT_FITS;

@@ -78,14 +78,13 @@ static int load_fact_base(void *arg, const struct catalog_base *b)
 	struct recovery_facts *f = &((struct fact_loader *)arg)->facts;
 
 	f->bases = mem_resize(f->bases, f->base_count + 1, sizeof(*f->bases));
-	f->bases[f->base_count++] =
-	        (struct recovery_base){.ino = b->ino,
-	                               .path = mem_strdup(b->path),
-	                               .timeline = b->facts.timeline,
-	                               .start_lsn = b->facts.start_lsn,
-	                               .stop_lsn = b->facts.stop_lsn,
-	                               .stopped_us = b->facts.stopped_us,
-	                               .is_unusable = b->is_removed || b->is_damaged};
+	f->bases[f->base_count++] = (struct recovery_base){.ino = b->ino,
+	                                                   .path = mem_strdup(b->path),
+	                                                   .timeline = b->facts.timeline,
+	                                                   .start_lsn = b->facts.start_lsn,
+	                                                   .stop_lsn = b->facts.stop_lsn,
+	                                                   .stopped_us = b->facts.stopped_us,
+	                                                   .is_unusable = b->is_removed || b->is_damaged};
 	if (!f->segment_bytes)
 		f->segment_bytes = b->facts.segment_bytes;
 	return 0;

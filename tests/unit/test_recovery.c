@@ -80,8 +80,8 @@ static int since_xid(void *arg, uint32_t timeline, uint64_t first, uint64_t last
 	struct archive *a = *(struct archive **)arg;
 
 	for (size_t i = 0; i < a->count; i++)
-		if (is_asked(&a->rows[i], timeline, first, last) && !a->rows[i].is_unknown && a->rows[i].xid &&
-		    (int32_t)(a->rows[i].xid - xid) >= 0)
+		if (is_asked(&a->rows[i], timeline, first, last) && !a->rows[i].is_unknown &&
+		    a->rows[i].xid && (int32_t)(a->rows[i].xid - xid) >= 0)
 			return give(&a->rows[i], ret);
 	return a->fails ? a->fails : -ENOENT;
 }
@@ -179,8 +179,7 @@ static void put_history(struct archive *a, uint32_t timeline, const char *text)
 {
 	struct error err = {0};
 
-	a->f.histories =
-	        mem_resize(a->f.histories, a->f.history_count + 1, sizeof(*a->f.histories));
+	a->f.histories = mem_resize(a->f.histories, a->f.history_count + 1, sizeof(*a->f.histories));
 	a->f.histories[a->f.history_count] = (struct wal_history){0};
 	if (wal_history_parse(timeline, text, strlen(text), &a->f.histories[a->f.history_count++], &err) < 0)
 		fail_msg("%s", err.message);
@@ -190,8 +189,10 @@ static void put_point(struct archive *a, const char *name, uint32_t timeline, ui
 {
 	struct recovery_point *p = &a->points[a->point_count++];
 
-	*p = (struct recovery_point){
-	        .timeline = timeline, .number = number, .lsn = LSN(number, 0x4000), .at_us = AT(10 * (int64_t)number)};
+	*p = (struct recovery_point){.timeline = timeline,
+	                             .number = number,
+	                             .lsn = LSN(number, 0x4000),
+	                             .at_us = AT(10 * (int64_t)number)};
 	str_copy(p->name, sizeof(p->name), name);
 }
 
@@ -205,13 +206,18 @@ static const char *plan_of(struct archive *a, const struct recovery_target *t)
 	int r = recovery_plan_make(&a->f, t, &p, &err);
 
 	if (r < 0) {
-		snprintf(text, sizeof(text), "%s: %s", r == -ENOENT ? "ENOENT" : r == -EINVAL ? "EINVAL" : "E", err.message);
+		snprintf(text, sizeof(text), "%s: %s",
+		         r == -ENOENT   ? "ENOENT"
+		         : r == -EINVAL ? "EINVAL"
+		                        : "E",
+		         err.message);
 		return text;
 	}
 	str_appendf(&s, "base %zu to %u:", p.base, p.timeline);
 	for (size_t i = 0; i < p.count; i++)
 		str_appendf(&s, " %u/%llu-%llu", p.stretches[i].timeline,
-		            (unsigned long long)p.stretches[i].first, (unsigned long long)p.stretches[i].last);
+		            (unsigned long long)p.stretches[i].first,
+		            (unsigned long long)p.stretches[i].last);
 	if (p.is_unsure)
 		str_append(&s, " unsure");
 	if (p.has_gap) {
@@ -310,7 +316,8 @@ static void places_in_the_log(void **state)
 	t.lsn = LSN(2, 0x10);
 	has(plan_of(&a, &t), "ENOENT: backups/main/0 is consistent only from");
 	t.lsn = LSN(10, 0) - 0x100;
-	has(plan_of(&a, &t), "ENOENT: the log in the archive ends at 0/9FFFF00, and 0/9FFFF00 is not before that");
+	has(plan_of(&a, &t),
+	    "ENOENT: the log in the archive ends at 0/9FFFF00, and 0/9FFFF00 is not before that");
 }
 
 static void transactions(void **state)
@@ -482,8 +489,9 @@ static void several_promotions(void **state)
 	/* It came from timeline 2 at the same place, twice within one segment. */
 	put_history(&a, 4, "1\t0/7400000\ta\n2\t0/A100000\tb\n3\t0/A200000\tb\n");
 	assert_string_equal(plan_of(&a, &(struct recovery_target){0}), "base 0 to 4: 1/2-6 2/7-9 4/10-11");
-	assert_string_equal(plan_of(&a, &(struct recovery_target){.which = RECOVERY_TIMELINE_NUMBER, .timeline = 3}),
-	                    "base 0 to 3: 1/2-6 2/7-9 3/10-15");
+	assert_string_equal(
+	        plan_of(&a, &(struct recovery_target){.which = RECOVERY_TIMELINE_NUMBER, .timeline = 3}),
+	        "base 0 to 3: 1/2-6 2/7-9 3/10-15");
 }
 
 static void what_can_be_recovered(void **state)

@@ -28,13 +28,13 @@
 struct recovery_range {
 	uint32_t timeline;
 	uint64_t first, last;
-	bool is_cut; /* what was behind the last one was removed, since nothing needed it any more */
+	bool is_cut;        /* what was behind the last one was removed, since nothing needed it any more */
 	int64_t arrived_us; /* the first: when it came; 0: not known */
 };
 
 struct recovery_base {
-	uint64_t ino;  /* of the artifact */
-	char *path;    /* heap: "backups/main/20261120T020000Z" */
+	uint64_t ino; /* of the artifact */
+	char *path;   /* heap: "backups/main/20261120T020000Z" */
 	uint32_t timeline;
 	uint64_t start_lsn, stop_lsn; /* recovery begins at the one, and is consistent at the other */
 	int64_t stopped_us;           /* by the clock of keepfs's host */
@@ -57,9 +57,9 @@ struct recovery_sum {
 	int64_t latest_us; /* of the last ones that have commits; 0: none has */
 };
 
-struct recovery_point { /* a restore point: pg_create_restore_point() */
-	uint32_t timeline;      /* of the segment */
-	uint64_t number, lsn;   /* of the segment; of the record */
+struct recovery_point {       /* a restore point: pg_create_restore_point() */
+	uint32_t timeline;    /* of the segment */
+	uint64_t number, lsn; /* of the segment; of the record */
 	int64_t at_us;
 	char name[WAL_RESTORE_POINT_BYTES];
 };
@@ -87,7 +87,7 @@ struct recovery_log {
 };
 
 struct recovery_facts {
-	uint32_t segment_bytes; /* 0: not known, and nothing is there but what may be listed */
+	uint32_t segment_bytes;        /* 0: not known, and nothing is there but what may be listed */
 	struct recovery_range *ranges; /* by timeline, and by first */
 	size_t range_count;
 	struct wal_history *histories; /* by timeline; that of the first has none */
@@ -139,10 +139,11 @@ struct recovery_stretch {
 struct recovery_plan {
 	size_t base;       /* of the facts */
 	uint32_t timeline; /* that the recovery goes to: a number for recovery_target_timeline */
-	struct recovery_stretch *stretches; /* heap: from the base's start to the last one that is needed, in the order of replay */
+	struct recovery_stretch *
+	        stretches; /* heap: from the base's start to the last one that is needed, in the order of replay */
 	size_t count;
 	uint64_t segments;
-	uint64_t end_lsn; /* where the records of the last of them end; 0: not known */
+	uint64_t end_lsn;  /* where the records of the last of them end; 0: not known */
 	int64_t latest_us; /* of the last commits in these; 0: not known, or there is none */
 	int64_t point_us;  /* RECOVERY_POINT: when it was made */
 	/* Segments among them were not read yet, or the target is a transaction, of which only the neighbourhood is known: recovery may find that it cannot be reached. */
@@ -174,7 +175,7 @@ int recovery_plan_make(const struct recovery_facts *f, const struct recovery_tar
 /** struct recovery_base_reach - how far one base leads */
 struct recovery_base_reach {
 	uint32_t timeline; /* the newest that it can get to */
-	bool is_whole;     /* all segments from its start to its stop are there; else @missing is the first that is not */
+	bool is_whole; /* all segments from its start to its stop are there; else @missing is the first that is not */
 	uint32_t last_timeline; /* of the last segment that it can get to */
 	uint64_t last;
 	bool has_gap; /* behind that there are others, and @missing is not there */
@@ -187,7 +188,7 @@ struct recovery_window {
 	size_t base; /* of the facts: the first one */
 	size_t bases;
 	uint32_t timeline;
-	int64_t from_us; /* that base was consistent then */
+	int64_t from_us;           /* that base was consistent then */
 	uint64_t from_lsn, to_lsn; /* to_lsn: 0: not known */
 	int64_t to_us; /* of the last commits; 0: no transaction has ended since the base, as far as is known */
 	uint64_t unknown; /* segments among them that were not read yet */
@@ -210,7 +211,7 @@ const struct recovery_window *recovery_newest(const struct recovery_facts *f, co
 
 struct recovery_gap {
 	uint32_t timeline;
-	uint64_t first, last;       /* that are missing */
+	uint64_t first, last; /* that are missing */
 	struct wal_name first_name, last_name;
 	bool is_cut; /* they were removed since nothing needed them any more */
 	/* The newest usable base began before it: nothing behind the gap can be recovered until there is a new one. */
