@@ -152,7 +152,7 @@ static char *only_base(const struct restore_cluster *c, const struct restore_clu
 }
 
 static void take_chosen_base(const struct restore_cluster *c, const struct restore_reach *reach,
-                      struct make_target *target)
+                             struct make_target *target)
 {
 	if (str_equal(reach->base, c->backup->path))
 		return;
@@ -260,8 +260,8 @@ static void note_cluster_proof(const struct recovering *g)
 
 	if (g->plan.fetched < g->plan.files || g->c->copy)
 		return;
-	if (backup_set_proof(g->c->backup, PROOF_RESTORED, make_now_us(g->c->ctx), g->c->order->run_id, &err) <
-	    0)
+	if (backup_set_proof(g->c->backup, PROOF_RESTORED, make_now_us(g->c->ctx), g->c->order->run_id,
+	                     &err) < 0)
 		make_warn(g->c->order, "that %s can be restored could not be kept: %s", g->c->backup->path,
 		          err.message);
 }
@@ -295,7 +295,8 @@ static int judge_cluster(const struct recovering *g, struct error *err)
 
 	if (p->replaced + p->removed > 0 && !p->is_going_on && !g->c->wanted->confirm)
 		return error_set(err, ERROR_CONFLICT, EEXIST,
-		                 "nothing was changed: %" PRIu64 " files of %s would be replaced, and %" PRIu64
+		                 "nothing was changed: %" PRIu64
+		                 " files of %s would be replaced, and %" PRIu64
 		                 " removed%s%s; to do that write confirm=%s",
 		                 p->replaced, g->c->wanted->to, p->removed, p->removed > 0 ? ": " : "",
 		                 str_text(&p->first_removed), g->c->wanted->to);
@@ -374,11 +375,14 @@ static int bring_files(struct recovering *g, struct error *err)
 	}
 	note_cluster_proof(g);
 	took_ms = clock_mono_ms() - began_ms;
-	make_say(g->c->order,
-	         "%s: %" PRIu64 " files (%s) were written in %.1f s (%s/s), each compared with its CRC-32C; all of it is on the disk",
-	         g->c->wanted->to, g->plan.fetched,
-	         str_format_bytes(size, sizeof(size), g->plan.fetched_bytes), (double)took_ms / 1000,
-	         str_format_bytes(rate, sizeof(rate), g->plan.fetched_bytes * 1000 / (uint64_t)(took_ms ? took_ms : 1)));
+	make_say(
+	        g->c->order,
+	        "%s: %" PRIu64
+	        " files (%s) were written in %.1f s (%s/s), each compared with its CRC-32C; all of it is on the disk",
+	        g->c->wanted->to, g->plan.fetched,
+	        str_format_bytes(size, sizeof(size), g->plan.fetched_bytes), (double)took_ms / 1000,
+	        str_format_bytes(rate, sizeof(rate),
+	                         g->plan.fetched_bytes * 1000 / (uint64_t)(took_ms ? took_ms : 1)));
 	return 0;
 }
 

@@ -16,8 +16,8 @@
 
 struct copied;
 
-struct restore_cluster {                /* borrowed */
-	const struct make_context *ctx; /* of the run */
+struct restore_cluster {                    /* borrowed */
+	const struct make_context *ctx;     /* of the run */
 	const struct make_context *reading; /* of the backup; NULL: ctx is */
 	const struct make_order *order;
 	const struct restore_order *wanted;
@@ -28,11 +28,12 @@ struct restore_cluster {                /* borrowed */
 /** struct restore_cluster_words - heap, where not said otherwise. */
 struct restore_cluster_words {
 	struct recovery_goal goal;
-	const char *timeline, *action; /* borrowed: "latest", "current", a number; "promote", "pause", "shutdown" */
-	uint32_t timeline_number;      /* 0: it is none */
-	const char *base;              /* borrowed: as it is called, "20261120T020000Z"; NULL: the best one is chosen */
-	const char *restore_command;   /* borrowed; NULL: keepfs wal-get */
-	const char *owner;             /* borrowed; NULL: not given */
+	const char *timeline,
+	        *action; /* borrowed: "latest", "current", a number; "promote", "pause", "shutdown" */
+	uint32_t timeline_number; /* 0: it is none */
+	const char *base; /* borrowed: as it is called, "20261120T020000Z"; NULL: the best one is chosen */
+	const char *restore_command; /* borrowed; NULL: keepfs wal-get */
+	const char *owner;           /* borrowed; NULL: not given */
 	bool delta, start, archive_off, spaces_original;
 	unsigned jobs;
 	struct cluster_back_space *spaces;
@@ -55,7 +56,7 @@ char *restore_cluster_command(const struct conf *conf, const char *job, struct e
 
 /** struct restore_reach - how the target is reached. */
 struct restore_reach {
-	char base[512]; /* path of the artifact */
+	char base[512];     /* path of the artifact */
 	char *first, *last; /* heap: names of the first and last segment that are replayed; NULL: not known */
 	uint64_t segments;
 	uint64_t segment_bytes;
@@ -95,7 +96,7 @@ void restore_cluster_tell(const struct restore_cluster *c, const struct restore_
 
 /* A server on it. */
 
-struct restore_start {                  /* borrowed */
+struct restore_start { /* borrowed */
 	const struct make_order *order;
 	const char *bindir;    /* "": where programs are found */
 	const char *directory; /* the data directory */

@@ -3,13 +3,11 @@
 #include "restore_cluster.h"
 
 #include <keepfs/base/mem.h>
-#include <keepfs/catalog/bases.h>
-#include <keepfs/catalog/wal.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/wal.h>
+#include <keepfs/wal/recovery.h>
 
 #include <errno.h>
-#include <inttypes.h>
-#include <string.h>
 
 void restore_reach_finish(struct restore_reach *r)
 {
@@ -29,92 +27,78 @@ int restore_cluster_learn(const struct make_context *ctx, struct cancel *cancel,
 	return r;
 }
 
-struct choosing {
-	const struct restore_cluster_words *words;
-	const char *only;
-	struct catalog_base best;
-	bool is_found;
-};
-
-static bool is_before_goal(const struct recovery_goal *g, const struct base_facts *f)
+static enum recovery_target_kind kind_of_goal(enum recovery_goal_kind kind)
 {
-	if (g->kind == RECOVERY_TO_LSN)
-		return f->stop_lsn <= g->lsn;
-	if (g->kind == RECOVERY_TO_TIME)
-		return f->stopped_us <= g->time_us;
-	return true;
+	static const enum recovery_target_kind kinds[] = {
+	        [RECOVERY_TO_LATEST] = RECOVERY_LATEST, [RECOVERY_TO_IMMEDIATE] = RECOVERY_IMMEDIATE,
+	        [RECOVERY_TO_TIME] = RECOVERY_TIME,     [RECOVERY_TO_LSN] = RECOVERY_LSN,
+	        [RECOVERY_TO_XID] = RECOVERY_XID,       [RECOVERY_TO_NAME] = RECOVERY_POINT};
+
+	return kinds[kind];
 }
 
-static int consider_base(void *arg, const struct catalog_base *b)
+static struct recovery_target target_of(const struct restore_cluster_words *words, const char *only)
 {
-	struct choosing *c = arg;
+	const struct recovery_goal *g = &words->goal;
 
-	if (c->only ? !str_equal(c->only, b->path) : b->is_removed || b->is_damaged)
-		return 0;
-	if (!is_before_goal(&c->words->goal, &b->facts))
-		return 0;
-	c->best = *b;
-	c->is_found = true;
-	return 0;
+	return (struct recovery_target){.kind = kind_of_goal(g->kind),
+	                                .at_us = g->time_us,
+	                                .lsn = g->lsn,
+	                                .xid = (uint32_t)g->xid,
+	                                .point = g->name,
+	                                .which = words->timeline_number ? RECOVERY_TIMELINE_NUMBER
+	                                         : str_equal(words->timeline, "current")
+	                                                 ? RECOVERY_TIMELINE_CURRENT
+	                                                 : RECOVERY_TIMELINE_LATEST,
+	                                .timeline = words->timeline_number,
+	                                .base_ino = only ? ino_of_artifact(only) : 0};
 }
 
-static int refuse_goal(const struct choosing *c, const char *job, struct error *err)
+static char *name_of_segment(const struct recovery_facts *f, uint32_t timeline, uint64_t number)
 {
-	_cleanup(str) struct str goal = {0};
-
-	recovery_goal_format(&c->words->goal, &goal);
-	if (c->only)
-		return error_set(err, ERROR_NOT_FOUND, ENOENT,
-		                 "%s cannot be reached from %s: that was consistent only later", str_text(&goal),
-		                 c->only);
-	return error_set(err, ERROR_NOT_FOUND, ENOENT,
-	                 "%s cannot be reached: no base backup of %s was consistent before that",
-	                 str_text(&goal), job);
-}
-
-static int check_consistent(struct catalog *catalog, const char *job, const struct catalog_base *b,
-                            struct restore_reach *ret, struct error *err)
-{
-	const struct base_facts *f = &b->facts;
-	struct wal_name name = wal_name_of_lsn(f->timeline, f->start_lsn, f->segment_bytes),
-	                last = wal_name_of_end(f->timeline, f->stop_lsn, f->segment_bytes);
+	struct wal_name name = wal_name_of_lsn(timeline, number * f->segment_bytes, f->segment_bytes);
 	char text[WAL_NAME_BYTES];
-	struct catalog_wal row;
-	int r = 0;
 
 	wal_name_format(&name, text);
-	ret->first = mem_strdup(text);
-	while (r == 0 && wal_name_compare(&name, &last) <= 0) {
-		wal_name_format(&name, text);
-		r = catalog_wal_find(catalog, job, text, &row);
-		if (r == -ENOENT)
-			return error_set(
-			        err, ERROR_NOT_FOUND, ENOENT,
-			        "%s in the archive of %s is missing, without which %s does not become consistent: choose another base with base=TIME",
-			        text, job, b->path);
-		if (r < 0)
-			return error_system(err, -r, "the catalog cannot be read");
-		ret->segments++;
-		r = wal_name_next(&name, f->segment_bytes, &name);
-	}
-	wal_name_format(&last, text);
-	ret->last = mem_strdup(text);
+	return mem_strdup(text);
+}
+
+static void take_plan(const struct recovery_facts *f, const struct recovery_plan *p,
+                      struct restore_reach *ret)
+{
+	char text[WAL_NAME_BYTES];
+
+	str_copy(ret->base, sizeof(ret->base), f->bases[p->base].path);
+	ret->segments = p->segments;
 	ret->segment_bytes = f->segment_bytes;
-	return r;
+	ret->latest_us = p->latest_us;
+	ret->timeline = p->timeline;
+	ret->is_unsure = p->is_unsure;
+	if (p->count > 0) {
+		const struct recovery_stretch *last = &p->stretches[p->count - 1];
+
+		ret->first = name_of_segment(f, p->stretches[0].timeline, p->stretches[0].first);
+		ret->last = name_of_segment(f, last->timeline, last->last);
+	}
+	if (p->has_gap) {
+		wal_name_format(&p->missing, text);
+		ret->gap = mem_strdup(text);
+	}
 }
 
 int restore_cluster_reach(const struct make_context *ctx, const char *job,
                           const struct restore_cluster_words *words, const char *only,
                           struct restore_reach *ret, struct error *err)
 {
-	struct choosing c = {.words = words, .only = only};
-	int r = catalog_each_base(ctx->repository->catalog, job, consider_base, &c);
+	_cleanup(recovery_facts) struct recovery_facts facts = {0};
+	_cleanup(recovery_plan) struct recovery_plan plan = {0};
+	const struct recovery_target target = target_of(words, only);
+	int r = wal_recovery_load(ctx->repository->catalog, job, &facts, err);
 
 	*ret = (struct restore_reach){0};
-	if (r < 0)
-		return error_system(err, -r, "the catalog cannot be read");
-	if (!c.is_found)
-		return refuse_goal(&c, job, err);
-	str_copy(ret->base, sizeof(ret->base), c.best.path);
-	return check_consistent(ctx->repository->catalog, job, &c.best, ret, err);
+	if (r == 0)
+		r = recovery_plan_make(&facts, &target, &plan, err);
+	if (r == 0)
+		take_plan(&facts, &plan, ret);
+	return r;
 }

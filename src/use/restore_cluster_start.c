@@ -20,18 +20,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOOK_MS     300
-#define ASK_MS      5000
-#define START_MS    60000
-#define LOG_NAME    "keepfs-start.log"
-#define LOG_SHOWN   1024
-#define PID_LINES   6
-#define ARGUMENTS   24
+#define LOOK_MS   300
+#define ASK_MS    5000
+#define START_MS  60000
+#define LOG_NAME  "keepfs-start.log"
+#define LOG_SHOWN 1024
+#define PID_LINES 6
+#define ARGUMENTS 24
 
 struct starting {
 	const struct restore_start *s;
 	char bindir[PG_PATH_BYTES];
-	char *log; /* path */
+	char *log;       /* path */
 	char state[128]; /* what it said of itself the last time */
 };
 
@@ -167,8 +167,8 @@ static bool ask_how_far(struct starting *g, const char *port, const char *socket
 		return false;
 	begin_as_owner(g->s, &a);
 	for (size_t i = 0; i < 11; i++) {
-		const char *const words[] = {psql, "-XAtqw", "-h", sockets, "-p", port, "-d", "postgres",
-		                             "-U", "postgres", "-c"};
+		const char *const words[] = {psql, "-XAtqw",   "-h", sockets,    "-p", port,
+		                             "-d", "postgres", "-U", "postgres", "-c"};
 
 		add_owner_argument(&a, words[i]);
 	}
@@ -229,7 +229,8 @@ static int look_at_server(struct starting *g, struct error *err)
 		(void)ask_how_far(g, port, sockets);
 		return 1;
 	}
-	return str_equal(g->s->action, "pause") && ask_how_far(g, port, sockets) && pg_recovering_has_paused(g->state);
+	return str_equal(g->s->action, "pause") && ask_how_far(g, port, sockets) &&
+	       pg_recovering_has_paused(g->state);
 }
 
 static int wait_for_target(struct starting *g, struct error *err)
@@ -255,8 +256,7 @@ static void tell_reached(const struct starting *g, int64_t took_ms)
 	         : str_equal(g->s->action, "pause")
 	                 ? "has paused (pg_wal_replay_resume() has it go on, and take writes)"
 	                 : "has shut down",
-	         replayed ? "; the last transaction that was replayed is of " : "",
-	         str_or_empty(replayed));
+	         replayed ? "; the last transaction that was replayed is of " : "", str_or_empty(replayed));
 }
 
 int restore_start_run(const struct restore_start *s, struct error *err)

@@ -18,7 +18,8 @@ static void tell_base(const struct restore_cluster *c, const struct cluster_back
 	if (m->facts)
 		(void)json_get_int(m->facts, "server_version", &version);
 	make_say(c->order,
-	         "the base is %s: PostgreSQL %" PRId64 ".%" PRId64 ", timeline %u, %s to %s, consistent since %s",
+	         "the base is %s: PostgreSQL %" PRId64 ".%" PRId64
+	         ", timeline %u, %s to %s, consistent since %s",
 	         m->path, version / 10000, version % 10000, (unsigned)f->timeline,
 	         wal_lsn_format(f->start_lsn, start), wal_lsn_format(f->stop_lsn, stop),
 	         clock_format_iso(f->stopped_us, at));
@@ -39,7 +40,8 @@ static void tell_directory(const struct restore_cluster *c, const struct cluster
 	         p->fetched, str_format_bytes(fetched, sizeof(fetched), p->fetched_bytes), p->replaced,
 	         p->files - p->fetched, str_format_bytes(there, sizeof(there), p->bytes - p->fetched_bytes));
 	if (p->removed > 0)
-		make_say(c->order, "%" PRIu64 " files or directories are not in the base, and are removed: %s%s",
+		make_say(c->order,
+		         "%" PRIu64 " files or directories are not in the base, and are removed: %s%s",
 		         p->removed, str_text(&p->first_removed), p->removed > 5 ? ", …" : "");
 	if (p->kept_links.len > 0)
 		make_say(c->order, "these are links, which stay, and what they lead to is of the cluster: %s",
@@ -62,7 +64,7 @@ static void tell_spaces(const struct restore_cluster *c, const struct restore_cl
 }
 
 static void tell_goal(const struct restore_cluster *c, const struct restore_cluster_words *words,
-                        const struct restore_reach *reach)
+                      const struct restore_reach *reach)
 {
 	_cleanup(str) struct str goal = {0};
 	char number[24];
@@ -78,19 +80,22 @@ static void tell_replayed_wal(const struct restore_cluster *c, const struct rest
 	char size[16], at[CLOCK_ISO_BYTES];
 
 	if (reach->segments > 0)
-		make_say(c->order, "WAL that is replayed: %" PRIu64 " segments (%s), %s to %s", reach->segments,
+		make_say(c->order, "WAL that is replayed: %" PRIu64 " segments (%s), %s to %s",
+		         reach->segments,
 		         str_format_bytes(size, sizeof(size), reach->segments * reach->segment_bytes),
 		         str_or_empty(reach->first), str_or_empty(reach->last));
 	if (reach->latest_us > 0)
-		make_say(c->order, "the last commit in these is of %s", clock_format_iso(reach->latest_us, at));
+		make_say(c->order, "the last commit in these is of %s",
+		         clock_format_iso(reach->latest_us, at));
 	if (reach->is_unsure)
 		make_say(
 		        c->order,
 		        "not all of these were looked into: whether the target is in them the recovery finds out");
 	if (reach->gap)
-		make_warn(c->order,
-		          "%s is missing in the archive: what comes behind it cannot be reached, and the recovery ends before it",
-		          reach->gap);
+		make_warn(
+		        c->order,
+		        "%s is missing in the archive: what comes behind it cannot be reached, and the recovery ends before it",
+		        reach->gap);
 }
 
 void restore_cluster_tell(const struct restore_cluster *c, const struct restore_cluster_words *words,

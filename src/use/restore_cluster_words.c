@@ -16,8 +16,9 @@
 #define JOBS_LEAST 2
 #define JOBS_USUAL 8
 
-static const char *const own_words[] = {"until", "timeline",    "action",     "base",  "delta",   "owner",
-                                        "start", "tablespaces", "tablespace", "archive", "restore_command"};
+static const char *const own_words[] = {"until",      "timeline", "action",         "base",
+                                        "delta",      "owner",    "start",          "tablespaces",
+                                        "tablespace", "archive",  "restore_command"};
 
 bool restore_cluster_is_word(const char *key)
 {
@@ -29,8 +30,8 @@ bool restore_cluster_is_word(const char *key)
 
 static int check_cluster_words(const struct command_line *line, struct error *err)
 {
-	static const char *const others[] = {"to",       "plan",      "dry-run", "confirm", "jobs", "room",
-	                                     "pre_hook", "post_hook", "note"};
+	static const char *const others[] = {"to",   "plan",     "dry-run",   "confirm", "jobs",
+	                                     "room", "pre_hook", "post_hook", "note"};
 	const char *allowed[ARRAY_SIZE(own_words) + ARRAY_SIZE(others) + 1] = {0};
 
 	memcpy(allowed, own_words, sizeof(own_words));
@@ -60,9 +61,9 @@ static int take_timeline(const char *value, struct restore_cluster_words *w, str
 	errno = 0;
 	number = strtoul(value, &end, 10);
 	if (!isdigit((unsigned char)*value) || *end || errno || number < 1 || number > UINT32_MAX)
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "timeline=%.30s: allowed are latest, current (that of the base), and numbers",
-		                 value);
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "timeline=%.30s: allowed are latest, current (that of the base), and numbers", value);
 	w->timeline_number = (uint32_t)number;
 	return 0;
 }
@@ -226,7 +227,8 @@ int restore_cluster_take_spaces(struct restore_cluster_words *w, const char *lis
 			return error_set(
 			        err, ERROR_USAGE, EINVAL,
 			        "tablespace=%s:%s: the base backup has no tablespace of that number; it has: %s",
-			        w->spaces[i].oid, w->spaces[i].directory, listed && *listed ? listed : "none");
+			        w->spaces[i].oid, w->spaces[i].directory,
+			        listed && *listed ? listed : "none");
 	return w->spaces_original ? add_original_spaces(w, listed, err) : 0;
 }
 
