@@ -228,8 +228,9 @@ static int take_start(void *arg, uint64_t lsn, uint32_t timeline, const struct p
 	m->t->timeline = timeline;
 	if (m->t->order->progress)
 		atomic_store(&m->t->order->progress->expected_bytes, bytes);
-	make_say(m->t->order, "the server has made its checkpoint: from %s on, timeline %" PRIu32
-	                      ", about %s, %zu tablespaces beside the data directory",
+	make_say(m->t->order,
+	         "the server has made its checkpoint: from %s on, timeline %" PRIu32
+	         ", about %s, %zu tablespaces beside the data directory",
 	         pg_lsn_format(lsn, at), timeline, str_format_bytes(size, sizeof(size), bytes), count - 1);
 	return 0;
 }
@@ -245,8 +246,10 @@ static int take_archive(void *arg, size_t place, struct error *err)
 	int r = end_archive(m, err);
 
 	m->place = &m->places[place];
-	m->tar = (struct tar_stream){
-	        .to = {.member = take_member, .data = take_member_bytes, .end = take_end_of_member, .arg = m}};
+	m->tar = (struct tar_stream){.to = {.member = take_member,
+	                                    .data = take_member_bytes,
+	                                    .end = take_end_of_member,
+	                                    .arg = m}};
 	return r;
 }
 
@@ -333,8 +336,8 @@ int cluster_take(struct cluster_taking *t, struct pg_replication *session,
 		r = base_manifest_end(m->parser, err);
 	if (r == 0 && timeline != t->timeline)
 		r = error_set(err, ERROR_UNAVAILABLE, EPROTO,
-		              "the server was promoted while it was backed up (timeline %" PRIu32 " became %" PRIu32
-		              "): run it again",
+		              "the server was promoted while it was backed up (timeline %" PRIu32
+		              " became %" PRIu32 "): run it again",
 		              t->timeline, timeline);
 	return r < 0 ? r : put_manifest(m, err);
 }

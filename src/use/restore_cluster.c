@@ -328,7 +328,7 @@ static void warn_of_rights(const struct recovering *g)
 	if (!reads)
 		make_warn(
 		        g->c->order,
-		        "the server gets its WAL by 'keepfs wal-get', which reads %s, and user %u may not: give its group the right, or say with restore_command= how the server is to get it",
+		        "the server gets its WAL by 'keepfs wal-get', which reads %s, and user %u may not: give its group the right, or have it copied out of the mount (restore_command=mount), or by a command of yours",
 		        path, (unsigned)g->uid);
 }
 
@@ -448,10 +448,10 @@ static int make_settings(struct recovering *g, struct error *err)
 	                                         .timeline = g->words.timeline,
 	                                         .action = g->words.action,
 	                                         .archive_off = g->words.archive_off};
-	if (!g->words.restore_command)
-		g->command = restore_cluster_command(g->reading->conf, g->c->backup->m.job, err);
-	g->settings.restore_command = g->words.restore_command ? g->words.restore_command : g->command;
-	return g->settings.restore_command ? 0 : -EINVAL;
+	g->command =
+	        restore_cluster_command(g->reading->conf, g->c->backup->m.job, g->words.restore_command, err);
+	g->settings.restore_command = g->command;
+	return g->command ? 0 : -EINVAL;
 }
 
 static int look_and_reach(struct recovering *g, struct error *err)

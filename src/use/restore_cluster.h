@@ -51,8 +51,12 @@ static inline void cleanup_restore_cluster_words(struct restore_cluster_words *w
 bool restore_cluster_is_word(const char *key);
 /** restore_cluster_take_spaces() - those of the base that go where they were; checks that those that were named are of it. @listed: its fact "tablespaces", NULL: it has none. */
 int restore_cluster_take_spaces(struct restore_cluster_words *w, const char *listed, struct error *err);
-/** restore_cluster_command() - heap: a restore_command that asks this program, with its configuration, for the WAL of @job. NULL with @err: there is no file of configuration. */
-char *restore_cluster_command(const struct conf *conf, const char *job, struct error *err);
+/**
+ * restore_cluster_command() - heap: the restore_command, by which a server gets the WAL of @job
+ * @given: a command; "mount": it is copied out of the mount; NULL: this program is asked, with its configuration
+ * NULL with @err: there is no file of configuration.
+ */
+char *restore_cluster_command(const struct conf *conf, const char *job, const char *given, struct error *err);
 
 /** struct restore_reach - how the target is reached. */
 struct restore_reach {

@@ -15,6 +15,7 @@
 
 #define JOBS_LEAST 2
 #define JOBS_USUAL 8
+#define BY_MOUNT   "mount"
 
 static const char *const own_words[] = {"until",      "timeline", "action",         "base",
                                         "delta",      "owner",    "start",          "tablespaces",
@@ -159,7 +160,8 @@ int restore_cluster_read(const struct conf *conf, const char *job, const struct 
 		r = take_cluster_switches(line, ret, err);
 	if (r == 0)
 		r = take_spaces(line, ret, err);
-	if (r == 0 && ret->restore_command && !strstr(ret->restore_command, "%f"))
+	if (r == 0 && ret->restore_command && !str_equal(ret->restore_command, BY_MOUNT) &&
+	    !strstr(ret->restore_command, "%f"))
 		r = error_set(
 		        err, ERROR_USAGE, EINVAL,
 		        "restore_command=%.100s: it has to name %%f, the file that is asked for, and %%p, where it is to go",
@@ -261,11 +263,26 @@ static char *own_program(void)
 	return mem_strdup(path);
 }
 
-char *restore_cluster_command(const struct conf *conf, const char *job, struct error *err)
+/* Whoever may not read the configuration may read the mount. */
+static char *command_of_mount(const struct conf *conf, const char *job)
+{
+	_cleanup(free) char *directory = mem_printf("%s/wal/%s", conf->mountpoint, job);
+	_cleanup(str) struct str command = {0};
+
+	str_append(&command, "cp ");
+	append_command_word(&command, directory);
+	command.data[command.len - 1] = '/';
+	str_append(&command, "%f \"%p\"");
+	return str_take(&command);
+}
+
+char *restore_cluster_command(const struct conf *conf, const char *job, const char *given, struct error *err)
 {
 	_cleanup(free) char *program = own_program(), *path = conf->path ? realpath(conf->path, NULL) : NULL;
 	_cleanup(str) struct str command = {0};
 
+	if (given)
+		return str_equal(given, BY_MOUNT) ? command_of_mount(conf, job) : mem_strdup(given);
 	if (!path) {
 		error_set(
 		        err, ERROR_USAGE, EINVAL,
