@@ -31,6 +31,7 @@
  *   overview.c             few facts of many rows
  *   chain.c                where the chains of what is signed end
  *   wal.c                  the files of WAL archives
+ *   wal_places.c           where they lie in the log, and what is known of their content; wal_index.c: what that is asked for
  *
  *   connection.c           one connection to SQLite
  *   access.c               who may use which: queries and transactions
@@ -151,3 +152,9 @@ int history_forget_gone(struct connection *c);
 int known_copy(struct connection *c);
 /** run_rebuild() - add what is not known of an artifact's run. */
 int run_rebuild(struct connection *c, const struct manifest *m);
+
+struct catalog_wal;
+struct catalog_wal_known;
+/** wal_place_add() - what is known beside the row that was just added as @id. */
+int wal_place_add(struct connection *c, int64_t id, const struct catalog_wal *w,
+                  const struct catalog_wal_known *known);

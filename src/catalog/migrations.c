@@ -1164,5 +1164,63 @@ const char *const migrations[] = {
         "CREATE INDEX base_of ON base (job, start_lsn);"
         "CREATE TRIGGER base_gone AFTER DELETE ON artifact BEGIN"
         " DELETE FROM base WHERE ino = OLD.ino; END;",
+        /* Where the segments of WAL archives lie in the log, and what their indexes say: keepfs/catalog/wal_places.h. A segment knows of its neighbours, so that what is there, and what
+         * is missing, is a few rows of many. */
+        "CREATE TABLE wal_place ("
+        " job TEXT NOT NULL,"
+        " timeline INTEGER NOT NULL,"
+        " number INTEGER NOT NULL,"             /* of the segment: where it begins, by the size of segments */
+        " id INTEGER NOT NULL,"                 /* of wal_segment */
+        " is_first INTEGER NOT NULL DEFAULT 1," /* the one before it is not there */
+        " is_last INTEGER NOT NULL DEFAULT 1," /* the one behind it is not there; 2: it was, and was removed */
+        " state INTEGER NOT NULL DEFAULT 0," /* 0: not read yet, 1: it is known what follows, 2: it cannot be read */
+        " end_lsn INTEGER NOT NULL DEFAULT 0,"     /* of its last record; 0: it has none */
+        " latest_us INTEGER NOT NULL DEFAULT 0,"   /* of its commits and aborts; 0: it has none */
+        " highest_xid INTEGER NOT NULL DEFAULT 0," /* of these; 0 */
+        " commits INTEGER NOT NULL DEFAULT 0,"
+        " full_page_writes INTEGER NOT NULL DEFAULT 0," /* enum wal_index_writes */
+        " PRIMARY KEY (job, timeline, number)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE UNIQUE INDEX wal_place_of ON wal_place (id);"
+        "CREATE INDEX wal_place_edge ON wal_place (job, timeline, number) WHERE is_first <> 0 OR is_last <> 0;"
+        "CREATE INDEX wal_place_unread ON wal_place (job, timeline, number) WHERE state <> 1;"
+        "CREATE TRIGGER wal_place_come AFTER INSERT ON wal_place BEGIN"
+        " UPDATE wal_place SET is_first = NOT EXISTS (SELECT 1 FROM wal_place WHERE job = NEW.job"
+        " AND timeline = NEW.timeline AND number = NEW.number - 1),"
+        " is_last = NOT EXISTS (SELECT 1 FROM wal_place WHERE job = NEW.job AND timeline = NEW.timeline"
+        " AND number = NEW.number + 1)"
+        " WHERE job = NEW.job AND timeline = NEW.timeline AND number = NEW.number;"
+        " UPDATE wal_place SET is_last = 0"
+        " WHERE job = NEW.job AND timeline = NEW.timeline AND number = NEW.number - 1;"
+        " UPDATE wal_place SET is_first = 0"
+        " WHERE job = NEW.job AND timeline = NEW.timeline AND number = NEW.number + 1; END;"
+        "CREATE TRIGGER wal_place_gone AFTER DELETE ON wal_place BEGIN"
+        " UPDATE wal_place SET is_last = 2"
+        " WHERE job = OLD.job AND timeline = OLD.timeline AND number = OLD.number - 1;"
+        " UPDATE wal_place SET is_first = 1"
+        " WHERE job = OLD.job AND timeline = OLD.timeline AND number = OLD.number + 1; END;"
+        "CREATE TABLE wal_point (" /* restore points */
+        " id INTEGER NOT NULL,"    /* of wal_segment */
+        " job TEXT NOT NULL,"
+        " timeline INTEGER NOT NULL," /* of the segment, as its number */
+        " number INTEGER NOT NULL,"
+        " lsn INTEGER NOT NULL,"
+        " at_us INTEGER NOT NULL,"
+        " name TEXT NOT NULL"
+        ") STRICT;"
+        "CREATE INDEX wal_point_of ON wal_point (id);"
+        "CREATE INDEX wal_point_name ON wal_point (job, name, lsn);"
+        "CREATE INDEX wal_point_at ON wal_point (job, at_us);"
+        "CREATE TABLE wal_history (" /* files of histories */
+        " id INTEGER PRIMARY KEY,"   /* of wal_segment */
+        " job TEXT NOT NULL,"
+        " timeline INTEGER NOT NULL,"
+        " text TEXT NOT NULL"
+        ") STRICT;"
+        "CREATE INDEX wal_history_of ON wal_history (job, timeline);"
+        "CREATE TRIGGER wal_segment_gone AFTER DELETE ON wal_segment BEGIN"
+        " DELETE FROM wal_place WHERE id = OLD.id;"
+        " DELETE FROM wal_point WHERE id = OLD.id;"
+        " DELETE FROM wal_history WHERE id = OLD.id; END;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -5,7 +5,8 @@
 #include <keepfs/catalog/restores.h>
 
 _Static_assert(RESTORE_PHASE_BESIDE == 0 && RESTORE_PHASE_SWAP == 2 && RESTORE_PHASE_FILES_OVER == 4 &&
-                       RESTORE_PHASE_DEPLOYMENT == 5 && RESTORE_PHASE_SCRATCH == 6,
+                       RESTORE_PHASE_DEPLOYMENT == 5 && RESTORE_PHASE_SCRATCH == 6 &&
+                       RESTORE_PHASE_CLUSTER == 7,
                "catalogs hold these numbers");
 
 /* Where it went to is told when it has ended. */

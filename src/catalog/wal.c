@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-#include <keepfs/catalog/wal.h>
+#include <keepfs/catalog/wal_places.h>
 
 #define COLUMNS "SELECT id, job, name, key, bytes, stored_bytes, sha256, arrived_us FROM wal_segment "
 
@@ -104,9 +104,23 @@ static int add_wal_row(struct connection *c, const struct catalog_wal *w)
 	                     text_value(w->sha256), int_value(w->arrived_us)));
 }
 
+static int add_wal_known(struct connection *c, const struct catalog_wal *w,
+                         const struct catalog_wal_known *known)
+{
+	int r = add_wal_row(c, w);
+
+	return r < 0 ? r : wal_place_add(c, sqlite3_last_insert_rowid(c->db), w, known);
+}
+
+int catalog_wal_add_known(struct catalog *c, const struct catalog_wal *w,
+                          const struct catalog_wal_known *known, struct error *err)
+{
+	return TRANSACTION(c, err, add_wal_known(c->writer, w, known));
+}
+
 int catalog_wal_add(struct catalog *c, const struct catalog_wal *w, struct error *err)
 {
-	return TRANSACTION(c, err, add_wal_row(c->writer, w));
+	return catalog_wal_add_known(c, w, &(struct catalog_wal_known){0}, err);
 }
 
 static int learn_wal_sums(struct catalog *catalog, int64_t id, uint64_t bytes, const char *sha256)

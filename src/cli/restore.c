@@ -79,6 +79,17 @@ static bool has_word(const struct words *w, const char *key)
 	return false;
 }
 
+/* restore main /srv/pg --to '2026-11-20 10:00': a second word that is a path says where to, and then --to until when. */
+static bool is_directory_word(const char *word)
+{
+	return *word == '/' || str_starts(word, "./") || str_starts(word, "../") || str_equal(word, ".");
+}
+
+static const char *directory_given(const struct cli_options *o)
+{
+	return o->argc > 1 && is_directory_word(o->argv[1]) ? o->argv[1] : NULL;
+}
+
 /* Names of directories may be written as seen from here, and are not written so in the order. */
 static void add_given_word(struct words *w, const char *word, bool to_directory)
 {
@@ -94,12 +105,16 @@ static void add_given_word(struct words *w, const char *word, bool to_directory)
 static void gather_words(const struct cli_options *o, struct words *ret)
 {
 	const struct words given = {.items = o->argv, .count = o->argc};
-	bool to_directory = o->to || has_word(&given, "to=");
+	const char *directory = directory_given(o);
+	bool to_directory = o->to || directory || has_word(&given, "to=");
 
 	for (int i = 0; i < o->argc; i++)
-		add_given_word(ret, o->argv[i], to_directory);
+		if (!directory || i != 1)
+			add_given_word(ret, o->argv[i], to_directory);
+	if (directory)
+		words_add(ret, directory_word("to", directory));
 	if (o->to)
-		words_add(ret, directory_word("to", o->to));
+		words_add(ret, directory ? mem_printf("until=%s", o->to) : directory_word("to", o->to));
 	if (o->overwrite)
 		words_add(ret, mem_strdup("overwrite=yes"));
 	if (o->dry_run)
@@ -114,7 +129,8 @@ static bool asks(const struct cli_options *options, const struct words *w)
 {
 	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !options->json && !has_word(w, "confirm=") &&
 	       !has_word(w, "plan=") && !has_word(w, "dry-run=") && !str_equal(w->items[0], "forget") &&
-	       (!has_word(w, "to=") || has_word(w, "overwrite=yes") || has_word(w, "delete=yes"));
+	       (!has_word(w, "to=") || has_word(w, "overwrite=yes") || has_word(w, "delete=yes") ||
+	        has_word(w, "delta=yes"));
 }
 
 static int order_restore(const struct cli_options *options, const struct words *w)

@@ -21,6 +21,7 @@
 
 #define WAL_MISSING 1
 #define WAL_BROKEN  126
+#define PATIENCE_MS (3600 * INT64_C(1000)) /* as [cluster] read_timeout has it where nothing is said */
 
 struct destination {
 	const char *path;
@@ -91,8 +92,8 @@ static int get_wal(struct conf *conf, const char *const argv[3], bool *ret_missi
 	             : error_set(err, ERROR_USAGE, ENOMEM,
 	                         "[keepfs] memory is more than this process may have");
 
-	if (wal_is_archived(job))
-		how.patience_ms = job->cluster.read_timeout_ms;
+	/* On a new host the configuration may have the store alone. */
+	how.patience_ms = job && job->kind == CONF_JOB_CLUSTER ? job->cluster.read_timeout_ms : PATIENCE_MS;
 	conf->store.read_only = true;
 	if (r == 0)
 		r = engine_open_store(conf, NULL, &net, &how.store, err);

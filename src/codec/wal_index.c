@@ -88,6 +88,8 @@ static void note_latest(struct wal_index *x, const struct wal_record *r)
 {
 	if (r->at_us > x->latest_us)
 		x->latest_us = r->at_us;
+	if (r->transaction && (!x->highest_xid || (int32_t)(r->transaction - x->highest_xid) > 0))
+		x->highest_xid = r->transaction;
 }
 
 void wal_index_add(struct wal_index *x, const struct wal_record *r)
@@ -233,6 +235,7 @@ void wal_index_encode(const struct wal_index *x, struct str *out)
 	set_commit(j, "first_commit", &x->first_commit);
 	set_commit(j, "last_commit", &x->last_commit);
 	set_server_time(j, "latest", x->latest_us);
+	json_set_int(j, "highest_xid", x->highest_xid);
 	json_set(j, "restore_points", encode_points(x));
 	json_set(j, "checkpoints", encode_checkpoints(x));
 	json_set(j, "timelines", encode_timelines(x));

@@ -214,6 +214,8 @@ static const char *read_wal_index(const struct json *j, struct wal_index *x)
 		return "a commit is none";
 	if (!read_time_or_none(j, "latest", &x->latest_us))
 		return "a time is none";
+	if (!read_u32(j, "highest_xid", &x->highest_xid))
+		return "the number of a transaction is none";
 	if (!read_points(j, x) || !read_checkpoints(j, x) || !read_timelines(j, x))
 		return "a list is none";
 	return read_writes(j, &x->full_page_writes) ? NULL : "full_page_writes is neither on nor off";

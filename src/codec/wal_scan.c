@@ -44,6 +44,15 @@ struct wal_scan *wal_scan_new(const struct wal_scan_options *options)
 	return s;
 }
 
+struct wal_scan *wal_scan_copy(const struct wal_scan *s, const struct wal_scan_options *options)
+{
+	struct wal_scan *copy = mem_alloc(sizeof(*copy));
+
+	*copy = *s;
+	copy->options = *options;
+	return copy;
+}
+
 struct wal_scan *wal_scan_free(struct wal_scan *s)
 {
 	free(s);

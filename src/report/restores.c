@@ -22,6 +22,11 @@ static bool is_files(const struct catalog_restore *x)
 	return x->phase == RESTORE_PHASE_FILES || x->phase == RESTORE_PHASE_FILES_OVER;
 }
 
+static bool is_to_directory(const struct catalog_restore *x)
+{
+	return is_files(x) || x->phase == RESTORE_PHASE_CLUSTER;
+}
+
 static char *describe_files_state(const struct catalog_restore *x)
 {
 	return mem_strdup(
@@ -37,8 +42,19 @@ static char *advise_of_files(const struct catalog_restore *x, const struct str *
 	        (long long)x->run_id, str_text(forget));
 }
 
+static char *advise_of_cluster(const struct catalog_restore *x, const struct str *forget)
+{
+	return mem_printf(
+	        "restore it once more as it was asked for (jobs/%lld/log has it): it goes on with what is there; or remove the directory, and say so: %s",
+	        (long long)x->run_id, str_text(forget));
+}
+
 static char *describe_state(const struct catalog_restore *x)
 {
+	if (x->phase == RESTORE_PHASE_CLUSTER)
+		return mem_strdup("the data directory is not whole, and no server starts on it");
+	if (is_files(x))
+		return describe_files_state(x);
 	if (x->phase == RESTORE_PHASE_IN_PLACE)
 		return mem_printf("%s itself was changed, or may have been, and can hold a part of it",
 		                  x->target);
@@ -81,16 +97,16 @@ char *report_restore_left(const struct catalog_restore *x)
 	if (x->phase == RESTORE_PHASE_SCRATCH)
 		return describe_scratch(x);
 
-	_cleanup(free) char *state = is_files(x) ? describe_files_state(x) : describe_state(x);
+	_cleanup(free) char *state = describe_state(x);
 
 	return mem_printf("run %lld restored %s to %s and did not end well (%s): %s", (long long)x->run_id,
-	                  x->backup, is_files(x) ? x->target : x->server, x->problem, state);
+	                  x->backup, is_to_directory(x) ? x->target : x->server, x->problem, state);
 }
 
 /* Never a command that restores: what was asked for is in the run's log, and only who has looked knows what is to be done now. */
 char *report_restore_advice(const struct catalog_restore *x)
 {
-	_cleanup(free) char *into = mem_printf("%s=%s", is_files(x) ? "to" : "into", x->target);
+	_cleanup(free) char *into = mem_printf("%s=%s", is_to_directory(x) ? "to" : "into", x->target);
 	_cleanup(str) struct str forget = {0};
 
 	str_appendf(&forget, "keepfs restore forget run=%lld", (long long)x->run_id);
@@ -105,6 +121,8 @@ char *report_restore_advice(const struct catalog_restore *x)
 	command_line_append(&forget, into);
 	if (is_files(x))
 		return advise_of_files(x, &forget);
+	if (x->phase == RESTORE_PHASE_CLUSTER)
+		return advise_of_cluster(x, &forget);
 	if (x->phase == RESTORE_PHASE_BESIDE && !str_equal(x->made, x->target))
 		return mem_printf(
 		        "at %s drop %s, if it is there and nobody needs it, and restore once more (jobs/%lld/log has what was asked for); or leave it so: %s",

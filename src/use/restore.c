@@ -6,6 +6,7 @@
 #include "copied.h"
 #include "proving.h"
 #include "restore_bundle.h"
+#include "restore_cluster.h"
 #include "restore_dump.h"
 #include "restore_files.h"
 #include "restore_mirror.h"
@@ -222,6 +223,19 @@ static int check_words_of_mirror(const struct backup *b, const struct restore_or
 	        b->path);
 }
 
+/* They are of base backups alone. */
+static int check_words_of_cluster(const struct backup *b, const struct restore_order *order,
+                                  struct error *err)
+{
+	for (size_t i = 0; !restore_cluster_is(b) && i < order->line->pair_count; i++)
+		if (restore_cluster_is_word(order->line->pairs[i].key))
+			return error_set(
+			        err, ERROR_USAGE, EINVAL,
+			        "%s=: %s is no base backup of a [cluster NAME], which alone can be recovered to a moment",
+			        order->line->pairs[i].key, b->path);
+	return 0;
+}
+
 static int accept_mirror(const struct make_context *ctx, struct backup *b, const struct restore_order *order,
                          struct make_target *target, const char *below, struct error *err)
 {
@@ -231,6 +245,19 @@ static int accept_mirror(const struct make_context *ctx, struct backup *b, const
 
 	if (r == 0 && !order->plan)
 		target->claim = take_ptr(&claim);
+	if (r == 0)
+		target->expected_bytes = b->m.size_bytes;
+	return r;
+}
+
+static int accept_cluster(const struct make_context *ctx, struct backup *b, const struct restore_order *order,
+                          struct make_target *target, const struct copied *copy, struct error *err)
+{
+	const struct make_order nobody = {.cancel = b->cancel};
+	const struct restore_cluster c = {
+	        .ctx = ctx, .order = &nobody, .wanted = order, .backup = b, .copy = copy};
+	int r = restore_cluster_accept(&c, target, err);
+
 	if (r == 0)
 		target->expected_bytes = b->m.size_bytes;
 	return r;
@@ -254,8 +281,12 @@ static int accept_with_pool(const struct make_context *ctx, const struct restore
 		return restore_bundle_accept(&t, target, err);
 	if (r == 0)
 		r = check_words_of_mirror(&b, order, below, err);
+	if (r == 0)
+		r = check_words_of_cluster(&b, order, err);
 	if (r < 0)
 		return r;
+	if (restore_cluster_is(&b))
+		return accept_cluster(ctx, &b, order, target, copy_or_null(&copy), err);
 	if (restore_mirror_is(&b))
 		return accept_mirror(ctx, &b, order, target, below, err);
 	is_files = is_for_files(&b, order);
@@ -334,6 +365,33 @@ static int restore_one_mirror(const struct restore_target *t, const char *below,
 	return r;
 }
 
+static unsigned jobs_of(const struct restore_order *wanted)
+{
+	return wanted->jobs && wanted->jobs < CLUSTER_BACK_JOBS_MAX ? wanted->jobs
+	                                                            : CLUSTER_BACK_JOBS_MAX / 4;
+}
+
+static int restore_one_cluster(const struct restore_target *t, struct error *err)
+{
+	struct make_context reading = *t->backup->ctx;
+	const struct restore_cluster c = {.ctx = t->ctx,
+	                                  .reading = &reading,
+	                                  .order = t->order,
+	                                  .wanted = t->wanted,
+	                                  .backup = t->backup,
+	                                  .copy = t->copy};
+	int r;
+
+	if (t->backup->damage)
+		make_warn(t->order, "%s is marked as damaged: %s", t->backup->path, t->backup->damage);
+	reading.pool = pool_new(CLUSTER_BACK_POOL_BYTES * jobs_of(t->wanted));
+	if (!reading.pool)
+		return error_system(err, ENOMEM, "there is no memory for bringing files back");
+	r = restore_cluster_run(&c, err);
+	pool_free(reading.pool);
+	return r;
+}
+
 static int forget(const struct make_context *ctx, const struct make_order *order,
                   const struct restore_order *wanted, struct error *err)
 {
@@ -370,6 +428,8 @@ static int restore_make(const struct make_context *ctx, const struct make_order 
 		make_say(order, "%s is read from its copy in %s alone", copy.path, copy.store);
 	if (r == 0 && restore_bundle_is(&b))
 		r = restore_bundle_run(&t, err);
+	else if (r == 0 && restore_cluster_is(&b))
+		r = restore_one_cluster(&t, err);
 	else if (r == 0 && restore_mirror_is(&b))
 		r = restore_one_mirror(&t, below, err);
 	else if (r == 0)

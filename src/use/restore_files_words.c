@@ -144,6 +144,11 @@ static int check_of_one_kind(const struct command_line *line, struct restore_ord
 	        "jobs",    "on_error", "level",    "analyze",       "check", NULL};
 	const char *other = one_given(line, o->to || o->place ? of_databases : of_files);
 
+	/* A base backup has both. */
+	if (o->to && str_equal(other, "jobs")) {
+		o->word_of_others = other;
+		return 0;
+	}
 	if (!other && o->place)
 		other = one_given(line, of_files);
 	if (!other)

@@ -188,12 +188,16 @@ static int check_together(const struct restore_order *o, struct error *err)
 int restore_order_read(const struct command_line *line, struct restore_order *ret, struct error *err)
 {
 	static const char *const allowed[] = {
-	        "into",    "server",    "swap",      "create",        "clean",   "content",
-	        "schemas", "tables",    "no_owner",  "no_privileges", "roles",   "extensions",
-	        "jobs",    "on_error",  "confirm",   "level",         "analyze", "plan",
-	        "run",     "pre_hook",  "post_hook", "check",         "note",    "to",
-	        "paths",   "overwrite", "owners",    "room",          "dry-run", "parts",
-	        "target",  "secrets",   "delete",    "rate",          NULL};
+	        "into",      "server",      "swap",    "create",     "clean",
+	        "content",   "schemas",     "tables",  "no_owner",   "no_privileges",
+	        "roles",     "extensions",  "jobs",    "on_error",   "confirm",
+	        "level",     "analyze",     "plan",    "run",        "pre_hook",
+	        "post_hook", "check",       "note",    "to",         "paths",
+	        "overwrite", "owners",      "room",    "dry-run",    "parts",
+	        "target",    "secrets",     "delete",  "rate",       "until",
+	        "timeline",  "action",      "base",    "delta",      "owner",
+	        "start",     "tablespaces", "archive", "tablespace", "restore_command",
+	        NULL};
 	int r = words_check_pairs(line, allowed, err);
 
 	*ret = (struct restore_order){.line = line, .create = true, .roles = true, .analyze = true};

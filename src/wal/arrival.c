@@ -14,6 +14,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/codec/compression.h>
 #include <keepfs/codec/hash.h>
+#include <keepfs/codec/wal_index_frame.h>
 #include <keepfs/keyring.h>
 #include <keepfs/stream/age.h>
 #include <keepfs/stream/intake.h>
@@ -27,6 +28,8 @@
 #define PIECES       2
 #define CONTENT_TYPE "application/zstd"
 #define SLACK_BYTES  ((uint64_t)64 << 10) /* by which it could become longer, header and tags included */
+/* What encryption has taken and not given on yet, and what it adds: so much room is left behind the index. */
+#define ON_ITS_WAY ((uint64_t)256 << 10)
 
 struct page_sink {
 	struct sink sink;
@@ -48,6 +51,11 @@ struct wal_arrival {
 	uint8_t head[WAL_LONG_PAGE_HEADER_BYTES];
 	size_t head_len;
 	struct sha256 *sha256;
+	char sum[SHA256_HEX_BYTES];   /* at the end */
+	struct wal_indexing indexing; /* of a segment */
+	const struct wal_index
+	        *index;  /* at the end; NULL: it is no segment, or what is in it cannot be told */
+	struct str text; /* of a history, at the end */
 	struct compressor *compressor;
 	uint8_t *raw, *packed; /* of the pool */
 	size_t raw_len;
@@ -139,6 +147,8 @@ struct wal_arrival *wal_arrival_free(struct wal_arrival *a)
 	stream_age_finish(&a->age);
 	age_recipients_free(a->recipients);
 	sha256_free(a->sha256);
+	wal_indexing_finish(&a->indexing);
+	str_finish(&a->text);
 	compressor_free(a->compressor);
 	if (a->raw) {
 		pool_give(a->w->options.pool, a->raw);
@@ -196,6 +206,8 @@ static int begin_arrival_chain(struct wal_arrival *a, struct error *err)
 		r = stream_age_init(&a->age, a->recipients, err);
 	if (r < 0)
 		return r;
+	if (is_segment(a))
+		wal_indexing_follow(&a->indexing, a->w, a->key.job, &a->parsed, a->cluster.segment_bytes);
 	a->compressor = compressor_new(&how, SEGMENT_CHECK_NONE);
 	a->last = (struct page_sink){.sink = {.ops = &page_sink_ops}, .pages = &a->stored};
 	a->chain = &a->last.sink;
@@ -217,6 +229,8 @@ static int pack_arrival(struct wal_arrival *a, struct error *err)
 	if (a->raw_len == 0)
 		return 0;
 	sha256_update(a->sha256, a->raw, a->raw_len);
+	if (is_segment(a))
+		wal_indexing_feed(&a->indexing, a->raw, a->raw_len);
 	r = compressor_run(a->compressor, a->raw, a->raw_len, a->packed, POOL_BUFFER_BYTES, &segment, err);
 	a->raw_len = 0;
 	return r < 0 ? r : sink_write(a->chain, a->packed, segment.bytes, err);
@@ -289,6 +303,23 @@ static int check_whole_arrival(const struct wal_arrival *a, struct error *err)
 	return 0;
 }
 
+/* The index goes behind the segment, where there is room for it: what was reserved is meant for a segment that does not compress, too. */
+static int pack_index(struct wal_arrival *a, struct error *err)
+{
+	_cleanup(str) struct str frame = {0};
+	uint64_t room = (uint64_t)a->stored.reserved * POOL_BUFFER_BYTES - a->stored.bytes;
+	uint8_t digest[SHA256_BYTES];
+
+	sha256_final(a->sha256, digest);
+	hex_encode(digest, sizeof(digest), a->sum);
+	if (!is_segment(a))
+		return 0;
+	a->index = wal_indexing_close(&a->indexing, a->bytes, a->sum);
+	if (!a->index || wal_index_frame(a->index, &frame) < 0 || frame.len + ON_ITS_WAY > room)
+		return 0;
+	return sink_write(a->chain, frame.data, frame.len, err);
+}
+
 /* A short text has been gathered only, so far. */
 static int end_arrival_bytes(struct wal_arrival *a, struct error *err)
 {
@@ -304,8 +335,12 @@ static int end_arrival_bytes(struct wal_arrival *a, struct error *err)
 	}
 	if (r == 0)
 		r = check_whole_arrival(a, err);
+	if (r == 0 && a->parsed.kind == WAL_NAME_HISTORY)
+		str_append_bytes(&a->text, a->raw, a->raw_len);
 	if (r == 0)
 		r = pack_arrival(a, err);
+	if (r == 0)
+		r = pack_index(a, err);
 	return r < 0 ? r : sink_finish(a->chain, err);
 }
 
@@ -336,12 +371,12 @@ static int put_arrival(const struct wal_arrival *a, const char *key, struct erro
 }
 
 static int compare_with_known(struct wal_arrival *a, const struct catalog_wal *there, const char *key,
-                              const char *sha256, char **ret_note, struct error *err)
+                              char **ret_note, struct error *err)
 {
 	const struct wal_twin twin = {.there = there,
 	                              .name = &a->parsed,
 	                              .bytes = a->bytes,
-	                              .sha256 = sha256,
+	                              .sha256 = a->sum,
 	                              .stored = &a->stored,
 	                              .key_text = key,
 	                              .key = a->key.is_sealed ? &a->age.key : NULL};
@@ -372,9 +407,10 @@ static int learn_what_is_there(const struct wal_arrival *a, const char *key, str
 	                    : r;
 }
 
-static int list_arrival(struct wal_arrival *a, const char *key, const char *sha256, char **ret_note,
-                        struct error *err)
+static int list_arrival(struct wal_arrival *a, const char *key, char **ret_note, struct error *err)
 {
+	const struct catalog_wal_known known = {
+	        .index = a->index, .history = a->parsed.kind == WAL_NAME_HISTORY ? str_text(&a->text) : NULL};
 	struct catalog_wal row = {
 	        .bytes = a->bytes, .stored_bytes = a->stored.bytes, .arrived_us = clock_now_us()};
 	int r;
@@ -382,46 +418,44 @@ static int list_arrival(struct wal_arrival *a, const char *key, const char *sha2
 	str_copy(row.job, sizeof(row.job), a->key.job);
 	str_copy(row.name, sizeof(row.name), a->key.name);
 	str_copy(row.key, sizeof(row.key), key);
-	str_copy(row.sha256, sizeof(row.sha256), sha256);
+	str_copy(row.sha256, sizeof(row.sha256), a->sum);
 	r = put_arrival(a, key, err);
 	if (r == STORE_EXISTS) {
 		r = learn_what_is_there(a, key, &row, err);
-		return r < 0 ? r : compare_with_known(a, &row, key, sha256, ret_note, err);
+		return r < 0 ? r : compare_with_known(a, &row, key, ret_note, err);
 	}
 	if (r == 0)
-		r = catalog_wal_add(a->w->options.repository->catalog, &row, err);
+		r = catalog_wal_add_known(a->w->options.repository->catalog, &row, &known, err);
+	if (r == 0 && a->parsed.kind == WAL_NAME_SEGMENT)
+		wal_indexing_keep(&a->indexing, a->w, a->key.job);
 	return r;
 }
 
-static int settle_arrival(struct wal_arrival *a, const char *sha256, char **ret_note, struct error *err)
+static int settle_arrival(struct wal_arrival *a, char **ret_note, struct error *err)
 {
 	_cleanup(free) char *key = wal_key_format(&a->key);
 	struct catalog_wal there;
 	int r = catalog_wal_find(a->w->options.repository->catalog, a->key.job, a->key.name, &there);
 
 	if (r == 0)
-		return compare_with_known(a, &there, key, sha256, ret_note, err);
+		return compare_with_known(a, &there, key, ret_note, err);
 	if (r != -ENOENT)
 		return error_system(err, -r, "the catalog cannot be read");
 	r = bind_cluster(a, err);
-	return r < 0 ? r : list_arrival(a, key, sha256, ret_note, err);
+	return r < 0 ? r : list_arrival(a, key, ret_note, err);
 }
 
 int wal_arrival_end(struct wal_arrival *a, char **ret_note, struct error *err)
 {
 	struct wal_claim claim = {.job = a->key.job, .name = a->key.name};
-	uint8_t digest[SHA256_BYTES];
-	char sha256[SHA256_HEX_BYTES];
 	int r = end_arrival_bytes(a, err);
 
 	if (r < 0)
 		return r;
-	sha256_final(a->sha256, digest);
-	hex_encode(digest, sizeof(digest), sha256);
 	r = wal_claim(a->w, &claim);
 	if (r < 0)
 		return error_set(err, ERROR_CANCELLED, -r, "keepfs ends");
-	r = settle_arrival(a, sha256, ret_note, err);
+	r = settle_arrival(a, ret_note, err);
 	wal_unclaim(a->w, &claim);
 	return r;
 }

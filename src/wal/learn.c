@@ -153,10 +153,11 @@ int wal_learn_all(struct repository *repository, struct pool *pool, struct cance
                   uint64_t *ret_found, struct error *err)
 {
 	struct wal_learning l = {.repository = repository, .pool = pool, .cancel = cancel};
+	struct wal_catching c = {.repository = repository, .pool = pool, .cancel = cancel};
 	int r = wal_learn(&l, WAL_PREFIX, err);
 
 	*ret_found = l.found;
-	return r;
+	return r < 0 ? r : wal_catch_up(&c, err);
 }
 
 /* One file, without a catalog. */

@@ -37,8 +37,28 @@ static void note_learnt(struct wal *w)
 {
 	pthread_mutex_lock(&w->lock);
 	w->is_learnt = true;
+	w->listed++;
 	pthread_cond_broadcast(&w->changed);
 	pthread_mutex_unlock(&w->lock);
+}
+
+static void catch_up_at_start(struct wal *w)
+{
+	struct wal_catching c = {.repository = w->options.repository,
+	                         .pool = w->options.pool,
+	                         .cancel = &w->cancel,
+	                         .reads_whole = w->options.conf->role != CONF_READER};
+	struct error err = {0};
+	int r;
+
+	while ((r = wal_catch_up(&c, &err)) < 0 && !cancel_is_set(&w->cancel)) {
+		log_warning("what is in some files of WAL could not be read; it is tried again: %s",
+		            err.message);
+		if (cancel_sleep_ms(&w->cancel, LEARN_AGAIN_MS))
+			break;
+	}
+	if (c.found)
+		log_info("what is in %llu files of WAL is known now", (unsigned long long)c.found);
 }
 
 static void *learn_at_start(void *arg)
@@ -59,8 +79,10 @@ static void *learn_at_start(void *arg)
 		log_info(
 		        "%llu files of WAL were in the store, and the catalog did not list them: it does now",
 		        (unsigned long long)l.found);
-	if (r == 0)
+	if (r == 0) {
 		note_learnt(w);
+		catch_up_at_start(w);
+	}
 	return NULL;
 }
 
@@ -72,7 +94,7 @@ int wal_new(const struct wal_options *options, struct wal **ret, struct error *e
 	w->options = *options;
 	cancel_init(&w->cancel);
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->changed, NULL);
+	clock_cond_init(&w->changed);
 	w->ahead = wal_ahead_new(w);
 	w->early = wal_early_new(w);
 	r = w->ahead && w->early ? thread_start(&w->learner, "wal-learn", learn_at_start, w) : -EAGAIN;
@@ -105,6 +127,7 @@ struct wal *wal_free(struct wal *w)
 		pthread_join(w->learner, NULL);
 	wal_early_free(w->early);
 	wal_ahead_free(w->ahead);
+	wal_trails_finish(w);
 	pthread_cond_destroy(&w->changed);
 	pthread_mutex_destroy(&w->lock);
 	cancel_finish(&w->cancel);
@@ -163,6 +186,7 @@ void wal_unclaim(struct wal *w, struct wal_claim *c)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
+	w->listed++;
 	pthread_cond_broadcast(&w->changed);
 	pthread_mutex_unlock(&w->lock);
 }

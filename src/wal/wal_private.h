@@ -6,15 +6,22 @@
  *   wal.c       what all have in common; what a name stands for
  *   key.c       keys of objects
  *   pages.c     bytes in buffers of the pool
+ *   indexing.c  what is in a segment, as its bytes pass
  *   arrival.c   a file that comes in
+ *   await.c     waiting for those that are expected
  *   same.c      one that is there already
  *   fetch.c     an object, and what it was made of
  *   learn.c     what the store has, and the catalog does not know
+ *   tail.c      the index at the end of an object
+ *   catch_up.c  what is in segments that nobody has looked into
+ *   recovery.c  what can be recovered, as the catalog knows it
  *   get.c       a file for who has no catalog
  *   early.c     files that a server has ready, before it hands them over
  *   ahead.c     files that are read, and those that are expected to be next
  */
 #include <keepfs/artifact.h>
+#include <keepfs/catalog/wal_places.h>
+#include <keepfs/codec/wal_index.h>
 #include <keepfs/codec/wal_name.h>
 #include <keepfs/codec/wal_page.h>
 #include <keepfs/store.h>
@@ -25,18 +32,28 @@
 struct wal_ahead;
 struct wal_early;
 
+/** struct wal_trail - a scan that has read a segment to its end: that of the next one goes on from it, since a record may span both */
+#define WAL_TRAILS 8 /* of all archives, those that ended last */
+struct wal_trail {
+	char job[CATALOG_WAL_JOB_BYTES];
+	struct wal_scan *scan; /* NULL: there is none */
+};
+
 struct wal {
 	struct wal_options options;
 	struct cancel cancel; /* set by wal_end() */
 	pthread_t learner;
 	bool has_learner;
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool is_learnt; /* lock: the store was listed */
-	bool ended;     /* lock */
+	pthread_cond_t changed; /* by the monotonic clock: any of these, and what the catalog has */
+	bool is_learnt;         /* lock: the store was listed */
+	bool ended;             /* lock */
+	uint64_t listed;        /* lock: grows whenever the catalog may have got files */
 	struct wal_ahead *ahead;
 	struct wal_early *early;
-	struct wal_claim *claims; /* lock: files whose end is looked at */
+	struct wal_claim *claims;            /* lock: files whose end is looked at */
+	struct wal_trail trails[WAL_TRAILS]; /* lock */
+	size_t next_trail;                   /* lock: the one that is replaced next */
 };
 
 /** wal_conf_ref() - the configuration in force: the caller's wal_conf_unref(). */
@@ -51,6 +68,51 @@ struct wal_claim {
 /** wal_claim() - @c has job and name; 0, or -ECANCELED when all ends. */
 int wal_claim(struct wal *w, struct wal_claim *c);
 void wal_unclaim(struct wal *w, struct wal_claim *c);
+
+/* indexing.c */
+
+/** struct wal_indexing - the records of one segment, as its bytes pass; it stays where it is until wal_indexing_finish(). */
+struct wal_indexing {
+	struct wal_scan *scan;
+	struct wal_index index;
+	bool has_ended; /* the rest means nothing */
+	bool has_failed;
+};
+/** wal_indexing_begin() - @from: the scan that it follows, which stays as it is; NULL: nothing is known of what came before. */
+void wal_indexing_begin(struct wal_indexing *i, const struct wal_scan *from, const struct wal_name *name);
+void wal_indexing_feed(struct wal_indexing *i, const void *data, size_t len);
+/** wal_indexing_close() - that was all of it. NULL: what is in it cannot be told. Borrowed. */
+const struct wal_index *wal_indexing_close(struct wal_indexing *i, uint64_t bytes, const char *sha256);
+/** wal_indexing_finish() - of a zeroed one nothing. */
+void wal_indexing_finish(struct wal_indexing *i);
+static inline void cleanup_wal_indexing(struct wal_indexing *i)
+{
+	wal_indexing_finish(i);
+}
+/** wal_indexing_follow() - wal_indexing_begin() behind what @w has read of the segment before it. */
+void wal_indexing_follow(struct wal_indexing *i, struct wal *w, const char *job, const struct wal_name *name,
+                         uint32_t segment_bytes);
+/** wal_indexing_keep() - the segment is in the archive: the next one may follow it. */
+void wal_indexing_keep(struct wal_indexing *i, struct wal *w, const char *job);
+void wal_trails_finish(struct wal *w);
+
+/* tail.c */
+
+/** wal_fetch_index() - the index at the end of the object @f->key. -ENOENT: there is none, or no such object; -EBADMSG (ERROR_CORRUPT): it is damaged; as wal_fetch(). Waits for no buffers. */
+struct wal_fetching;
+int wal_fetch_index(const struct wal_fetching *f, struct wal_index *ret, struct error *err);
+
+/* catch_up.c */
+
+struct wal_catching {
+	struct repository *repository;
+	struct pool *pool;
+	struct cancel *cancel;
+	bool reads_whole; /* segments without an index are read, one after the other; else they stay unknown */
+	uint64_t found;   /* out: so many became known */
+};
+/** wal_catch_up() - learn what is in segments and histories that nobody has looked into. What cannot be read is told, and passed over; an outage ends it. */
+int wal_catch_up(struct wal_catching *c, struct error *err);
 
 /* key.c */
 

@@ -86,7 +86,7 @@ static const char RICH[] =
         "\"server_version\":15,\"bytes\":1048576,\"sha256\":null,\"meant_bytes\":482,\"first_record\":\"0/500028\",\"end\":\"0/5001E8\","
         "\"open_record\":null,\"timeline\":2,\"commits\":2,\"aborts\":1,"
         "\"first_commit\":{\"lsn\":\"0/500028\",\"xid\":700,\"at\":\"2026-11-18T12:00:00.000000Z\"},"
-        "\"last_commit\":{\"lsn\":\"0/500150\",\"xid\":703,\"at\":\"2026-11-18T11:59:55.000000Z\"},\"latest\":\"2026-11-18T12:00:09.000000Z\","
+        "\"last_commit\":{\"lsn\":\"0/500150\",\"xid\":703,\"at\":\"2026-11-18T11:59:55.000000Z\"},\"latest\":\"2026-11-18T12:00:09.000000Z\",\"highest_xid\":703,"
         "\"restore_points\":[{\"lsn\":\"0/5000E8\",\"at\":\"2026-11-18T12:00:00.000000Z\",\"name\":\"before \\\"the\\\" drop\"}],"
         "\"checkpoints\":[{\"lsn\":\"0/500078\",\"redo\":\"0/500028\",\"at\":\"2026-11-18T12:00:00.000000Z\",\"shutdown\":true},"
         "{\"lsn\":\"0/500178\",\"redo\":\"0/500028\",\"at\":\"2026-11-18T12:00:00.000000Z\",\"shutdown\":true}],"
@@ -121,6 +121,7 @@ static void what_was_written_is_read(void **state)
 	assert_int_equal(x.open_record, 0);
 	assert_int_equal(x.last_commit.xid, 703);
 	assert_int_equal(x.latest_us, NOON_US + 9000000);
+	assert_int_equal(x.highest_xid, 703);
 	assert_string_equal(x.points[0].name, "before \"the\" drop");
 	assert_int_equal(x.checkpoints[1].lsn, 0x500178);
 	assert_int_equal(x.timelines[0].to, 2);

@@ -22,6 +22,8 @@ enum restore_phase {
 	/* A drill brings a mirror back: server is the place that the configuration names for that ("s3://scratch/drills"), target what it makes in it, made the job of the mirror, whose
 	 * credentials it has. */
 	RESTORE_PHASE_SCRATCH,
+	/* The data directory of a cluster is filled: target is the directory; there is no server. It is not whole, and no server starts on it. */
+	RESTORE_PHASE_CLUSTER,
 };
 
 #define RESTORE_DEPLOYMENT_ALL "all"

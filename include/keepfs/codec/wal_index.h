@@ -66,6 +66,8 @@ struct wal_index {
 	/* The latest time of a commit or an abort; 0: there is none. Times need not grow with places: recovery to a time stops before the first one that
 	 * is later, so it gets beyond this segment when, and only when, none of the segments before it and this one has a later one. */
 	int64_t latest_us;
+	/* The last number of a transaction that ended, as numbers follow each other (they begin again): so one whose number comes behind it had not ended. 0: there is none. */
+	uint32_t highest_xid;
 	struct wal_index_point *points;
 	size_t point_count;
 	struct wal_index_checkpoint *checkpoints;

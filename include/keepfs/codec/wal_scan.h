@@ -109,6 +109,8 @@ struct wal_scan_options {
 struct wal_scan;
 
 struct wal_scan *wal_scan_new(const struct wal_scan_options *options);
+/** wal_scan_copy() - another one that goes on where @s is, with @options of its own: several segments may follow one. */
+struct wal_scan *wal_scan_copy(const struct wal_scan *s, const struct wal_scan_options *options);
 struct wal_scan *wal_scan_free(struct wal_scan *s); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(wal_scan, struct wal_scan *, wal_scan_free)
 
