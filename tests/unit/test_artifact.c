@@ -1565,7 +1565,7 @@ static void what_a_newer_keepfs_wrote_is_left_alone(void **state)
 
 static char *unknown_kind(const struct manifest *m)
 {
-	return strcmp(m->kind, "base") == 0 ? mem_strdup("the kind \"base\"") : NULL;
+	return strcmp(m->kind, "snapshot") == 0 ? mem_strdup("the kind \"snapshot\"") : NULL;
 }
 
 static void hear_notice(void *arg, const char *text)
@@ -1599,7 +1599,7 @@ static void a_later_kind_is_listed_and_named(void **state)
 	assert_string_equal(
 	        str_text(&heard.problems),
 	        "note: backups/main/20270301T020000Z is listed; keepfs 3.1.4 has written it, and this one does "
-	        "not know the kind \"base\", the fields previous, witness, objects[].shared, files[].mode, "
+	        "not know the kind \"snapshot\", the fields previous, witness, objects[].shared, files[].mode, "
 	        "files[].pieces\n");
 	assert_int_equal(
 	        catalog_entry_by_ino(

@@ -40,7 +40,6 @@ static void test_what_a_cluster_cannot_be(void **state)
 	struct fixture *f = *state;
 
 	refuse(f, SERVER "wal = no\n", "wal");
-	refuse(f, SERVER "schedule = daily-2am\n", "the WAL of a cluster comes when the server has it");
 	refuse(f, SERVER "format = plain\n", "format");
 	refuse(f, SERVER "drill = daily-2am\n", "drill");
 	refuse(f, "[cluster packs]\n", "[cluster packs]: the name is reserved");

@@ -251,7 +251,7 @@ static void what_a_later_keepfs_adds_is_named_and_passed_over(void **state)
 	read_text(TEST_DATA "/manifest-v2-future.json", &text);
 	if (manifest_decode(SOURCE, str_text(&text), text.len, &m, &err) < 0)
 		fail_msg("%s", err.message);
-	assert_string_equal(m.kind, "base");
+	assert_string_equal(m.kind, "snapshot");
 	assert_string_equal(m.unknown, "previous, witness, objects[].shared, files[].mode, files[].pieces");
 	assert_string_equal(m.objects[m.files[0].object].cipher, "age");
 	assert_int_equal(m.files[1].object, MANIFEST_NO_OBJECT);
