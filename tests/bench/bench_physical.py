@@ -105,7 +105,8 @@ class Keepfs:
         return {"seconds": time.monotonic() - start, "cpu": bench_common.cpu_s(pid) - before, "mib": bench_common.status_mib(pid, "VmHWM")}
 
     def restore(self, target):
-        return timed(daemon.PROGRAM, "restore", "-c", self.keepfs.conf, "main", target, env=self.keepfs.env)
+        owner = ["owner=postgres"] if os.geteuid() == 0 else []
+        return timed(daemon.PROGRAM, "restore", "-c", self.keepfs.conf, "main", target, *owner, env=self.keepfs.env)
 
     def close(self):
         self.keepfs.close()
