@@ -32,8 +32,8 @@ int runs_reader_new(const struct runs_options *options, struct runs_reader **ret
 		return result;
 	r = mem_alloc(sizeof(*r));
 	r->options = *options;
-	r->frames_max = (options->buffers - (size_t)RUNS_THREAD_BUFFERS * options->threads) / 2 *
-	                POOL_BUFFER_BYTES;
+	r->frames_max =
+	        (options->buffers - (size_t)RUNS_THREAD_BUFFERS * options->threads) / 2 * POOL_BUFFER_BYTES;
 	r->tables_max = r->frames_max;
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->changed, NULL);
@@ -203,7 +203,7 @@ static int read_of_pack(struct runs_reader *r, const struct runs_read *what, con
 }
 
 static int read_one_run(struct runs_reader *r, const struct runs_read *what, const struct range_of_run *range,
-                    struct runs_decoder *decoder, struct error *err)
+                        struct runs_decoder *decoder, struct error *err)
 {
 	if (what->entry->runs[range->run].pack)
 		return read_of_pack(r, what, range, decoder, err);
@@ -218,9 +218,8 @@ static int read_runs_of_range(struct runs_reader *r, const struct runs_read *wha
 	int result = 0;
 
 	for (size_t done = 0, i = run_with(e, what->at); result == 0 && done < what->len; i++) {
-		struct range_of_run range = {.run = i,
-		                             .within = what->at + done - e->runs[i].at,
-		                             .to = (char *)what->buf + done};
+		struct range_of_run range = {
+		        .run = i, .within = what->at + done - e->runs[i].at, .to = (char *)what->buf + done};
 		uint64_t left = e->runs[i].bytes - range.within;
 
 		range.len = left < what->len - done ? (size_t)left : what->len - done;

@@ -205,14 +205,14 @@ static int decode_batch(struct runs_reader *r, const struct frames_wanted *w, co
                         struct error *err)
 {
 	const struct seekable_frame *first = &w->pack->table.frames[b->first];
-	int result = run_pack_read(r, w->pack, w->cancel, first->stored_at, w->decoder->stored, b->stored,
-	                           err);
+	int result =
+	        run_pack_read(r, w->pack, w->cancel, first->stored_at, w->decoder->stored, b->stored, err);
 
 	for (size_t i = b->first; result == 0 && i < b->first + b->count; i++) {
 		const struct seekable_frame *f = &w->pack->table.frames[i];
 
-		result = decode_in_batch(w, b, i, w->decoder->stored + (f->stored_at - first->stored_at),
-		                         err);
+		result =
+		        decode_in_batch(w, b, i, w->decoder->stored + (f->stored_at - first->stored_at), err);
 		if (result < 0)
 			error_prefix(err, "the frame at %llu", (unsigned long long)f->stored_at);
 	}
@@ -220,7 +220,8 @@ static int decode_batch(struct runs_reader *r, const struct frames_wanted *w, co
 }
 
 /* With the lock, which is released meanwhile. */
-static int read_frames_batch(struct runs_reader *r, const struct frames_wanted *w, size_t *index, struct error *err)
+static int read_frames_batch(struct runs_reader *r, const struct frames_wanted *w, size_t *index,
+                             struct error *err)
 {
 	struct frames_batch b = claim_batch(r, w, *index);
 	int result;

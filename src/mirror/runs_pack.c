@@ -12,8 +12,9 @@
 #include <string.h>
 
 #define OPEN_PACKS_MAX 256U
-#define PACK_OVERHEAD  ((size_t)1024) /* of one that is open, beside its table: about what the reader has of it */
-#define TAIL_BYTES     ((uint64_t)8192) /* got first: tables of some thousand frames are no longer */
+#define PACK_OVERHEAD                                                                                        \
+	((size_t)1024) /* of one that is open, beside its table: about what the reader has of it */
+#define TAIL_BYTES ((uint64_t)8192) /* got first: tables of some thousand frames are no longer */
 
 static size_t bytes_of_open_pack(const struct open_run_pack *p)
 {

@@ -29,7 +29,8 @@ struct runs_decoder { /* what a thread needs while it reads */
 
 struct open_run_pack {
 	struct runs_pack name; /* its path is heap */
-	struct reader_file *file; /* NULL: it is not open, or somebody opens it. It and the next two do not change while there are users and it is not being opened */
+	struct reader_file *
+	        file; /* NULL: it is not open, or somebody opens it. It and the next two do not change while there are users and it is not being opened */
 	uint64_t bytes;
 	struct seekable_table table;
 	unsigned users; /* lock, as all behind it */
@@ -37,7 +38,8 @@ struct open_run_pack {
 	bool is_gone;     /* not in the list any more: the last user closes it */
 	bool is_expected; /* it was got ahead */
 	bool was_ahead;   /* those behind it were */
-	uint64_t position, in_order; /* where the last read ended, and how much was read in order up to there */
+	uint64_t position,
+	        in_order; /* where the last read ended, and how much was read in order up to there */
 	struct kept_run_frame *frames;
 	struct open_run_pack *next; /* used last first */
 };
@@ -65,8 +67,8 @@ struct runs_reader {
 	atomic_ullong tags;
 	size_t frames_max, tables_max; /* bytes */
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* lock: something that somebody may wait for */
-	unsigned reading;       /* lock, as all behind it */
+	pthread_cond_t changed;        /* lock: something that somebody may wait for */
+	unsigned reading;              /* lock, as all behind it */
 	struct runs_decoder *decoders; /* that nobody has */
 	struct open_run_pack *packs;
 	size_t pack_count, tables_bytes;

@@ -44,9 +44,9 @@ struct packs_of_test {
 	struct runs_reader *runs;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool is_held;                 /* lock, as all behind it */
+	bool is_held; /* lock, as all behind it */
 	unsigned held, opened, closed;
-	unsigned refuse_pack;         /* is not there; 0: all are */
+	unsigned refuse_pack; /* is not there; 0: all are */
 	uint64_t last_store;
 };
 
@@ -260,12 +260,8 @@ static char *plain_file(const struct packs_of_test *t)
 static int read_test_file(struct packs_of_test *t, uint64_t at, size_t len, char *buf, struct cancel *cancel,
                           const char **ret_pack, struct error *err)
 {
-	const struct runs_read what = {.job = "main",
-	                               .entry = &file_of_test,
-	                               .at = at,
-	                               .len = len,
-	                               .buf = buf,
-	                               .cancel = cancel};
+	const struct runs_read what = {
+	        .job = "main", .entry = &file_of_test, .at = at, .len = len, .buf = buf, .cancel = cancel};
 
 	return runs_reader_read(t->runs, &what, ret_pack, err);
 }
@@ -463,8 +459,11 @@ static void test_packs_are_opened_ahead(void **state)
 {
 	struct packs_of_test *t = *state;
 	struct listing_run run = {.bytes = PACK_PLAIN, .pack = (char *)DIRECTORY "/00001"};
-	const struct listing_entry e = {
-	        .format = LISTING_BASE, .key = (char *)"x", .bytes = PACK_PLAIN, .runs = &run, .run_count = 1};
+	const struct listing_entry e = {.format = LISTING_BASE,
+	                                .key = (char *)"x",
+	                                .bytes = PACK_PLAIN,
+	                                .runs = &run,
+	                                .run_count = 1};
 	_cleanup(free) char *buf = mem_alloc(PACK_PLAIN);
 	struct runs_read what = {.job = "main", .entry = &e, .buf = buf};
 

@@ -26,7 +26,8 @@ struct repository;
 
 /** struct runs_pack - which one. Two with the same members are the same. */
 struct runs_pack {
-	uint64_t store;   /* whose copy of it is read, by its number in the catalog; 0: the artifact, from whichever store gives it */
+	uint64_t
+	        store; /* whose copy of it is read, by its number in the catalog; 0: the artifact, from whichever store gives it */
 	const char *path; /* "packs/main/20261120T020000Z/00001.tar.zst"; borrowed */
 };
 
@@ -66,9 +67,9 @@ struct runs_options {
 	struct reader *reader;   /* borrowed */
 	struct runs_packs packs; /* copied */
 	struct pool *pool;       /* borrowed */
-	size_t buffers;          /* of it, that are kept; at least RUNS_BUFFERS_MIN, and twice what @threads need */
-	unsigned threads;        /* so many read at once, at least 1: others wait for their turn */
-	uint64_t ahead_bytes;    /* of packs behind the one that is read in order, stored ones; 0: none */
+	size_t buffers;   /* of it, that are kept; at least RUNS_BUFFERS_MIN, and twice what @threads need */
+	unsigned threads; /* so many read at once, at least 1: others wait for their turn */
+	uint64_t ahead_bytes; /* of packs behind the one that is read in order, stored ones; 0: none */
 };
 
 struct runs_reader;
@@ -81,9 +82,9 @@ int runs_reader_new(const struct runs_options *options, struct runs_reader **ret
 struct runs_reader *runs_reader_free(struct runs_reader *r);
 DEFINE_CLEANUP(runs_reader, struct runs_reader *, runs_reader_free)
 
-struct runs_read { /* all borrowed for the call */
-	uint64_t store;  /* of its packs: struct runs_pack */
-	const char *job; /* packs/JOB/… */
+struct runs_read {                         /* all borrowed for the call */
+	uint64_t store;                    /* of its packs: struct runs_pack */
+	const char *job;                   /* packs/JOB/… */
 	const struct listing_entry *entry; /* a file of a base */
 	uint64_t at;
 	size_t len; /* @at + @len is at most entry->bytes */
