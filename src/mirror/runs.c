@@ -32,9 +32,9 @@ int runs_reader_new(const struct runs_options *options, struct runs_reader **ret
 		return result;
 	r = mem_alloc(sizeof(*r));
 	r->options = *options;
-	r->frames_max =
-	        (options->buffers - (size_t)RUNS_THREAD_BUFFERS * options->threads) / 2 * POOL_BUFFER_BYTES;
-	r->tables_max = r->frames_max;
+	r->tables_max =
+	        (options->buffers - (size_t)RUNS_THREAD_BUFFERS * options->threads) * POOL_BUFFER_BYTES / 4;
+	r->frames_max = 3 * r->tables_max;
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->changed, NULL);
 	cancel_init(&r->cancel);

@@ -161,10 +161,11 @@ static void assert_listed(struct based *b, const char *directory, const char *na
 
 static void test_directories_of_a_base(void **state)
 {
-	static const char *const keys[] = {"",           "base/",   "base/1/",        "base/1-2/", "base/1/x",
-	                                   "base/1-2/y", "base/1.", "base/1/pgsql/",  "global/",   "global/pg_control",
-	                                   "pg_notify/", "a%b",     "t\xff/",         "t\xff/%41", "PG_VERSION",
-	                                   NULL};
+	static const char *const keys[] = {
+	        "",           "base/",   "base/1/",       "base/1-2/", "base/1/x",
+	        "base/1-2/y", "base/1.", "base/1/pgsql/", "global/",   "global/pg_control",
+	        "pg_notify/", "a%b",     "t\xff/",        "t\xff/%41", "PG_VERSION",
+	        NULL};
 	struct based *b = *state;
 
 	make_based(b, keys);
@@ -293,12 +294,13 @@ static char *plain_children(const struct based *b, const char *directory)
 /* A random directory below another one, and then files: so all have their parents. */
 static void make_random_tree(struct based *b)
 {
-	static const char *const names[] = {"1", "1-2", "1.", "10", "a", "a-b", "a0", "A", "%", "\xc3\xa4", "~"};
+	static const char *const names[] = {"1",  "1-2", "1.", "10",       "a", "a-b",
+	                                    "a0", "A",   "%",  "\xc3\xa4", "~"};
 
 	for (unsigned i = 0; i < 400; i++) {
 		const char *parent = b->count && any_of(4) ? b->keys[any_of((unsigned)b->count)] : "";
-		_cleanup(free) char *key = mem_printf("%s%s%s", parent, names[any_of(ARRAY_SIZE(names))],
-		                                      any_of(3) ? "/" : "");
+		_cleanup(free) char *key =
+		        mem_printf("%s%s%s", parent, names[any_of(ARRAY_SIZE(names))], any_of(3) ? "/" : "");
 		_cleanup(free) char *plain = without_slash(key);
 		bool is_new = !*parent || is_directory_key(parent);
 
@@ -321,8 +323,7 @@ static void test_random_trees(void **state)
 	for (size_t i = 0; i < b->count; i++) {
 		_cleanup(free) char *path = without_slash(b->keys[i]);
 		char *slash = strrchr(path, '/');
-		_cleanup(free) char *directory =
-		        mem_printf("%.*s", slash ? (int)(slash - path) : 0, path);
+		_cleanup(free) char *directory = mem_printf("%.*s", slash ? (int)(slash - path) : 0, path);
 		_cleanup(free) char *children = plain_children(b, path);
 
 		assert_found(b, directory, slash ? slash + 1 : path, is_directory_key(b->keys[i]));
@@ -371,8 +372,8 @@ static void test_names_that_no_file_has(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        BASED_TEST(test_directories_of_a_base), BASED_TEST(test_names_of_a_base),
-	        BASED_TEST(test_numbers_of_a_base),     BASED_TEST(test_random_trees),
+	        BASED_TEST(test_directories_of_a_base),  BASED_TEST(test_names_of_a_base),
+	        BASED_TEST(test_numbers_of_a_base),      BASED_TEST(test_random_trees),
 	        BASED_TEST(test_names_that_no_file_has),
 	};
 

@@ -13,7 +13,7 @@
  * decode it again. Whoever reads a pack in order has the next ones of its directory opened, and got from the store, before he comes to them; decoding is on the
  * threads of those who read, so a file is decoded by as many at once as ask for ranges of it.
  *
- * Memory is what was reserved of the pool: half of it for @threads who read at the same time, a quarter for frames, the last for the tables of packs, of which those that were
+ * Memory is what was reserved of the pool: two buffers for each of @threads who read at the same time, three quarters of the others for frames, the rest for the tables of packs, of which those that were
  * used last stay open. Any thread; what reads blocks until the store has answered or given up, or its cancel token is set.
  */
 #include <keepfs/base/cancel.h>
