@@ -18,7 +18,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define BASED_BUFFERS 24 /* of the pool; less where there are fewer */
+#define BASED_BUFFERS 24 /* of the pool, but no more than */
+#define BASED_SHARE   8  /* of what is there for others, one of so many */
 
 struct based_files {
 	pthread_mutex_t lock;
@@ -100,30 +101,48 @@ struct based_files *based_files_free(struct based_files *b)
 	return NULL;
 }
 
-/* With the lock: as much as there is. */
+static struct pool *own_pool_of_runs(struct based_files *b)
+{
+	if (!b->own)
+		b->own = pool_new((uint64_t)RUNS_BUFFERS_MIN * POOL_BUFFER_BYTES);
+	return b->own;
+}
+
+/* A small share of what runs have, too; where that is too little, as much as is needed at least, beside it. */
+static struct pool *pool_of_runs(struct fs *fs, struct based_files *b, size_t *ret_buffers)
+{
+	struct pool *pool = fs->ctx.make ? fs->ctx.make->pool : NULL;
+	size_t buffers = pool ? pool_shared(pool) / BASED_SHARE : 0;
+
+	*ret_buffers = buffers < BASED_BUFFERS ? buffers : BASED_BUFFERS;
+	if (buffers >= RUNS_BUFFERS_MIN)
+		return pool;
+	*ret_buffers = RUNS_BUFFERS_MIN;
+	return own_pool_of_runs(b);
+}
+
+/* With the lock. */
 static int make_runs_of_fs(struct fs *fs, struct based_files *b, struct error *err)
 {
-	struct runs_options options = {.reader = fs->ctx.reader,
-	                               .packs = {.open = open_pack_of_base,
-	                                         .close = close_pack_of_base,
-	                                         .arg = fs},
-	                               .pool = fs->ctx.make ? fs->ctx.make->pool : NULL,
-	                               .ahead_bytes = fs->ctx.conf->read.ahead_bytes};
-	int r = -ENOSPC;
+	struct runs_options options = {
+	        .reader = fs->ctx.reader,
+	        .packs = {.open = open_pack_of_base, .close = close_pack_of_base, .arg = fs},
+	        .ahead_bytes = fs->ctx.conf->read.ahead_bytes};
+	int r;
 
-	for (options.buffers = BASED_BUFFERS; r == -ENOSPC && options.pool &&
-	                                      options.buffers >= RUNS_BUFFERS_MIN;
-	     options.buffers /= 2) {
-		options.threads = (unsigned)(options.buffers / (2 * RUNS_THREAD_BUFFERS));
+	options.pool = pool_of_runs(fs, b, &options.buffers);
+	if (!options.pool)
+		return error_system(err, ENOMEM, "memory for reading bases cannot be had");
+	options.threads = (unsigned)(options.buffers / (2 * RUNS_THREAD_BUFFERS));
+	r = runs_reader_new(&options, &b->runs, err);
+	/* Others have all of it just now. */
+	if (r == -ENOSPC && own_pool_of_runs(b)) {
+		options.pool = b->own;
+		options.buffers = RUNS_BUFFERS_MIN;
+		options.threads = 1;
 		r = runs_reader_new(&options, &b->runs, err);
 	}
-	if (r != -ENOSPC)
-		return r;
-	b->own = b->own ? b->own : pool_new((uint64_t)RUNS_BUFFERS_MIN * POOL_BUFFER_BYTES);
-	options.pool = b->own;
-	options.buffers = RUNS_BUFFERS_MIN;
-	options.threads = 1;
-	return b->own ? runs_reader_new(&options, &b->runs, err) : r;
+	return r;
 }
 
 static int runs_of_fs(struct fs *fs, struct runs_reader **ret, struct error *err)
@@ -307,8 +326,10 @@ static void release_based_file(struct handle *h)
 	unref_based_file((struct based_file *)h);
 }
 
-static const struct handle_ops based_ops = {
-        .lasting = true, .read = begin_based_read, .flush = give_up_based_reads, .release = release_based_file};
+static const struct handle_ops based_ops = {.lasting = true,
+                                            .read = begin_based_read,
+                                            .flush = give_up_based_reads,
+                                            .release = release_based_file};
 
 int based_file_new(struct fs *fs, const struct node *node, const struct mirrored *m,
                    const struct mirrored_tree *tree, struct mirror_item *item,

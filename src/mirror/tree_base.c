@@ -127,8 +127,8 @@ static int tell_base_item(struct tree_cursor *c, const struct mirror_each *each,
 	return r == 1 ? each->item(each->arg, &item, err) : r;
 }
 
-static int list_base(struct tree_cursor *c, const char *prefix, const struct mirror_each *each,
-                     struct error *err)
+static int list_below_prefix(struct tree_cursor *c, const char *prefix, const struct mirror_each *each,
+                             struct error *err)
 {
 	size_t len = strlen(prefix);
 	int r = 0;
@@ -168,7 +168,7 @@ int tree_base_list(struct tree_cursor *c, const char *directory, uint64_t after,
 			cursor_step(c);
 		r = r < 0 ? r : 0;
 	}
-	return r == 0 ? list_base(c, prefix, each, err) : r;
+	return r == 0 ? list_below_prefix(c, prefix, each, err) : r;
 }
 
 int tree_base_each(struct tree_cursor *c, const struct mirror_each *each, struct error *err)

@@ -150,3 +150,28 @@ def test_many_small_files(cluster, tmp_path):
     copy = copy_of(base, tmp_path / "copy")
     assert tree_of(copy) == tree_of(base)
     server.tool("pg_verifybackup", "-n", copy)
+
+
+def verify(keepfs, name, right=True):
+    """the log of a run that verifies"""
+    said = keepfs.run("verify", name, check=right).stdout
+    run = next(line.split()[1] for line in said.splitlines() if line.startswith("run "))
+    assert right or "state failed" in said, said
+    return keepfs.text("jobs", run, "log")
+
+
+def test_it_is_verified(cluster):
+    cluster.fill()
+    cluster.backup()
+    keepfs = cluster.keepfs
+    name = f"{JOB}/{newest(cluster).name}"
+    assert f"backups/{name} is right: level 1" in verify(keepfs, name)
+    pack = packs_of(keepfs)[0]
+    data = pack.read_bytes()
+    wrong = bytearray(data)
+    wrong[len(wrong) // 3] ^= 1
+    pack.write_bytes(wrong)
+    said = verify(keepfs, name, right=False)
+    assert f"backups/{name} is damaged" in said and ".tar.zst" in said, said
+    pack.write_bytes(data)
+    assert f"backups/{name} is right: level 1" in verify(keepfs, name)
