@@ -148,6 +148,8 @@ void reader_read(struct reader_file *f, struct reader_request *req);
 void reader_cancel(struct reader_file *f, uint64_t tag);
 /** reader_cancel_owner() - the same for all requests of @owner: it has closed its descriptor, or died. */
 void reader_cancel_owner(struct reader_file *f, uint64_t owner);
+/** reader_expect() - @len bytes from @at on will be asked for soon, in order, by whoever reads the file: they are got now, as far as there are buffers to spare. Never blocks. */
+void reader_expect(struct reader_file *f, uint64_t at, uint64_t len);
 /** struct reader_now - who reads a file and waits for it; all borrowed. */
 struct reader_now {
 	struct reader_file *file;

@@ -612,3 +612,18 @@ int artifact_pack_open(struct fs *fs, const struct node *node, const struct cata
 		keep_pack_open(fs, pack, pack_path, node->cancel);
 	return r;
 }
+
+int artifact_pack_file(struct fs *fs, const struct catalog_entry *pack, const char *pack_path,
+                       struct cancel *cancel, struct reader_file **ret, uint64_t *ret_bytes,
+                       struct error *err)
+{
+	_cleanup(stored_file) struct stored_file s = {0};
+	struct reader_what what;
+	int r = find_pack(fs, pack, pack_path, cancel, &s, &what, err);
+
+	if (r < 0)
+		return r;
+	*ret_bytes = what.layout ? cells_plain_bytes(&what.layout->cells, what.extents->total_bytes)
+	                         : what.extents->total_bytes;
+	return reader_open(fs->ctx.reader, &what, ret, err);
+}

@@ -79,10 +79,10 @@ static void ask_later(fuse_req_t req, const struct node *node, const struct aske
 		free(al);
 }
 
-/* What a directory is like is in the catalog. */
+/* What a directory is like is in the catalog, but for some. */
 static bool may_wait(const struct node *node, const struct asked *a)
 {
-	if (a->is_of_itself && node_is_directory(node))
+	if (a->is_of_itself && node_is_directory(node) && !node->class->stat_waits)
 		return false;
 	return node->class->waits && (!a->is_of_facts || node->class->facts);
 }

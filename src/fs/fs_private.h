@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 
+struct based_files;
 struct comparisons;
 struct descents;
 struct kept_packs;
@@ -38,12 +39,14 @@ struct fs {
 	struct watches *watches;
 	struct mirrored_states *mirrored;
 	struct kept_packs *kept_packs;
+	struct based_files *based; /* files of bases: based.h */
 	struct descents *descents; /* has a lock of its own */
 	/* what waits for the catalog's disk or the store: commands, removals, links, notes */
 	struct workers *workers;
 	/* look into dumps, by dump: what waits for the store before there is a handle */
 	struct lookers *lookers;
 	struct lookers *inside_readers; /* read from them, by dump */
+	struct lookers *base_readers;   /* read files of bases, by base */
 	struct lookers *long_lookers; /* what of both takes as long as reading all of a table, or of a dump */
 	struct laters *laters;
 	struct diff_pairs *diff_pairs;
@@ -216,6 +219,10 @@ int artifact_part_open(struct fs *fs, const struct node *node, const struct read
 int artifact_pack_open(struct fs *fs, const struct node *node, const struct catalog_entry *pack,
                        const char *pack_path, const struct artifact_part *part,
                        const struct catalog_audit *reader, struct handle **ret_handle,
+                       struct error *err); /* artifact_file.c */
+/** artifact_pack_file() - the bytes of the pack @pack, at @pack_path, by the mount's reader; whoever closes it sees to artifact_open_begin() by himself. *@ret_bytes: how many there are. */
+int artifact_pack_file(struct fs *fs, const struct catalog_entry *pack, const char *pack_path,
+                       struct cancel *cancel, struct reader_file **ret, uint64_t *ret_bytes,
                        struct error *err); /* artifact_file.c */
 struct kept_packs *kept_packs_new(void);
 struct kept_packs *kept_packs_free(struct kept_packs *k); /* NULL allowed; returns NULL */

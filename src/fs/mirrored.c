@@ -14,16 +14,18 @@
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/inside.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/mirror/runs.h>
 
 #include <errno.h>
 #include <string.h>
 
 /* The bits of such a number: see node.h. */
-#define NUMBER_SHIFT    34
-#define NUMBERS_END     (UINT64_C(1) << 58)
-#define ATTRIBUTE_BYTES 255 /* of the name of an attribute */
-#define META_PREFIX     "x-amz-meta-"
-#define AMZ_PREFIX      "x-amz-"
+#define NUMBER_SHIFT          34
+#define NUMBERS_END           (UINT64_C(1) << 58)
+#define SHARED_DIRECTORY_BITS 03000 /* what is made in it gets its group; who may remove from it */
+#define ATTRIBUTE_BYTES       255   /* of the name of an attribute */
+#define META_PREFIX           "x-amz-meta-"
+#define AMZ_PREFIX            "x-amz-"
 
 _Static_assert(MIRROR_NUMBERS == UINT64_C(1) << NUMBER_SHIFT, "a place in a listing has its place");
 _Static_assert((uint64_t)CATALOG_INSIDE_NUMBER_MAX << NUMBER_SHIFT < NUMBERS_END,
@@ -91,9 +93,29 @@ char *mirrored_why_kept(struct fs *fs, const struct node *directory, const struc
 	            : NULL;
 }
 
+static bool is_item_of_base(const struct mirror_item *item)
+{
+	return item->entry.format == LISTING_BASE;
+}
+
+/* Of a directory of a mirror nothing is known. */
+static int64_t mtime_of_item(const struct node *like, const struct mirror_item *item)
+{
+	return item->is_directory && !is_item_of_base(item) ? like->entry.mtime_us : item->entry.modified_us;
+}
+
 static uint64_t size_of_item(const struct mirror_item *item)
 {
 	return item->is_directory ? INSIDE_NOT_KNOWN : item->entry.bytes;
+}
+
+/* What the configuration lets of the bits for group and others. The owner has those that the listing says: nothing here can be written, and a copy has to be as it was. */
+static mode_t mode_of_item(struct fs *fs, const struct node *node, const struct mirror_item *item)
+{
+	mode_t most = item->is_directory ? fs->ctx.conf->dir_mode : file_permissions(fs, node);
+	mode_t kept = item->is_directory ? SHARED_DIRECTORY_BITS : 0;
+
+	return (mode_t)item->entry.mode & (0700 | (most & 0077) | kept);
 }
 
 /* @like: another node of the artifact. */
@@ -104,9 +126,12 @@ static void node_of_item(const struct mirrored *m, const struct node *like, cons
 	                     .class = item->is_directory ? &class_mirrored_directory : &class_mirrored_file,
 	                     .entry = like->entry,
 	                     .bytes = size_of_item(item),
-	                     .mtime_us = item->is_directory ? like->entry.mtime_us : item->entry.modified_us,
+	                     .mtime_us = mtime_of_item(like, item),
+	                     .has_mode = is_item_of_base(item),
 	                     .cancel = like->cancel,
 	                     .in_haste = like->in_haste};
+	if (ret->has_mode)
+		ret->mode = mode_of_item(m->fs, ret, item);
 }
 
 int mirrored_load(struct fs *fs, uint64_t ino, struct node *ret)
@@ -343,6 +368,42 @@ int mirrored_directory_stat(struct fs *fs, const struct node *node, struct stat 
 	return 0;
 }
 
+/* As it was listed; a node that comes from its number alone has to be looked for. */
+static int listed_directory_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+{
+	_cleanup(mirrored) struct mirrored *m = NULL;
+	_cleanup(mirror_item) struct mirror_item item = {0};
+	const struct mirrored_tree *tree;
+	struct node found = *node;
+	struct error err = {0};
+	int r = 0;
+
+	if (!node->has_mode && mirrored_part_of(node) >= MIRRORED_TREES + MIRRORED_TREES_MAX)
+		r = mirrored_open(fs, node->entry.ino, node->cancel, &m, &err);
+	if (r == 0 && m)
+		r = mirrored_find(node, m, &tree, &item, &err);
+	if (r < 0)
+		return mirrored_failed(fs, node, r, &err);
+	if (m)
+		node_of_item(m, node, &item, &found);
+	r = mirrored_directory_stat(fs, node, st, mtime_us);
+	if (found.has_mode) {
+		st->st_mode = node->class->type | found.mode;
+		*mtime_us = found.mtime_us;
+	}
+	return r;
+}
+
+/* A server starts in no directory that others may look into, and of that of a base no more is known before its listing is read. */
+int mirrored_state_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+{
+	int r = mirrored_directory_stat(fs, node, st, mtime_us);
+
+	if (mirrored_is_of_base(fs, node->entry.ino))
+		st->st_mode &= ~(mode_t)0077;
+	return r;
+}
+
 static uint64_t parent_by_listing(const struct node *directory)
 {
 	return 0;
@@ -354,10 +415,11 @@ const struct node_class class_mirrored_directory = {
         .attributes_s = ATTR_FOREVER_S,
         .is_within_backup = true,
         .waits = true,
+        .stat_waits = true,
         .lookup = mirrored_lookup,
         .list = mirrored_list,
         .parent = parent_by_listing,
-        .stat = mirrored_directory_stat,
+        .stat = listed_directory_stat,
         .why_kept = mirrored_why_kept,
 };
 
@@ -371,7 +433,7 @@ const struct node_class class_mirrored_state = {
         .lookup = mirrored_lookup,
         .list = mirrored_list,
         .parent = catalog_parent,
-        .stat = mirrored_directory_stat,
+        .stat = mirrored_state_stat,
         .path = catalog_node_path,
         .facts = artifact_facts,
         .why_kept = mirrored_why_kept,
@@ -469,13 +531,16 @@ static int mirrored_file_stat(struct fs *fs, const struct node *node, struct sta
 	_cleanup(mirror_item) struct mirror_item item = {0};
 	char job[NAME_MAX_BYTES];
 	uint64_t bytes = node->bytes;
+	mode_t mode = node->has_mode ? node->mode : file_permissions(fs, node);
 	int r = bytes == INSIDE_NOT_KNOWN ? find_mirrored_file(fs, node, &item, job) : 0;
 
 	if (r < 0)
 		return r;
 	if (bytes == INSIDE_NOT_KNOWN)
 		bytes = item.entry.bytes;
-	st->st_mode |= file_permissions(fs, node);
+	if (is_item_of_base(&item))
+		mode = mode_of_item(fs, node, &item);
+	st->st_mode |= mode;
 	st->st_size = (off_t)bytes;
 	*mtime_us = item.path ? item.entry.modified_us : node->mtime_us;
 	return 0;
@@ -510,6 +575,11 @@ static struct json *facts_of_object(const struct listing_entry *e)
 {
 	struct json *facts = json_object_new();
 
+	if (e->format == LISTING_BASE) {
+		if (e->crc32c[0])
+			json_set_string(facts, "crc32c", e->crc32c);
+		return facts;
+	}
 	add_headers(e->meta, facts);
 	json_set_string(facts, "etag", e->etag);
 	if (e->type)
@@ -534,6 +604,26 @@ static int facts_of_state(struct fs *fs, const struct node *node, const char *pa
 	return r;
 }
 
+/* Heap: of the packs that a file of a base lies in the first that is damaged, or else the first; "": it lies in none. */
+static char *telling_pack(struct fs *fs, const char *job, const struct listing_entry *e)
+{
+	char *first = NULL;
+
+	for (size_t i = 0; i < e->run_count; i++) {
+		char *pack = e->runs[i].pack ? runs_reader_pack_path(job, e->runs[i].pack) : NULL;
+
+		if (pack && catalog_is_damaged(fs->ctx.repository->catalog, ino_of_artifact(pack))) {
+			free(first);
+			return pack;
+		}
+		if (first)
+			free(pack);
+		else
+			first = pack;
+	}
+	return first ? first : mem_strdup("");
+}
+
 static int mirrored_file_facts(struct fs *fs, const struct node *node, struct facts *ret)
 {
 	_cleanup(mirror_item) struct mirror_item item = {0};
@@ -543,7 +633,8 @@ static int mirrored_file_facts(struct fs *fs, const struct node *node, struct fa
 
 	if (r < 0)
 		return r;
-	pack = mem_printf(TREE_PACKS "/%s/%s.tar", job, item.entry.pack);
+	pack = is_item_of_base(&item) ? telling_pack(fs, job, &item.entry)
+	                              : mem_printf(TREE_PACKS "/%s/%s.tar", job, item.entry.pack);
 	r = facts_of_state(fs, node, pack, ret);
 	if (r < 0)
 		return r;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
- * States of mirrors: backups/JOB/TIME/… whose files are in no row of the catalog. What is there says the listing of the state (keepfs/mirror/tree.h), which is read
+ * States of mirrors, and bases: backups/JOB/TIME/… whose files are in no row of the catalog. What is there says the listing of the state (keepfs/mirror/tree.h), which is read
  * through the reader like any file; the bytes of a file are a stretch of a pack. mirrored.c has the nodes, mirrored_state.c what is open of a state, mirrored_text.c its SHA256SUMS, and
- * what is shown of one that this host cannot decrypt, mirrored_file.c its files.
+ * what is shown of one that this host cannot decrypt, mirrored_file.c its files, those of bases based_file.c (based.h).
  *
  * The number of a node is that of its artifact (keepfs/catalog/inside.h), and of it in the artifact's listings (struct mirror_item). So nothing is
  * remembered, and numbers stay over a remount. A node below a state has the catalog's row of the state in `entry`.
@@ -85,16 +85,25 @@ char *mirrored_path(const struct mirrored *m, const struct mirrored_tree *tree, 
  * EAGAIN; ENOENT; of what this host cannot decrypt what sealed_key() said.
  */
 int mirrored_failed(struct fs *fs, const struct node *node, int r, const struct error *err);
+/** mirrored_pack_failed() - the same of a file at @path (in the mount) whose bytes are in the pack at @pack_path, of the copy @copy (NULL: of the artifact): the pack alone is marked, since others may need it, and it may come back. */
+int mirrored_pack_failed(struct fs *fs, const struct mirrored_copy *copy, const char *pack_path,
+                         const char *path, int r, const struct error *err); /* mirrored_file.c */
+/** mirrored_is_base() - is it the tree of a base? */
+static inline bool mirrored_is_base(const struct mirrored_tree *tree)
+{
+	return mirror_tree_format(tree->tree) == LISTING_BASE;
+}
 /** mirrored_why_kept() - slot. */
 char *mirrored_why_kept(struct fs *fs, const struct node *directory, const struct node *node,
                         const char *name, char **ret_path);
 
-/** mirrored_lookup(), mirrored_list(), mirrored_beside_lookup(), mirrored_beside_list(), mirrored_directory_stat() - slots. */
+/** mirrored_lookup(), mirrored_list(), mirrored_beside_lookup(), mirrored_beside_list(), mirrored_directory_stat(), mirrored_state_stat() - slots. */
 int mirrored_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret);
 int mirrored_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l);
 int mirrored_beside_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret);
 int mirrored_beside_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l);
 int mirrored_directory_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us);
+int mirrored_state_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us);
 
 /*
  * mirrored_copies.c: states in copies/, whose listing, packs and manifests are asked of their further store.
@@ -110,6 +119,8 @@ char *mirrored_path_of(struct fs *fs, uint64_t ino);
 int mirrored_entry(struct fs *fs, uint64_t ino, struct catalog_entry *ret);
 /** mirrored_copy_of() - heap: of the state @ino, as the catalog knows its copy now; NULL: it is none. */
 struct mirrored_copy *mirrored_copy_of(struct fs *fs, uint64_t ino);
+/** mirrored_is_of_base() - is the state @ino a base, as the catalog knows it? Waits for nothing but the catalog. */
+bool mirrored_is_of_base(struct fs *fs, uint64_t ino);
 /** mirrored_manifest() - of a state at @path, or of the copy @copy. */
 int mirrored_manifest(struct fs *fs, const char *path, const struct mirrored_copy *copy,
                       struct cancel *cancel, struct manifest *ret, struct error *err);

@@ -50,6 +50,19 @@ struct mirrored_copy *mirrored_copy_of(struct fs *fs, uint64_t ino)
 	return copy;
 }
 
+bool mirrored_is_of_base(struct fs *fs, uint64_t ino)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	struct catalog_copy_place place;
+
+	if (copies_have(ino)) {
+		if (catalog_copy_place(mirrored_catalog(fs), ino, &place) < 0)
+			return false;
+		ino = ino_of_artifact(place.path);
+	}
+	return catalog_manifest(mirrored_catalog(fs), ino, &m) == 0 && str_equal(m.kind, LISTING_KIND_BASE);
+}
+
 static int manifest_of_copy(struct fs *fs, uint64_t id, const char *path, struct cancel *cancel,
                             struct manifest *ret, struct store **ret_store, struct error *err)
 {
@@ -125,7 +138,7 @@ const struct node_class class_copied_state = {
         .lookup = mirrored_lookup,
         .list = mirrored_list,
         .parent = copies_parent,
-        .stat = mirrored_directory_stat,
+        .stat = mirrored_state_stat,
         .path = copies_node_path,
         .facts = copies_facts,
         .why_kept = copies_why_kept,

@@ -3,6 +3,7 @@
  * Files of states of mirrors: each is a stretch of a pack, which is read as any artifact is. A pack that is not there, or is not what was stored, is marked as damaged, and the
  * reader of the file is told EIO.
  */
+#include "based.h"
 #include "copies.h"
 #include "mirrored.h"
 
@@ -44,62 +45,68 @@ static int find_pack_row(struct fs *fs, struct member *m, struct error *err)
 	return 0;
 }
 
-static int find_pack_member(struct fs *fs, const struct node *node, struct member *ret, struct error *err)
+static void fill_member(struct fs *fs, const struct node *node, const struct mirrored *m,
+                        const struct mirrored_tree *tree, const struct mirror_item *item, struct member *ret)
+{
+	ret->path = mirrored_path(m, tree, item->path);
+	ret->pack_path = mem_printf(TREE_PACKS "/%s/%s.tar", tree->job, item->entry.pack);
+	ret->copy = mirrored_copy_of(fs, node->entry.ino);
+	ret->at = item->entry.at;
+	ret->bytes = item->entry.bytes;
+}
+
+int mirrored_pack_failed(struct fs *fs, const struct mirrored_copy *copy, const char *pack_path,
+                         const char *path, int r, const struct error *err)
+{
+	bool is_damage = err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND;
+
+	if (r == -ECANCELED)
+		return r;
+	if (copy)
+		copies_failed(fs, mirrored_pack_ino(copy, pack_path), r, is_damage, err);
+	else if (is_damage)
+		note_read_failure(fs, ino_of_artifact(pack_path), path, r, true, err);
+	else
+		report_trouble(fs->ctx.troubles, path, -r, err->message);
+	return r == -ENOKEY || r == -EKEYREJECTED || r == -ENOTSUP ? r : -EIO;
+}
+
+static int make_member_handle(struct fs *fs, const struct node *node, struct member *m,
+                              const struct catalog_audit *reader, struct handle **ret, struct error *err)
+{
+	struct artifact_part part;
+	int r = find_pack_row(fs, m, err);
+
+	part = (struct artifact_part){
+	        .path = m->path, .artifact_ino = m->pack.ino, .at = m->at, .bytes = m->bytes};
+	if (r == 0)
+		r = artifact_pack_open(fs, node, &m->pack, m->pack_path, &part, reader, ret, err);
+	return r < 0 ? mirrored_pack_failed(fs, m->copy, m->pack_path, m->path, r, err) : 0;
+}
+
+static int make_listed_handle(struct fs *fs, const struct node *node, const struct catalog_audit *reader,
+                              struct handle **ret, struct error *err)
 {
 	_cleanup(mirror_item) struct mirror_item item = {0};
 	_cleanup(mirrored) struct mirrored *m = NULL;
 	const struct mirrored_tree *tree;
+	struct member member = {0};
 	int r = mirrored_open(fs, node->entry.ino, node->cancel, &m, err);
 
 	if (r == 0)
 		r = mirrored_find(node, m, &tree, &item, err);
 	if (r < 0)
 		return mirrored_failed(fs, node, r, err);
-	ret->path = mirrored_path(m, tree, item.path);
-	ret->pack_path = mem_printf(TREE_PACKS "/%s/%s.tar", tree->job, item.entry.pack);
-	ret->copy = mirrored_copy_of(fs, node->entry.ino);
-	ret->at = item.entry.at;
-	ret->bytes = item.entry.bytes;
-	return 0;
-}
-
-/* Of the pack; a state is not damaged by it alone, since the pack may come back. */
-static int member_failed(struct fs *fs, const struct member *m, int r, const struct error *err)
-{
-	if (r == -ECANCELED)
-		return r;
-	if (m->copy)
-		copies_failed(fs, mirrored_pack_ino(m->copy, m->pack_path), r,
-		              err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND, err);
-	else if (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND)
-		note_read_failure(fs, ino_of_artifact(m->pack_path), m->path, r, true, err);
-	else
-		report_trouble(fs->ctx.troubles, m->path, -r, err->message);
-	return r == -ENOKEY || r == -EKEYREJECTED || r == -ENOTSUP ? r : -EIO;
-}
-
-static int make_member_handle(struct fs *fs, const struct node *node, const struct catalog_audit *reader,
-                              struct handle **ret, struct error *err)
-{
-	struct member m = {0};
-	struct artifact_part part;
-	int r = find_pack_member(fs, node, &m, err), failed = 0;
-
-	if (r == 0) {
-		failed = find_pack_row(fs, &m, err);
-		part = (struct artifact_part){
-		        .path = m.path, .artifact_ino = m.pack.ino, .at = m.at, .bytes = m.bytes};
-		if (failed == 0)
-			failed = artifact_pack_open(fs, node, &m.pack, m.pack_path, &part, reader, ret, err);
-	}
-	if (failed < 0)
-		r = member_failed(fs, &m, failed, err);
-	member_finish(&m);
+	if (mirrored_is_base(tree))
+		return based_file_new(fs, node, m, tree, &item, reader, ret);
+	fill_member(fs, node, m, tree, &item, &member);
+	r = make_member_handle(fs, node, &member, reader, ret, err);
+	member_finish(&member);
 	return r;
 }
 
 int mirrored_file_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
                        struct handle **ret_handle, struct error *err)
 {
-	return mirrored_open_later(req, node, fi, make_member_handle);
+	return mirrored_open_later(req, node, fi, make_listed_handle);
 }

@@ -32,7 +32,7 @@ static int read_listing(void *arg, struct cancel *cancel, uint64_t at, void *buf
 	const struct reader_now now = {.file = l->file,
 	                               .cancel = cancel,
 	                               .tags = &l->fs->read_tag,
-	                               .what = "the listing of a mirror"};
+	                               .what = "the listing of what is in it"};
 
 	return reader_read_now(&now, at, buf, len, err);
 }

@@ -79,6 +79,9 @@ static int beside_at(const struct mirrored *m, const struct node *state, unsigne
 {
 	if (i > ARRAY_SIZE(sealed_names) || m->is_locked != (i > 0))
 		return -ENOENT;
+	/* Of the files of a base nobody knows the SHA-256. */
+	if (m->count > 0 && mirrored_is_base(&m->trees[0]))
+		return -ENOENT;
 	node_beside(state, ino_of_mirrored(m->number, i == 0 ? MIRRORED_SUMS : MIRRORED_OBJECTS + i - 1),
 	            ret);
 	if (i > 0)

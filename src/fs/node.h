@@ -37,7 +37,7 @@
  *
  *   bits 60 and 57, bit 56, hash     the directory of a WAL archive, by its name; without bit 56: the number of a file of one in the catalog (keepfs/catalog/wal.h); 0: wal/ itself
  *
- *   below bit 58, artifact << 34, part   what is in a state of a mirror (mirrored.h): the artifact is a number that the catalog gives it, as a dump; the part says
+ *   below bit 58, artifact << 34, part   what is in a state of a mirror, or in a base (mirrored.h): the artifact is a number that the catalog gives it, as a dump; the part says
  *                                    where it is in its listing (keepfs/mirror/tree.h), or is a fixed one
  *
  * What can be done with a node is told by its class. A struct node is a value: it is filled by one query of
@@ -111,6 +111,8 @@ struct node {
 	uint64_t
 	        bytes; /* of a table, or a file of a mirror, when it is known from listing it; else INSIDE_NOT_KNOWN */
 	int64_t mtime_us; /* likewise: of a file of a mirror */
+	bool has_mode;    /* likewise: what is in a base has @mode, of its listing */
+	mode_t mode;
 	/* Of what may wait for the store: what ends that. Borrowed from whoever asks; NULL: nothing does. */
 	struct cancel *cancel;
 	/* Likewise: what takes as long as reading all of a table, or of a dump, is not begun: -EAGAIN, and then asked once more, without haste. */
@@ -142,6 +144,8 @@ struct node_class {
 	/* Its slots lookup and list may wait for the store, and stat of what is no directory, until node->cancel is set:
 	 * workers call them (asked.h), of one dump, which node->entry is of, a few at a time; first in haste. */
 	bool waits;
+	/* So may stat of a directory. */
+	bool stat_waits;
 	/* It is the directory of a backup, or lies in it: node->entry.artifact_ino is the backup's number. What is in it goes with the backup (descents.h). */
 	bool is_within_backup;
 	/* The kernel may open it for writing, and for truncating: others answer EPERM. */

@@ -10,6 +10,7 @@
 #include "comparisons.h"
 #include "descents.h"
 #include "fs_private.h"
+#include "based.h"
 #include "mirrored.h"
 #include "notify.h"
 #include "removed.h"
@@ -145,6 +146,7 @@ void on_artifact_removed(void *arg, const struct artifact_removed *what)
 
 	if (tree_is_pack(what->path)) {
 		kept_packs_forget(((struct fs *)arg)->kept_packs, what->ino);
+		based_files_forget(((struct fs *)arg)->based, what->path);
 		return;
 	}
 	gone = mem_alloc(sizeof(*gone));

@@ -13,6 +13,7 @@
 #include "incoming.h"
 #include "later.h"
 #include "mirrored.h"
+#include "based.h"
 #include "mountpoint.h"
 #include "notify.h"
 #include "rights.h"
@@ -51,6 +52,8 @@
 #define LONG_LOOKERS          8 /* each can be in the middle of reading a table to its end */
 #define LONG_LOOKERS_OF_ONE   2
 #define INSIDE_READERS        8
+#define BASE_READERS          8
+#define BASE_READERS_OF_ONE   6
 #define WAL_TAKERS            8
 #define INSIDE_READERS_OF_ONE 6
 #define WAKE_SIGNAL           SIGUSR1
@@ -153,6 +156,7 @@ static void on_artifact_rewrapped(void *arg, const struct manifest *m)
 		inside_drop_dump(fs->ctx.inside, ino_of_artifact(m->path));
 	mirrored_forget(fs, ino_of_artifact(m->path));
 	kept_packs_forget(fs->kept_packs, ino_of_artifact(m->path));
+	based_files_forget(fs->based, m->path);
 	if (!atomic_load(&fs->ending))
 		notify_rewrapped(fs, m);
 	on_artifact_listed(fs, m);
@@ -203,6 +207,7 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->mirrored = mirrored_states_new();
 	fs->descents = descents_new();
 	fs->kept_packs = kept_packs_new();
+	fs->based = based_files_new();
 	fs->laters = laters_new();
 	fs->events =
 	        (struct jobs_events){.run_changed = on_run_changed, .run_ended = on_run_ended, .arg = fs};
@@ -217,13 +222,15 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->forgetters = workers_new("forget", 1);
 	fs->lookers = lookers_new("look", LOOKERS, LOOKERS_OF_ONE);
 	fs->inside_readers = lookers_new("inside", INSIDE_READERS, INSIDE_READERS_OF_ONE);
+	fs->base_readers = lookers_new("base", BASE_READERS, BASE_READERS_OF_ONE);
 	fs->long_lookers = lookers_new("look-long", LONG_LOOKERS, LONG_LOOKERS_OF_ONE);
 	fs->diff_pairs = diff_pairs_new();
 	fs->incomings = incomings_new();
 	fs->wal_takers = workers_new("wal-take", WAL_TAKERS);
 	fs->comparisons = comparisons_new(fs);
 	if (fs->ended_fd < 0 || !fs->comparisons || !fs->incomings || !fs->wal_takers || !fs->workers ||
-	    !fs->forgetters || !fs->lookers || !fs->inside_readers || !fs->long_lookers) {
+	    !fs->forgetters || !fs->lookers || !fs->inside_readers || !fs->base_readers ||
+	    !fs->long_lookers) {
 		fs_free(fs);
 		return error_set(err, ERROR_INTERNAL, ENOMEM, "could not start the threads of the mount");
 	}
@@ -446,6 +453,7 @@ void fs_finish_commands(struct fs *fs)
 		comparisons_end(fs->comparisons);
 	fs->lookers = lookers_free(fs->lookers);
 	fs->inside_readers = lookers_free(fs->inside_readers);
+	fs->base_readers = lookers_free(fs->base_readers);
 	cancel_set(&fs->thaws_cancel);
 	/* They leave what takes long to these. */
 	fs->long_lookers = lookers_free(fs->long_lookers);
@@ -466,6 +474,7 @@ struct fs *fs_free(struct fs *fs)
 	mirrored_states_free(fs->mirrored);
 	descents_free(fs->descents);
 	kept_packs_free(fs->kept_packs);
+	based_files_free(fs->based);
 	if (fs->session) {
 		fuse_session_unmount(fs->session);
 		fuse_session_destroy(fs->session);

@@ -70,6 +70,11 @@ static int bring_index(struct mirror_back *b, const struct manifest *m, const st
 
 	if (r == 0)
 		r = listing_index_decode(str_text(&text), text.len, &index, err);
+	if (r == 0 && index.format != LISTING_MIRROR)
+		r = error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%s is a base backup, whose files are no objects: 'keepfs restore' brings the cluster back, and so does a copy of its directory in the mount",
+		        b->options.path);
 	return r < 0 ? r : mirror_tree_new(&index, &source, 0, &b->tree, err);
 }
 

@@ -4,10 +4,9 @@
  * were packed, so a few packs are kept open.
  */
 #include "back_private.h"
+#include "pack_object.h"
 
-#include <keepfs/artifact/sealed.h>
 #include <keepfs/base/mem.h>
-#include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/codec/name.h>
 
@@ -89,82 +88,16 @@ struct back_packs *back_packs_free(struct back_packs *p)
 	return NULL;
 }
 
-/* Of a copy that is read by itself the catalog has no packs: what lies beside them in its store tells of them. */
-static int read_pack_object(struct back_packs *p, const char *path, struct manifest *m,
-                            struct manifest_object *ret, struct error *err)
-{
-	const struct mirror_back_options *o = &p->b->options;
-	size_t number;
-	int r;
-
-	manifest_finish(m);
-	*m = (struct manifest){0};
-	r = artifact_read_manifest_anywhere(o->ctx->repository, path, o->cancel, m, err);
-	if (r < 0) {
-		error_prefix(err, "the pack %s", path);
-		return r;
-	}
-	number = m->file_count == 1 ? m->files[0].object : MANIFEST_NO_OBJECT;
-	if (number == MANIFEST_NO_OBJECT)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "the manifest of %s is not that of a pack",
-		                 path);
-	*ret = m->objects[number];
-	m->objects[number] = (struct manifest_object){0};
-	return 0;
-}
-
-static int find_pack_object(struct back_packs *p, const char *path, struct manifest *m,
-                            struct manifest_object *ret, struct error *err)
-{
-	struct catalog *catalog = p->b->options.ctx->repository->catalog;
-	uint64_t ino = ino_of_artifact(path);
-	int r = catalog_manifest(catalog, ino, m);
-
-	if (r == 0)
-		r = catalog_object(catalog, ino, ret);
-	if (r < 0 && r != -ENOENT)
-		return error_system(err, -r, "the catalog cannot be read");
-	if (r == -ENOENT)
-		r = read_pack_object(p, path, m, ret, err);
-	if (r < 0)
-		return r;
-	return sealed_is_known(ret) ? 0 : sealed_refuse_unknown(ret, path, err);
-}
-
 static int open_pack_file(struct back_packs *p, struct open_pack *pack, struct error *err)
 {
-	struct repository *repository = p->b->options.ctx->repository;
+	const struct mirror_back_options *o = &p->b->options;
 	_cleanup(free) char *path = mem_printf(TREE_PACKS "/%s/%s.tar", p->b->head.job, pack->name);
-	_cleanup(manifest) struct manifest m = {0};
-	_cleanup(manifest_object) struct manifest_object object = {0};
-	_cleanup(store) struct store *store = NULL;
-	struct sealed_object sealed;
-	struct reader_layout *layout = NULL;
-	struct reader_what what;
-	int r = find_pack_object(p, path, &m, &object, err);
+	struct runs_object object = {0};
+	int r = pack_object_open(o->ctx->repository, p->reader, path, o->cancel, &object, err);
 
-	if (r == 0)
-		r = repository_reading_store_of_ino(repository, ino_of_artifact(path), &store, err);
-	if (r < 0)
-		return r;
-	sealed = (struct sealed_object){.repo = repository,
-	                                .store = store,
-	                                .object = &object,
-	                                .what = path,
-	                                .encrypted_to = m.encrypted_to,
-	                                .cancel = p->b->options.cancel};
-	r = sealed_layout(&sealed, &layout, err);
-	if (r < 0)
-		return r;
-	pack->bytes = layout ? cells_plain_bytes(&layout->cells, object.extents.total_bytes)
-	                     : object.extents.total_bytes;
-	what = (struct reader_what){.store = take_ptr(&store),
-	                            .ino = ino_of_artifact(path),
-	                            .key = object.key,
-	                            .extents = &object.extents,
-	                            .layout = layout,
-	                            .stored_sha256 = object.stored_sha256};
-	return reader_open(p->reader, &what, &pack->file, err);
+	pack->file = object.file;
+	pack->bytes = object.bytes;
+	return r;
 }
 
 /* With the lock: out of the list. NULL: all of them are in use, or there are few. */

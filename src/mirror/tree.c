@@ -13,14 +13,20 @@
 #include <errno.h>
 #include <string.h>
 
-/* A line is longer than that by its digest, its pack and its time alone, so two never have one number; nor have two directories, since no name has "//". */
+/*
+ * A line is longer than that by its digest, its pack and its time alone, so two never have one number; nor have two directories, since no name has "//". Lines of a base have no digest, and at
+ * least 54 bytes ({"name":"a","dir":true,"mode":"0700","modified":null}); there each byte is so many places that these are more than a number has.
+ */
 #define FILE_SHIFT       7
+#define BASE_LINE_MIN    54U
+#define PLACES_OF_BASE   4U
 #define DIRECTORY_SHIFT  1
 #define FILE_PLACES      (UINT64_C(1) << FILE_SHIFT)
 #define PLACES_MAX       ((MIRROR_NUMBERS - MIRROR_DIRECTORIES) << DIRECTORY_SHIFT)
 #define BEHIND_DIRECTORY '0' /* the byte behind '/' */
 
 _Static_assert(BEHIND_DIRECTORY == '/' + 1, "what is not in a directory any more begins so");
+_Static_assert(BASE_LINE_MIN *PLACES_OF_BASE > FILE_PLACES, "two lines of a base have two numbers");
 _Static_assert(PLACES_MAX >> FILE_SHIFT <= MIRROR_DIRECTORIES, "each file has a number");
 
 int mirror_tree_new(struct listing_index *index, const struct mirror_tree_source *source, uint64_t before,
@@ -33,21 +39,24 @@ int mirror_tree_new(struct listing_index *index, const struct mirror_tree_source
 	*index = (struct listing_index){0};
 	t = mem_alloc(sizeof(*t));
 	t->source = *source;
+	t->places_of_byte = x.format == LISTING_BASE ? PLACES_OF_BASE : 1;
 	t->places = mem_array(x.count + 1, sizeof(*t->places));
 	for (size_t i = 0; i < x.count; i++) {
 		t->places[i] = place;
-		place += x.frames[i].raw;
+		place += (uint64_t)x.frames[i].raw * t->places_of_byte;
 	}
 	t->places[x.count] = place;
 	t->index = x;
 	x = (struct listing_index){0};
 	pthread_mutex_init(&t->lock, NULL);
 	if (place >= PLACES_MAX) {
+		unsigned long long most = (PLACES_MAX / t->places_of_byte) >> 30;
+
 		mirror_tree_free(t);
 		return error_set(
 		        err, ERROR_USAGE, EFBIG,
 		        "the listing has more than %llu GiB of text, which the mount cannot show: read it as docs/formats.md says",
-		        (unsigned long long)(PLACES_MAX >> 30));
+		        most);
 	}
 	*ret = t;
 	return 0;
@@ -69,6 +78,16 @@ struct mirror_tree *mirror_tree_free(struct mirror_tree *t)
 uint64_t mirror_tree_end(const struct mirror_tree *t)
 {
 	return t->places[t->index.count];
+}
+
+uint64_t tree_file_number(uint64_t place)
+{
+	return place >> FILE_SHIFT;
+}
+
+uint64_t tree_directory_number(uint64_t place)
+{
+	return MIRROR_DIRECTORIES + (place >> DIRECTORY_SHIFT);
 }
 
 static uint64_t place_of_tree_number(uint64_t number)
@@ -102,7 +121,7 @@ static void become_directory(struct mirror_item *i, const char *name, size_t sla
 {
 	i->is_directory = true;
 	i->place = line_place + slash;
-	i->number = MIRROR_DIRECTORIES + (i->place >> DIRECTORY_SHIFT);
+	i->number = tree_directory_number(i->place);
 	i->path = mem_printf("%.*s", (int)slash, name);
 }
 
@@ -110,7 +129,7 @@ static void become_file(struct mirror_item *i, const char *name, bool is_masked,
                         uint64_t place)
 {
 	i->place = place;
-	i->number = place >> FILE_SHIFT;
+	i->number = tree_file_number(place);
 	i->path = mem_printf("%s%s", name, is_masked ? SHOWN_OBJECT : "");
 	i->entry = *e;
 	*e = (struct listing_entry){0};
@@ -233,6 +252,11 @@ static int take_tree_file(struct tree_cursor *c, const char *name, struct mirror
 	return 1;
 }
 
+static bool is_tree_of_base(const struct mirror_tree *t)
+{
+	return t->index.format == LISTING_BASE;
+}
+
 static char *join(const char *directory, const char *name)
 {
 	return mem_printf("%s%s%s", directory, *directory ? "/" : "", name);
@@ -278,6 +302,8 @@ int mirror_tree_find(struct mirror_tree *t, struct cancel *cancel, const char *d
 
 	if (!*name || strchr(name, '/'))
 		return 0;
+	if (is_tree_of_base(t))
+		return tree_base_find(&c, path, ret, err);
 	if (str_ends(name, SHOWN_OBJECT))
 		return find_masked(&c, path, ret, err);
 	r = seek_directory(&c, path, err);
@@ -334,6 +360,8 @@ int mirror_tree_at(struct mirror_tree *t, struct cancel *cancel, uint64_t number
 
 	if (!mirror_tree_has(t, number))
 		return 0;
+	if (is_tree_of_base(t))
+		return tree_base_at(&c, place, number >= MIRROR_DIRECTORIES, ret, err);
 	return number < MIRROR_DIRECTORIES ? find_by_place(&c, place, ret, err)
 	                                   : find_directory_by_place(&c, place, ret, err);
 }
@@ -469,7 +497,8 @@ int mirror_tree_list(struct mirror_tree *t, struct cancel *cancel, const char *d
 	                         .directory = directory,
 	                         .len = strlen(directory),
 	                         .each = each};
-	int r = list_tree(&l, after, err);
+	int r = is_tree_of_base(t) ? tree_base_list(&l.cursor, directory, after, each, err)
+	                           : list_tree(&l, after, err);
 
 	tree_cursor_finish(&l.cursor);
 	str_finish(&l.prefix);
@@ -484,6 +513,8 @@ int mirror_tree_each(struct mirror_tree *t, struct cancel *cancel, const struct 
 	const struct listing_entry *e;
 	int r = 0;
 
+	if (is_tree_of_base(t))
+		return tree_base_each(&c, each, err);
 	while (r == 0 && (r = cursor_peek(&c, &e, err)) == 1) {
 		_cleanup(mirror_item) struct mirror_item item = {0};
 		_cleanup(free) char *name = name_of_key(e->key);
@@ -493,4 +524,16 @@ int mirror_tree_each(struct mirror_tree *t, struct cancel *cancel, const struct 
 			r = each->item(each->arg, &item, err);
 	}
 	return r;
+}
+
+int mirror_tree_root(struct mirror_tree *t, struct cancel *cancel, struct mirror_item *ret, struct error *err)
+{
+	_cleanup(tree_cursor) struct tree_cursor c = {.tree = t, .cancel = cancel};
+
+	return is_tree_of_base(t) ? tree_base_root(&c, ret, err) : 0;
+}
+
+enum listing_format mirror_tree_format(const struct mirror_tree *t)
+{
+	return t->index.format;
 }

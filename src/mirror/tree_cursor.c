@@ -193,7 +193,7 @@ int cursor_peek(struct tree_cursor *c, const struct listing_entry **ret, struct 
 
 uint64_t cursor_place(const struct tree_cursor *c)
 {
-	return c->tree->places[c->number] + c->frame->starts[c->line];
+	return c->tree->places[c->number] + (uint64_t)c->frame->starts[c->line] * c->tree->places_of_byte;
 }
 
 void cursor_step(struct tree_cursor *c)
@@ -287,7 +287,7 @@ int cursor_seek_place(struct tree_cursor *c, uint64_t place, struct error *err)
 	r = load_cursor_frame(c, err);
 	if (r < 0)
 		return r;
-	at = (uint32_t)(place - t->places[c->number]);
+	at = (uint32_t)((place - t->places[c->number]) / t->places_of_byte);
 	high = c->frame->count;
 	while (high - low > 1) {
 		uint32_t middle = low + (high - low) / 2;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/* A listing whose lines are found by key and by place: tree_cursor.c. What they are shown as is in tree.c. */
+/* A listing whose lines are found by key and by place: tree_cursor.c. What they are shown as is in tree.c, of a base in tree_base.c. */
 #include <keepfs/mirror/tree.h>
 
 #include <pthread.h>
@@ -19,7 +19,8 @@ struct tree_frame { /* unpacked; never changes */
 struct mirror_tree {
 	struct listing_index index;
 	struct mirror_tree_source source;
-	uint64_t *places; /* of the first line of each frame, and the end of the last */
+	unsigned places_of_byte; /* of the text */
+	uint64_t *places;        /* of the first line of each frame, and the end of the last */
 	pthread_mutex_t lock;
 	struct tree_frame *frames[TREE_FRAMES]; /* lock: most recently used first */
 };
@@ -54,3 +55,18 @@ int cursor_seek_place(struct tree_cursor *c, uint64_t place, struct error *err);
 /** tree_damaged() - the error of a listing that is not what it should be. */
 int tree_damaged(struct error *err, const char *what);
 void tree_frame_unref(struct tree_frame *f);
+/** tree_file_number(), tree_directory_number() - of what has that place. */
+uint64_t tree_file_number(uint64_t place);
+uint64_t tree_directory_number(uint64_t place);
+
+/* tree_base.c: as the functions of keepfs/mirror/tree.h that end so, by a cursor of a tree of a base. */
+
+/** tree_base_is_root() - is that the key of the data directory itself? */
+bool tree_base_is_root(const char *key);
+int tree_base_find(struct tree_cursor *c, const char *path, struct mirror_item *ret, struct error *err);
+int tree_base_root(struct tree_cursor *c, struct mirror_item *ret, struct error *err);
+int tree_base_at(struct tree_cursor *c, uint64_t place, bool is_directory, struct mirror_item *ret,
+                 struct error *err);
+int tree_base_list(struct tree_cursor *c, const char *directory, uint64_t after,
+                   const struct mirror_each *each, struct error *err);
+int tree_base_each(struct tree_cursor *c, const struct mirror_each *each, struct error *err);

@@ -135,6 +135,23 @@ static bool fetch_ahead(struct reader *reader, struct artifact *a, const struct 
 	return true;
 }
 
+/* From @from on up to @target; returns where it ended. */
+static uint64_t fetch_range_ahead(struct reader_file *f, uint64_t from, uint64_t target)
+{
+	struct artifact *a = f->artifact;
+
+	while (from < target) {
+		struct span span = block_span(&a->extents, a->cells, from);
+		uint64_t next = span.offset + span.bytes;
+
+		if (!fetch_ahead(f->reader, a, &span,
+		                 span_parts_of(&a->extents, a->cells, &span, from, next)))
+			break;
+		from = next;
+	}
+	return from;
+}
+
 void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end)
 {
 	struct artifact *a = f->artifact;
@@ -152,16 +169,17 @@ void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end)
 	if (from > here + POOL_BUFFER_BYTES && target < a->bytes &&
 	    target - from < f->window / (f->reader->sequential_files > 1 ? 2 : 4) * POOL_BUFFER_BYTES)
 		return;
-	while (from < target) {
-		struct span span = block_span(&a->extents, a->cells, from);
-		uint64_t next = span.offset + span.bytes;
+	f->ahead = fetch_range_ahead(f, from, target);
+	if (f->ahead < target)
+		set_window(f, f->window > 1 ? f->window / 2 : 1);
+}
 
-		if (!fetch_ahead(f->reader, a, &span,
-		                 span_parts_of(&a->extents, a->cells, &span, from, next))) {
-			set_window(f, f->window > 1 ? f->window / 2 : 1);
-			break;
-		}
-		from = next;
-	}
-	f->ahead = from;
+void ahead_expect(struct reader_file *f, uint64_t at, uint64_t len)
+{
+	uint64_t bytes = f->artifact->bytes, target = at < bytes && len < bytes - at ? at + len : bytes;
+
+	f->started = true;
+	f->position = at;
+	f->inherited = f->reader->ahead_blocks_max;
+	f->ahead = fetch_range_ahead(f, at, target);
 }

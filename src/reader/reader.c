@@ -284,6 +284,16 @@ void reader_close(struct reader_file *f, struct reader_file_stats *ret)
 	free(f);
 }
 
+void reader_expect(struct reader_file *f, uint64_t at, uint64_t len)
+{
+	struct reader *reader = f->reader;
+
+	pthread_mutex_lock(&reader->lock);
+	if (!reader->refusing && reader->ahead_blocks_max > 0)
+		ahead_expect(f, at, len);
+	pthread_mutex_unlock(&reader->lock);
+}
+
 void reader_cancel_all(struct reader *reader)
 {
 	static const struct error ended = {

@@ -331,6 +331,8 @@ void request_deliver(struct reader *reader, struct answers *answers);
 
 /* ahead_note() - @f's range from @offset to @end was asked for. */
 void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end);
+/* ahead_expect() - see reader_expect(). */
+void ahead_expect(struct reader_file *f, uint64_t at, uint64_t len);
 /* ahead_begin() - the file was opened. ahead_end() - it is closed. */
 void ahead_begin(struct reader_file *f);
 void ahead_end(struct reader_file *f);

@@ -23,7 +23,7 @@ static const struct {
         {"dump", "plain", prove_sql},
         {"files", "tar", prove_tar},
         {LISTING_KIND_MIRROR, NULL, prove_listing},
-        {LISTING_KIND_BASE, NULL, prove_listing},
+        {LISTING_KIND_BASE, NULL, prove_base},
 };
 
 static int prove_structure(struct backup *b, struct error *err);

@@ -21,3 +21,4 @@ int prove_directory(struct backup *b, struct error *err);
 int prove_sql(struct backup *b, struct error *err);
 int prove_tar(struct backup *b, struct error *err);
 int prove_listing(struct backup *b, struct error *err);
+int prove_base(struct backup *b, struct error *err);

@@ -4,13 +4,16 @@
  * A listing as a tree of directories and files, under shown names (keepfs/codec/shown_name.h), without a row anywhere for any of them: what is asked for is
  * found by the index of the listing, in the frames that have it.
  *
- * Everything has a place: how many bytes of the text of all frames are before the line of a file, or before the '/' in the name of the first object in a directory. It never
+ * Of a base (LISTING_BASE) each directory has a line, empty ones, too, and names are shown as they are, so that a copy is what was backed up; "" or "." is the data directory itself, which is in no directory.
+ *
+ * Everything has a place: how many bytes of the text of all frames are before the line of a file, or before the '/' in the name of the first object in a directory (of a base: four times as many as are before the line of either). It never
  * changes, as a listing never does, and two that differ are of different things. So it is what one goes on from in a directory, and what a number is made of.
  *
  *   mirror_tree_find()    by directory and name
  *   mirror_tree_at()      by number
  *   mirror_tree_list()    a directory, from any place on
- *   mirror_tree_each()    all files
+ *   mirror_tree_each()    all files; of a base the directories, too
+ *   mirror_tree_root()    what is known of the data directory of a base
  *
  * Memory: the index, and a few frames. Any thread; what reads may wait for @source, and returns -ECANCELED then. -EBADMSG (ERROR_CORRUPT): the listing is damaged.
  */
@@ -49,7 +52,7 @@ struct mirror_item {
 	bool is_directory;
 	uint64_t place, number;
 	char *path;                 /* as it is shown: "a/b", "a%=" */
-	struct listing_entry entry; /* of a file; of a directory nothing */
+	struct listing_entry entry; /* of a file; of a directory nothing, but of a base its line */
 };
 void mirror_item_finish(struct mirror_item *i);
 static inline void cleanup_mirror_item(struct mirror_item *i)
@@ -73,6 +76,11 @@ struct mirror_each {
 /** mirror_tree_list() - what is in @directory and has a place behind @after (0: all of it), in the order of places. */
 int mirror_tree_list(struct mirror_tree *t, struct cancel *cancel, const char *directory, uint64_t after,
                      const struct mirror_each *each, struct error *err);
-/** mirror_tree_each() - all files, in the order of their keys. */
+/** mirror_tree_each() - all files, in the order of their keys; of a base the directories, too, and the data directory itself, with the path "". */
 int mirror_tree_each(struct mirror_tree *t, struct cancel *cancel, const struct mirror_each *each,
                      struct error *err);
+/** mirror_tree_root() - of a base: 1 with @ret, which held nothing, is the data directory itself, with the path ""; 0: the listing has none, or is of a mirror. */
+int mirror_tree_root(struct mirror_tree *t, struct cancel *cancel, struct mirror_item *ret,
+                     struct error *err);
+/** mirror_tree_format() - what it is of. */
+enum listing_format mirror_tree_format(const struct mirror_tree *t);
