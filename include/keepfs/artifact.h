@@ -268,6 +268,9 @@ void artifact_unpin_packs(struct repository *repo, const char *job);
  */
 int artifact_collect_packs(struct repository *repo, int64_t now_us, struct cancel *cancel,
                            uint64_t *ret_count, struct error *err);
+/** artifact_remove_packs_of() - the same at once of those that run @run_id has made for @job: it has failed, will publish nothing, and has ended its own artifact_pin_packs(). What is locked stays until
+ * artifact_collect_packs() finds it. Return: 0; the first failure, which keeps no other pack. */
+int artifact_remove_packs_of(struct repository *repo, const char *job, int64_t run_id, struct error *err);
 /** artifact_let_go() - of that run; one that was not kept is left alone. */
 void artifact_let_go(struct repository *repo, uint64_t ino, int64_t run_id);
 /**

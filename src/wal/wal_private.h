@@ -8,6 +8,7 @@
  *   pages.c     bytes in buffers of the pool
  *   indexing.c  what is in a segment, as its bytes pass
  *   arrival.c   a file that comes in
+ *   await.c     waiting for those that are expected
  *   same.c      one that is there already
  *   fetch.c     an object, and what it was made of
  *   learn.c     what the store has, and the catalog does not know
@@ -44,9 +45,10 @@ struct wal {
 	pthread_t learner;
 	bool has_learner;
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool is_learnt; /* lock: the store was listed */
-	bool ended;     /* lock */
+	pthread_cond_t changed; /* by the monotonic clock: any of these, and what the catalog has */
+	bool is_learnt;         /* lock: the store was listed */
+	bool ended;             /* lock */
+	uint64_t listed;        /* lock: grows whenever the catalog may have got files */
 	struct wal_ahead *ahead;
 	struct wal_early *early;
 	struct wal_claim *claims;            /* lock: files whose end is looked at */

@@ -158,6 +158,19 @@ static void test_bad_names(void **state)
 	}
 }
 
+/* PostgreSQL calls "pg_wal/archive_status" so. */
+static void test_a_dot_before_a_name(void **state)
+{
+	_cleanup(str) struct str tar = {0};
+	_cleanup(str) struct str said = {0};
+	struct error err = {0};
+
+	put_file(&tar, "./pg_wal/archive_status", "x");
+	assert_int_equal(read_tar(&tar, 100, &said, &err), 0);
+	assert_non_null(strstr(str_text(&said), "pg_wal/archive_status"));
+	assert_null(strstr(str_text(&said), "./"));
+}
+
 static void test_bad_headers(void **state)
 {
 	static const struct {
@@ -223,9 +236,13 @@ static void test_cut_off(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_members),       cmocka_unit_test(test_large_sizes),
-	        cmocka_unit_test(test_bad_names),     cmocka_unit_test(test_bad_headers),
-	        cmocka_unit_test(test_other_members), cmocka_unit_test(test_cut_off),
+	        cmocka_unit_test(test_members),
+	        cmocka_unit_test(test_large_sizes),
+	        cmocka_unit_test(test_bad_names),
+	        cmocka_unit_test(test_bad_headers),
+	        cmocka_unit_test(test_a_dot_before_a_name),
+	        cmocka_unit_test(test_other_members),
+	        cmocka_unit_test(test_cut_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
