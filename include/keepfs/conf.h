@@ -166,6 +166,7 @@ struct conf_cluster { /* what only a job that is about a whole server has: [clus
 	char *database; /* libpq connection string or URI; "" lets libpq's environment decide; its role has REPLICATION */
 	int wal;      /* enum conf_wal: it comes by archive_command into wal/NAME/ */
 	char *pg_wal; /* of the server, when it is on this host, or mounted here: what is ready there is archived ahead; "": it is not looked at */
+	int64_t wal_max_age_ms; /* what the server has written, and is whole, has to have come after so long; 0: nobody watches that */
 	int64_t read_timeout_ms; /* how long whoever reads from wal/NAME/ waits for a store that does not answer */
 	int checkpoint; /* enum conf_checkpoint: how the server makes the one that a base backup begins with */
 	int64_t wal_timeout_ms; /* how long a base backup waits for its WAL to be archived, once it was copied */

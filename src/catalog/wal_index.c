@@ -92,6 +92,19 @@ int catalog_wal_each_range(struct catalog *c, const char *job,
 	return r ? r : query.result;
 }
 
+int catalog_wal_newest(struct catalog *c, const char *job, uint32_t timeline, uint64_t *ret_number)
+{
+	static const char sql[] =
+	        "SELECT number FROM wal_place WHERE job = ?1 AND timeline = ?2 ORDER BY number DESC LIMIT 1";
+	_cleanup(query) struct query query =
+	        query_begin(c, sql, VALUES(text_value(job), int_value(timeline)));
+	int r = query_one(&query);
+
+	if (r == 0)
+		*ret_number = column_u64(query.row, 0);
+	return r;
+}
+
 int catalog_wal_each_history(struct catalog *c, const char *job,
                              int (*row)(void *arg, uint32_t timeline, const char *text), void *arg)
 {

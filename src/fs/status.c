@@ -101,6 +101,7 @@ struct report_sources status_sources(struct fs *fs, const struct conf *conf)
 	        .store_metrics = fs->ctx.store_metrics,
 	        .reader_metrics = fs->ctx.reader_metrics,
 	        .cache = fs->ctx.cache,
+	        .wal = fs->ctx.wal,
 	        .progress = live_progress,
 	        .progress_arg = fs,
 	};
@@ -138,6 +139,10 @@ static const struct made_file rows[] = {
          .is_costly = true,
          .has_pages = true},
         {.number = 17, .name = "recovery", .report = report_recovery, .generation = text_never_kept},
+        {.number = 61,
+         .name = "recovery.json",
+         .report = report_recovery_json,
+         .generation = text_never_kept},
         {.number = 19,
          .name = "keys",
          .report = report_keys,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* WAL archives. */
+#include "cluster_recovery.h"
 #include "exposition.h"
 #include "metrics.h"
 
@@ -30,6 +31,107 @@ static int tell_wal(const struct report_sources *from, const char *job, const ch
 	return 0;
 }
 
+/* What can be recovered. */
+enum recovery_fact { RECOVERY_NEWEST, RECOVERY_OLDEST, RECOVERY_MISSING, RECOVERY_UNREAD, RECOVERY_WAITING, RECOVERY_BEHIND };
+
+static int add_missing(void *arg, const struct recovery_gap *g)
+{
+	uint64_t *missing = arg;
+
+	if (g->blocks_newest && !g->is_cut)
+		*missing += g->last - g->first + 1;
+	return 0;
+}
+
+static uint64_t count_missing(const struct cluster_recovery *c)
+{
+	uint64_t missing = 0;
+
+	recovery_each_gap(&c->facts, add_missing, &missing);
+	return missing;
+}
+
+static uint64_t count_unread(const struct cluster_recovery *c)
+{
+	uint64_t unread = 0;
+
+	for (size_t i = 0; i < c->view.window_count; i++)
+		unread += c->view.windows[i].unknown;
+	return unread;
+}
+
+/* False: there is nothing to tell. */
+static bool tell_server(const struct report_sources *from, const char *job, const struct cluster_recovery *c,
+                        enum recovery_fact fact, uint64_t *ret)
+{
+	struct wal_server_state state;
+	uint64_t bytes;
+
+	if (!from->wal || !wal_server_state(from->wal, job, &state))
+		return false;
+	*ret = state.waiting;
+	return fact == RECOVERY_WAITING || (cluster_behind(c, &state, &bytes) && (*ret = bytes, true));
+}
+
+static bool recovery_fact_of(const struct report_sources *from, const char *job,
+                             const struct cluster_recovery *c, enum recovery_fact fact, uint64_t *ret)
+{
+	switch (fact) {
+	case RECOVERY_NEWEST:
+		if (!c->newest)
+			return false;
+		*ret = (uint64_t)((c->newest->to_us > c->newest->from_us ? c->newest->to_us
+		                                                         : c->newest->from_us) /
+		                  US_PER_S);
+		return true;
+	case RECOVERY_OLDEST:
+		*ret = c->oldest ? (uint64_t)(c->oldest->from_us / US_PER_S) : 0;
+		return c->oldest;
+	case RECOVERY_MISSING:
+		*ret = count_missing(c);
+		return true;
+	case RECOVERY_UNREAD:
+		*ret = count_unread(c);
+		return true;
+	case RECOVERY_WAITING:
+	case RECOVERY_BEHIND:
+		break;
+	}
+	return tell_server(from, job, c, fact, ret);
+}
+
+static int metrics_recovery(const struct report_sources *from, struct spool *out)
+{
+	static const struct {
+		const char *name, *help;
+		enum recovery_fact fact;
+	} families[] = {
+	        {"keepfs_recovery_newest_timestamp_seconds", "The newest moment of a cluster that can be recovered: its last commit that has come.", RECOVERY_NEWEST},
+	        {"keepfs_recovery_oldest_timestamp_seconds", "The oldest such moment.", RECOVERY_OLDEST},
+	        {"keepfs_wal_missing_segments", "Segments that are missing, so that what came later cannot be recovered.", RECOVERY_MISSING},
+	        {"keepfs_wal_unread_segments", "Segments of which it is not known yet what is in them.", RECOVERY_UNREAD},
+	        {"keepfs_wal_waiting_segments", "Whole segments that the server has written, and that have not come.", RECOVERY_WAITING},
+	        {"keepfs_wal_behind_bytes", "Bytes that the server has written, and that have not come.", RECOVERY_BEHIND},
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++) {
+		expose_family(out, families[i].name, "gauge", families[i].help);
+		for (size_t k = 0; r == 0 && k < from->conf->job_count; k++) {
+			_cleanup(cluster_recovery) struct cluster_recovery c = {0};
+			const struct conf_job *job = &from->conf->jobs[k];
+			uint64_t number;
+
+			if (!wal_is_archived(job))
+				continue;
+			r = cluster_recovery_gather(from, job->name, &c);
+			if (r == 0 && recovery_fact_of(from, job->name, &c, families[i].fact, &number))
+				expose_number(out, families[i].name, LABELS("backup_job", job->name), number);
+		}
+	}
+	return r;
+}
+
 static bool has_archive(const struct conf *conf)
 {
 	for (size_t i = 0; i < conf->job_count; i++)
@@ -57,5 +159,5 @@ int metrics_wal(const struct report_sources *from, struct spool *out)
 				r = tell_wal(from, from->conf->jobs[k].name, families[i].name,
 				             families[i].fact, out);
 	}
-	return r;
+	return r == 0 && has_archive(from->conf) ? metrics_recovery(from, out) : r;
 }

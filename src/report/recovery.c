@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* status/recovery: if a restore were needed now. */
+#include "cluster_recovery.h"
 #include "line.h"
 #include "watched.h"
 
@@ -160,7 +161,8 @@ int report_recovery(const struct report_sources *from, struct spool *out)
 		const struct conf_job *job = &from->conf->jobs[i];
 		int one = job->kind == CONF_JOB_DUMP || job->kind == CONF_JOB_BUNDLE
 		                  ? watched_each(from, job, put_directory, &r)
-		                  : 0;
+		          : job->kind == CONF_JOB_CLUSTER ? report_cluster_recovery(from, job, out)
+		                                          : 0;
 
 		if (one < 0 || r.result < 0)
 			return one < 0 ? one : r.result;

@@ -97,7 +97,7 @@ static int take_whole(void *arg, const void *data, size_t len, struct error *err
 }
 
 /* @trail: the scan of the segment before, or of any other; that of this one afterwards. */
-static int read_whole(struct catching_row *one, struct wal_scan **trail)
+static int read_whole_segment(struct catching_row *one, struct wal_scan **trail)
 {
 	struct wal_fetching f = fetching_for(one->c, &one->row);
 	struct whole w = {.sha256 = sha256_new()};
@@ -147,7 +147,7 @@ static int learn_batch(struct wal_catching *c, struct batch *b, size_t count, st
 		enum catalog_wal_state state = CATALOG_WAL_READ;
 
 		if (one->result < 0 && is_lasting(one->result, &one->err) && c->reads_whole)
-			one->result = read_whole(one, &b->trail);
+			one->result = read_whole_segment(one, &b->trail);
 		if (one->result < 0 && !is_lasting(one->result, &one->err)) {
 			*err = one->err;
 			r = one->result;
@@ -194,7 +194,7 @@ static int catch_segments(struct wal_catching *c, struct batch *b, struct error 
 
 /* --- histories --- */
 
-static int take_text(void *arg, const void *data, size_t len, struct error *err)
+static int take_history_text(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct str *text = arg;
 
@@ -209,7 +209,7 @@ static int catch_history(struct wal_catching *c, const struct catalog_wal *row, 
 	struct wal_fetching f = fetching_for(c, row);
 	_cleanup(str) struct str text = {0};
 	struct error why = {0};
-	int r = wal_fetch(&f, take_text, &text, &why);
+	int r = wal_fetch(&f, take_history_text, &text, &why);
 
 	if (r == 0) {
 		c->found++;

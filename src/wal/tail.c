@@ -57,7 +57,7 @@ static int open_tail(const struct wal_fetching *f, struct age_key *ret, struct e
 }
 
 /* Cells @first to the last one. */
-static int open_cells(const struct wal_fetching *f, const struct age_key *key, uint64_t first,
+static int open_last_cells(const struct wal_fetching *f, const struct age_key *key, uint64_t first,
                       struct str *ret, struct error *err)
 {
 	_cleanup(age_cipher) struct age_cipher *cipher = age_cipher_new(key);
@@ -94,7 +94,7 @@ static int get_sealed_end(const struct wal_fetching *f, const struct age_key *ke
 	needed = 1 + (wanted + AGE_CELL_PLAIN_BYTES - 1) / AGE_CELL_PLAIN_BYTES;
 	needed = needed < cells ? needed : cells;
 	*ret_all = needed == cells;
-	return open_cells(f, key, cells - needed, ret, err);
+	return open_last_cells(f, key, cells - needed, ret, err);
 }
 
 static int find_index(const struct wal_fetching *f, const struct age_key *key, struct wal_index *ret,

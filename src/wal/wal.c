@@ -97,7 +97,8 @@ int wal_new(const struct wal_options *options, struct wal **ret, struct error *e
 	clock_cond_init(&w->changed);
 	w->ahead = wal_ahead_new(w);
 	w->early = wal_early_new(w);
-	r = w->ahead && w->early ? thread_start(&w->learner, "wal-learn", learn_at_start, w) : -EAGAIN;
+	w->servers = wal_servers_new(w);
+	r = w->ahead && w->early && w->servers ? thread_start(&w->learner, "wal-learn", learn_at_start, w) : -EAGAIN;
 	w->has_learner = r == 0;
 	if (r < 0) {
 		wal_free(w);
@@ -116,6 +117,8 @@ void wal_end(struct wal *w)
 	pthread_mutex_unlock(&w->lock);
 	if (w->ahead)
 		wal_ahead_end(w->ahead);
+	if (w->servers)
+		wal_servers_end(w->servers);
 }
 
 struct wal *wal_free(struct wal *w)
@@ -125,6 +128,7 @@ struct wal *wal_free(struct wal *w)
 	wal_end(w);
 	if (w->has_learner)
 		pthread_join(w->learner, NULL);
+	wal_servers_free(w->servers);
 	wal_early_free(w->early);
 	wal_ahead_free(w->ahead);
 	wal_trails_finish(w);

@@ -17,6 +17,7 @@
  *   recovery.c  what can be recovered, as the catalog knows it
  *   get.c       a file for who has no catalog
  *   early.c     files that a server has ready, before it hands them over
+ *   server.c    how far servers have written
  *   ahead.c     files that are read, and those that are expected to be next
  */
 #include <keepfs/artifact.h>
@@ -31,6 +32,7 @@
 
 struct wal_ahead;
 struct wal_early;
+struct wal_servers;
 
 /** struct wal_trail - a scan that has read a segment to its end: that of the next one goes on from it, since a record may span both */
 #define WAL_TRAILS 8 /* of all archives, those that ended last */
@@ -51,6 +53,7 @@ struct wal {
 	uint64_t listed;        /* lock: grows whenever the catalog may have got files */
 	struct wal_ahead *ahead;
 	struct wal_early *early;
+	struct wal_servers *servers;
 	struct wal_claim *claims;            /* lock: files whose end is looked at */
 	struct wal_trail trails[WAL_TRAILS]; /* lock */
 	size_t next_trail;                   /* lock: the one that is replaced next */
@@ -253,3 +256,11 @@ struct wal_early *wal_early_free(struct wal_early *e);
 /** wal_early_look() - @name of @job has come: what is ready behind it is archived as well. Returns at once. */
 void wal_early_look(struct wal_early *e, const char *job, const struct wal_name *name,
                     uint32_t segment_bytes);
+
+/* server.c */
+
+/** wal_servers_new() - begins to ask. NULL: the thread could not be started. */
+struct wal_servers *wal_servers_new(struct wal *w);
+/** wal_servers_end() - asks nobody any more. wal_servers_free() - NULL allowed; returns NULL. */
+void wal_servers_end(struct wal_servers *s);
+struct wal_servers *wal_servers_free(struct wal_servers *s);

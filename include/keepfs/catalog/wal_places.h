@@ -51,6 +51,8 @@ int catalog_wal_forget_unreadable(struct catalog *c, struct error *err);
 /** catalog_wal_each_range() - segments that follow each other, in the order of timelines and numbers. What @row returns but 0 ends it, and is returned. */
 int catalog_wal_each_range(struct catalog *c, const char *job,
                            int (*row)(void *arg, const struct recovery_range *r), void *arg);
+/** catalog_wal_newest() - the number of the last segment of @timeline; -ENOENT. */
+int catalog_wal_newest(struct catalog *c, const char *job, uint32_t timeline, uint64_t *ret_number);
 /** catalog_wal_each_history() - the texts, by timeline. */
 int catalog_wal_each_history(struct catalog *c, const char *job,
                              int (*row)(void *arg, uint32_t timeline, const char *text), void *arg);

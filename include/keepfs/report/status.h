@@ -23,6 +23,7 @@ struct report_progress;
 struct report_troubles;
 struct store;
 struct store_metrics;
+struct wal;
 
 /** struct report_sources - whom the texts ask. All is borrowed; a text uses what it needs, and has no lines about what
  * is NULL. */
@@ -36,6 +37,7 @@ struct report_sources {
 	const struct store_metrics *store_metrics;   /* of @store */
 	const struct reader_metrics *reader_metrics; /* of the mount's reader */
 	struct cache *cache;
+	struct wal *wal; /* what archives WAL: it knows how far servers are */
 	/* The figures of a live run, as jobs_progress() tells them: false when the run has none. */
 	bool (*progress)(void *arg, int64_t run_id, struct report_progress *ret);
 	void *progress_arg;
@@ -83,6 +85,8 @@ bool report_copies_of(struct catalog *catalog, const char *path, bool damaged, s
 /** report_replica_percent() - how much of it is there: 0 to 100. */
 struct catalog_replica;
 int report_replica_percent(const struct catalog_replica *replica);
+/** report_recovery_json() - what can be recovered of each [cluster NAME], as one array: docs/formats.md says what is in it. */
+int report_recovery_json(const struct report_sources *from, struct spool *out);
 /** report_last_error() - "2026-11-20T02:00:00Z EIO backups/full/….dump: why", newest first; empty when there
  * was none. One that came several times in a row ends in "(6 times)" and has the last one's time. The path
  * stands there once, also when the message begins with it. */
