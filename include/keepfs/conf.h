@@ -166,6 +166,7 @@ struct conf_cluster { /* what only a job that is about a whole server has: [clus
 	int wal;      /* enum conf_wal: it comes by archive_command into wal/NAME/ */
 	char *pg_wal; /* of the server, when it is on this host, or mounted here: what is ready there is archived ahead; "": it is not looked at */
 	int64_t read_timeout_ms; /* how long whoever reads from wal/NAME/ waits for a store that does not answer */
+	int64_t wal_window_ms; /* any moment from so long ago on can be reached; 0: from the oldest base backup on */
 };
 
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };

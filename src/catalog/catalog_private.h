@@ -30,7 +30,7 @@
  *   history.c              what was counted of tables whose versions were looked at
  *   overview.c             few facts of many rows
  *   chain.c                where the chains of what is signed end
- *   wal.c                  the files of WAL archives
+ *   wal.c, wal_keep.c      the files of WAL archives; what of them is kept
  *
  *   connection.c           one connection to SQLite
  *   access.c               who may use which: queries and transactions
@@ -151,3 +151,9 @@ int history_forget_gone(struct connection *c);
 int known_copy(struct connection *c);
 /** run_rebuild() - add what is not known of an artifact's run. */
 int run_rebuild(struct connection *c, const struct manifest *m);
+
+/** WAL_COLUMNS - what take_wal_row() reads. */
+#define WAL_COLUMNS "SELECT id, job, name, key, bytes, stored_bytes, sha256, arrived_us FROM wal_segment "
+struct query;
+struct catalog_wal;
+void take_wal_row(const struct query *query, struct catalog_wal *ret);

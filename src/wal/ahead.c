@@ -452,6 +452,7 @@ int wal_open(struct wal *w, const struct catalog_wal *row, struct cancel *cancel
 	struct wal_ahead *a = w->ahead;
 	int r;
 
+	wal_note_reading(w, row->job, row->name);
 	pthread_mutex_lock(&a->lock);
 	r = get_content(a, row, cancel, ret, err);
 	pthread_mutex_unlock(&a->lock);

@@ -12,6 +12,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/wal_keep.h>
 #include <keepfs/codec/compression.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/keyring.h>
@@ -51,7 +52,8 @@ struct wal_arrival {
 	struct compressor *compressor;
 	uint8_t *raw, *packed; /* of the pool */
 	size_t raw_len;
-	bool has_nul; /* it is no text */
+	bool has_nul;       /* it is no text */
+	struct str history; /* the text of one */
 };
 
 static int write_page_sink(struct sink *s, const void *data, size_t len, struct error *err)
@@ -146,6 +148,7 @@ struct wal_arrival *wal_arrival_free(struct wal_arrival *a)
 		pool_unreserve(a->w->options.pool, PIECES);
 	}
 	pages_finish(&a->stored);
+	str_finish(&a->history);
 	free(a);
 	return NULL;
 }
@@ -304,6 +307,9 @@ static int end_arrival_bytes(struct wal_arrival *a, struct error *err)
 	}
 	if (r == 0)
 		r = check_whole_arrival(a, err);
+	/* It is shorter than what is packed at once. */
+	if (r == 0 && a->parsed.kind == WAL_NAME_HISTORY)
+		str_append_bytes(&a->history, (const char *)a->raw, a->raw_len);
 	if (r == 0)
 		r = pack_arrival(a, err);
 	return r < 0 ? r : sink_finish(a->chain, err);
@@ -372,6 +378,14 @@ static int learn_what_is_there(const struct wal_arrival *a, const char *key, str
 	                    : r;
 }
 
+static int note_history(const struct wal_arrival *a, struct error *err)
+{
+	if (a->parsed.kind != WAL_NAME_HISTORY)
+		return 0;
+	return catalog_wal_set_history(a->w->options.repository->catalog, a->key.job, a->parsed.timeline,
+	                               str_text(&a->history), a->history.len, err);
+}
+
 static int list_arrival(struct wal_arrival *a, const char *key, const char *sha256, char **ret_note,
                         struct error *err)
 {
@@ -390,7 +404,7 @@ static int list_arrival(struct wal_arrival *a, const char *key, const char *sha2
 	}
 	if (r == 0)
 		r = catalog_wal_add(a->w->options.repository->catalog, &row, err);
-	return r;
+	return r < 0 ? r : note_history(a, err);
 }
 
 static int settle_arrival(struct wal_arrival *a, const char *sha256, char **ret_note, struct error *err)

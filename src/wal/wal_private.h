@@ -13,6 +13,11 @@
  *   get.c       a file for who has no catalog
  *   early.c     files that a server has ready, before it hands them over
  *   ahead.c     files that are read, and those that are expected to be next
+ *   reading.c   where somebody has been reading lately
+ *   history.c   what timelines came from
+ *   survey.c    which files nobody needs any more
+ *   keep.c      how these go
+ *   command.c   control/prune, as far as it is about archives
  */
 #include <keepfs/artifact.h>
 #include <keepfs/codec/wal_name.h>
@@ -24,6 +29,7 @@
 
 struct wal_ahead;
 struct wal_early;
+struct wal_reading;
 
 struct wal {
 	struct wal_options options;
@@ -36,7 +42,8 @@ struct wal {
 	bool ended;     /* lock */
 	struct wal_ahead *ahead;
 	struct wal_early *early;
-	struct wal_claim *claims; /* lock: files whose end is looked at */
+	struct wal_claim *claims;     /* lock: files whose end is looked at */
+	struct wal_reading *readings; /* lock */
 };
 
 /** wal_conf_ref() - the configuration in force: the caller's wal_conf_unref(). */
@@ -191,3 +198,16 @@ struct wal_early *wal_early_free(struct wal_early *e);
 /** wal_early_look() - @name of @job has come: what is ready behind it is archived as well. Returns at once. */
 void wal_early_look(struct wal_early *e, const char *job, const struct wal_name *name,
                     uint32_t segment_bytes);
+
+/* reading.c */
+
+/** wal_note_reading() - the file @name of @job is opened. Returns at once. */
+void wal_note_reading(struct wal *w, const char *job, const char *name);
+/** wal_reading_from() - the earliest segment, whatever its timeline, that was opened within the last hour: its place within @ret; false: none was. */
+bool wal_reading_from(struct wal *w, const char *job, struct wal_name *ret);
+void wal_forget_readings(struct wal *w);
+
+/* history.c */
+
+/** wal_learn_histories() - the content of those that the catalog lists, and whose content it does not know, is read. One that cannot be read is passed over; what it was that had no answer is returned. */
+int wal_learn_histories(struct wal_learning *l, struct error *err);
