@@ -30,7 +30,7 @@
  *   history.c              what was counted of tables whose versions were looked at
  *   overview.c             few facts of many rows
  *   chain.c                where the chains of what is signed end
- *   wal.c, wal_keep.c      the files of WAL archives; what of them is kept
+ *   wal.c, wal_keep.c, wal_copies.c  the files of WAL archives; what of them is kept; what further stores have
  *
  *   connection.c           one connection to SQLite
  *   access.c               who may use which: queries and transactions
@@ -157,3 +157,5 @@ int run_rebuild(struct connection *c, const struct manifest *m);
 struct query;
 struct catalog_wal;
 void take_wal_row(const struct query *query, struct catalog_wal *ret);
+/** wal_leave_copies() - the file of that number goes: what further stores have of it is to be removed there. */
+int wal_leave_copies(struct connection *c, const char *job, int64_t id, const char *key);

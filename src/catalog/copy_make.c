@@ -45,6 +45,7 @@ static const char *const left_out[] = {
         "copy_need",     "wal_segment",
         "wal_cluster",   "base",
         "wal_pin",       "wal_history",
+        "wal_copy",      "wal_left",
 };
 
 static bool is_left_out(const char *table)

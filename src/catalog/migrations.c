@@ -1190,6 +1190,20 @@ const char *const migrations[] = {
         " why TEXT NOT NULL," /* nothing was removed, or not all of it; '' */
         " removed_files INTEGER NOT NULL,"
         " removed_bytes INTEGER NOT NULL"
-        ") STRICT;",
+        ") STRICT;"
+        /* What further stores have of them. */
+        "CREATE TABLE wal_copy ("
+        " job TEXT NOT NULL,"
+        " store INTEGER NOT NULL,"
+        " up_to INTEGER NOT NULL,"            /* all files up to that number are there */
+        " failing_since_us INTEGER NOT NULL," /* 0: the last attempt went well */
+        " why TEXT NOT NULL,"
+        " PRIMARY KEY (job, store)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE TABLE wal_left ("             /* objects that are to be removed there */
+        " store INTEGER NOT NULL,"
+        " key TEXT NOT NULL,"
+        " PRIMARY KEY (store, key)"
+        ") STRICT, WITHOUT ROWID;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -90,6 +90,7 @@ static struct value wal_bytes_value(uint64_t bytes)
 static int add_wal_row(struct connection *c, const struct catalog_wal *w)
 {
 	static const char find_sql[] = "SELECT 1 FROM wal_segment WHERE job = ?1 AND name = ?2";
+	static const char back_sql[] = "DELETE FROM wal_left WHERE key = ?1";
 	static const char sql[] =
 	        "INSERT INTO wal_segment (job, name, key, bytes, stored_bytes, sha256, arrived_us)"
 	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -97,6 +98,10 @@ static int add_wal_row(struct connection *c, const struct catalog_wal *w)
 
 	if (r != -ENOENT)
 		return r == 0 ? -EEXIST : r;
+	/* It may have been here before. */
+	r = db_run(c, back_sql, VALUES(text_value(w->key)));
+	if (r < 0)
+		return r;
 	return db_run(c, sql,
 	              VALUES(text_value(w->job), text_value(w->name), text_value(w->key),
 	                     wal_bytes_value(w->bytes), int_value((int64_t)w->stored_bytes),

@@ -197,7 +197,9 @@ static int end_wal_removal(struct catalog *catalog, const struct catalog_wal *ro
 	write_touches(catalog, TOUCHES_REST | (audit ? TOUCHES_AUDIT : 0));
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		bytes += rows[i].stored_bytes;
-		r = db_run(catalog->writer, sql, VALUES(int_value(rows[i].id)));
+		r = wal_leave_copies(catalog->writer, rows[i].job, rows[i].id, rows[i].key);
+		if (r == 0)
+			r = db_run(catalog->writer, sql, VALUES(int_value(rows[i].id)));
 	}
 	if (r == 0 && count > 0)
 		r = count_removed_wal(catalog->writer, rows[0].job, count, bytes);

@@ -404,6 +404,8 @@ static int list_arrival(struct wal_arrival *a, const char *key, const char *sha2
 	}
 	if (r == 0)
 		r = catalog_wal_add(a->w->options.repository->catalog, &row, err);
+	if (r == 0)
+		wal_copier_kick(a->w->copier);
 	return r < 0 ? r : note_history(a, err);
 }
 

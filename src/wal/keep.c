@@ -240,6 +240,8 @@ int wal_keep_carry_out(const struct prune *p, const struct conf_job *job, const 
 		str_copy(ret->why, sizeof(ret->why), s.why);
 	if (r < 0 && err)
 		str_cut(ret->why, sizeof(ret->why), err->message);
+	if (ret->files && p->repository->wal)
+		wal_copier_kick(p->repository->wal->copier);
 	if (s.job && note_kept(p, &s, ret->why, &own) < 0)
 		log_warning("what was decided of wal/%s could not be written: %s", job->name, own.message);
 	return r;

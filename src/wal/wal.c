@@ -71,6 +71,7 @@ static void *learn_at_start(void *arg)
 	}
 	if (r == 0)
 		finish_at_start(w, &l);
+	wal_copier_kick(w->copier);
 	if (l.found)
 		log_info(
 		        "%llu files of WAL were in the store, and the catalog did not list them: it does now",
@@ -92,6 +93,8 @@ int wal_new(const struct wal_options *options, struct wal **ret, struct error *e
 	w->options.repository->wal = w;
 	w->ahead = wal_ahead_new(w);
 	w->early = wal_early_new(w);
+	if (options->conf->role != CONF_READER)
+		w->copier = wal_copier_new(w);
 	r = w->ahead && w->early ? thread_start(&w->learner, "wal-learn", learn_at_start, w) : -EAGAIN;
 	w->has_learner = r == 0;
 	if (r < 0) {
@@ -111,6 +114,8 @@ void wal_end(struct wal *w)
 	pthread_mutex_unlock(&w->lock);
 	if (w->ahead)
 		wal_ahead_end(w->ahead);
+	if (w->copier)
+		wal_copier_end(w->copier);
 }
 
 struct wal *wal_free(struct wal *w)
@@ -121,6 +126,7 @@ struct wal *wal_free(struct wal *w)
 	wal_end(w);
 	if (w->has_learner)
 		pthread_join(w->learner, NULL);
+	wal_copier_free(w->copier);
 	wal_early_free(w->early);
 	wal_ahead_free(w->ahead);
 	wal_forget_readings(w);

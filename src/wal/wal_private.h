@@ -18,6 +18,7 @@
  *   survey.c    which files nobody needs any more
  *   keep.c      how these go
  *   command.c   control/prune, as far as it is about archives
+ *   copies.c    further stores
  */
 #include <keepfs/artifact.h>
 #include <keepfs/codec/wal_name.h>
@@ -29,6 +30,7 @@
 
 struct wal_ahead;
 struct wal_early;
+struct wal_copier;
 struct wal_reading;
 
 struct wal {
@@ -42,6 +44,7 @@ struct wal {
 	bool ended;     /* lock */
 	struct wal_ahead *ahead;
 	struct wal_early *early;
+	struct wal_copier *copier; /* NULL: this process only reads */
 	struct wal_claim *claims;     /* lock: files whose end is looked at */
 	struct wal_reading *readings; /* lock */
 };
@@ -125,6 +128,7 @@ struct wal_fetching {
 	const struct age_key
 	        *age_key; /* of who knows it; NULL: the keyring is asked, where it is encrypted */
 	uint64_t stored_bytes;
+	bool elsewhere; /* what the store had was wrong: from a further one, if it has any */
 	bool at_once; /* the caller has buffers, and must not wait for more: -EAGAIN when there are none */
 	bool is_reserved; /* the buffers for stored_bytes are, by the caller; wal_fetch() gives them back, also when it fails */
 };
@@ -211,3 +215,14 @@ void wal_forget_readings(struct wal *w);
 
 /** wal_learn_histories() - the content of those that the catalog lists, and whose content it does not know, is read. One that cannot be read is passed over; what it was that had no answer is returned. */
 int wal_learn_histories(struct wal_learning *l, struct error *err);
+
+/* copies.c */
+
+/** wal_copier_new() - NULL: no thread could be started. */
+struct wal_copier *wal_copier_new(struct wal *w);
+/** wal_copier_kick() - something has come, or gone. NULL allowed. */
+void wal_copier_kick(struct wal_copier *copier);
+void wal_copier_end(struct wal_copier *copier);
+struct wal_copier *wal_copier_free(struct wal_copier *copier); /* NULL allowed; returns NULL */
+/** wal_reading_store() - where @row is read: the store, and when that fails further ones that have it; the caller's store_free(). */
+struct store *wal_reading_store(const struct wal *w, const struct catalog_wal *row);
