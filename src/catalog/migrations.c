@@ -1200,7 +1200,7 @@ const char *const migrations[] = {
         " why TEXT NOT NULL,"
         " PRIMARY KEY (job, store)"
         ") STRICT, WITHOUT ROWID;"
-        "CREATE TABLE wal_left ("             /* objects that are to be removed there */
+        "CREATE TABLE wal_left (" /* objects that are to be removed there */
         " store INTEGER NOT NULL,"
         " key TEXT NOT NULL,"
         " PRIMARY KEY (store, key)"

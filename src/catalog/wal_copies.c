@@ -114,8 +114,7 @@ int catalog_wal_left(struct catalog *c, uint64_t store, const char *after, char 
 {
 	static const char sql[] =
 	        "SELECT key FROM wal_left WHERE store = ?1 AND key > ?2 ORDER BY key LIMIT 1";
-	_cleanup(query) struct query query =
-	        query_begin(c, sql, VALUES(ino_value(store), text_value(after)));
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(store), text_value(after)));
 	int r = query_one(&query);
 
 	if (r == 0)

@@ -48,8 +48,7 @@ static int next_wal_name(struct catalog *c, const char *job, const char *behind,
 {
 	static const char sql[] =
 	        "SELECT name FROM wal_segment WHERE job = ?1 AND name > ?2 ORDER BY name LIMIT 1";
-	_cleanup(query) struct query query =
-	        query_begin(c, sql, VALUES(text_value(job), text_value(behind)));
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(job), text_value(behind)));
 	int r = query_one(&query);
 
 	if (r == 0)
@@ -82,8 +81,7 @@ int catalog_wal_set_history(struct catalog *c, const char *job, uint32_t timelin
 	static const char sql[] =
 	        "INSERT OR REPLACE INTO wal_history (job, timeline, content) VALUES (?1, ?2, ?3)";
 
-	return write_run(c, err, sql,
-	                 VALUES(text_value(job), int_value(timeline), blob_value(content, len)));
+	return write_run(c, err, sql, VALUES(text_value(job), int_value(timeline), blob_value(content, len)));
 }
 
 int catalog_wal_histories(struct catalog *c, const char *job,
@@ -148,9 +146,8 @@ int catalog_wal_sum(struct catalog *c, const struct catalog_wal_stretch *s, stru
 static int begin_wal_removal(struct connection *c, const struct catalog_wal_stretch *s, size_t max,
                              size_t *ret_count)
 {
-	static const char sql[] =
-	        "UPDATE wal_segment SET is_going = 1 WHERE id IN (SELECT id " OF_STRETCH
-	        " ORDER BY name LIMIT ?5)";
+	static const char sql[] = "UPDATE wal_segment SET is_going = 1 WHERE id IN (SELECT id " OF_STRETCH
+	                          " ORDER BY name LIMIT ?5)";
 	int r = db_run(c, sql, VALUES(STRETCH_VALUES(s), int_value((int64_t)max)));
 
 	*ret_count = r < 0 ? 0 : (size_t)sqlite3_changes(c->db);
@@ -183,8 +180,7 @@ static int count_removed_wal(struct connection *c, const char *job, size_t count
 	        " VALUES (?1, -1, 0, 0, '', ?2, ?3) ON CONFLICT (job) DO UPDATE SET"
 	        " removed_files = removed_files + excluded.removed_files, removed_bytes = removed_bytes + excluded.removed_bytes";
 
-	return db_run(c, sql,
-	              VALUES(text_value(job), int_value((int64_t)count), int_value((int64_t)bytes)));
+	return db_run(c, sql, VALUES(text_value(job), int_value((int64_t)count), int_value((int64_t)bytes)));
 }
 
 static int end_wal_removal(struct catalog *catalog, const struct catalog_wal *rows, size_t count,

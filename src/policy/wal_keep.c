@@ -23,8 +23,7 @@ struct keeping {
 static void keep_stretch(struct keeping *k, uint32_t timeline, uint64_t from, uint64_t to)
 {
 	k->kept = mem_resize(k->kept, k->kept_count + 1, sizeof(*k->kept));
-	k->kept[k->kept_count++] =
-	        (struct wal_keep_stretch){.timeline = timeline, .from = from, .to = to};
+	k->kept[k->kept_count++] = (struct wal_keep_stretch){.timeline = timeline, .from = from, .to = to};
 }
 
 /* Bases. */
@@ -59,8 +58,8 @@ static bool check_bases(struct keeping *k)
 
 		if (b->system_id != f->system_id || b->segment_bytes != f->segment_bytes) {
 			snprintf(k->plan->why, sizeof(k->plan->why),
-			         "a base backup is of the cluster %" PRIu64
-			         ", and the archive of %" PRIu64 ": remove what is not of this server",
+			         "a base backup is of the cluster %" PRIu64 ", and the archive of %" PRIu64
+			         ": remove what is not of this server",
 			         b->system_id, f->system_id);
 			return false;
 		}

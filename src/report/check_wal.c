@@ -54,8 +54,7 @@ static int tell_wal_copy(void *arg, const struct catalog_wal_copy *copy)
 	struct health_item *item;
 	char size[16], since[CLOCK_ISO_BYTES];
 
-	if (catalog_get_store(t->c->from->catalog, copy->store, &at) < 0 ||
-	    !conf_has_copies(t->job, at.name))
+	if (catalog_get_store(t->c->from->catalog, copy->store, &at) < 0 || !conf_has_copies(t->job, at.name))
 		return 0;
 	item = checking_add(t->c, level_of_copy(t->c, copy),
 	                    mem_printf("WAL of %s in %s", t->job->name, at.name), t->job->name);
@@ -64,11 +63,10 @@ static int tell_wal_copy(void *arg, const struct catalog_wal_copy *copy)
 		return 0;
 	}
 	item->since_us = copy->oldest_us;
-	item->text = mem_printf("%" PRIu64 " file%s of %s not there yet, the first came at %s%s%s",
-	                        copy->files, copy->files == 1 ? "" : "s",
-	                        str_format_bytes(size, sizeof(size), copy->stored_bytes),
-	                        clock_format_iso(copy->oldest_us, since), copy->why[0] ? ": " : "",
-	                        copy->why);
+	item->text = mem_printf(
+	        "%" PRIu64 " file%s of %s not there yet, the first came at %s%s%s", copy->files,
+	        copy->files == 1 ? "" : "s", str_format_bytes(size, sizeof(size), copy->stored_bytes),
+	        clock_format_iso(copy->oldest_us, since), copy->why[0] ? ": " : "", copy->why);
 	item->what_to_do = mem_printf("look whether [store %s] answers: keepfs check", at.name);
 	return 0;
 }

@@ -36,7 +36,7 @@ static int tell_wal(const struct report_sources *from, const char *job, const ch
 	if (fact == WAL_REMOVED_FILES || fact == WAL_REMOVED_BYTES)
 		return tell_removed_wal(from, job, family, fact, out);
 	r = fact == WAL_LAST ? catalog_wal_last(from->catalog, job, &last)
-	                         : catalog_wal_totals(from->catalog, job, &files, &stored);
+	                     : catalog_wal_totals(from->catalog, job, &files, &stored);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;

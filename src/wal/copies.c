@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILES_AT_ONCE ((size_t)16) /* of one archive, before the next has its turn */
+#define FILES_AT_ONCE  ((size_t)16) /* of one archive, before the next has its turn */
 #define PAUSE_LEAST_MS 5000
 #define PAUSE_MOST_MS  600000
 
@@ -353,8 +353,7 @@ struct store *wal_reading_store(const struct wal *w, const struct catalog_wal *r
 		return first;
 	s = mem_alloc(sizeof(*s));
 	*s = (struct spared_wal){.repo = repo, .row = *row};
-	return store_spare_new(first, &(struct store_spares){.open = open_spare_of_wal,
-	                                                     .used = tell_spared_wal,
-	                                                     .free = free,
-	                                                     .arg = s});
+	return store_spare_new(
+	        first, &(struct store_spares){
+	                       .open = open_spare_of_wal, .used = tell_spared_wal, .free = free, .arg = s});
 }

@@ -22,8 +22,8 @@
 #define BATCH_FILES ((size_t)128)
 #define LIST_PAGE   1000
 
-static void describe_wal_removal(const struct catalog_wal *rows, size_t count, uint64_t bytes,
-                                 const char *by, struct catalog_audit *ret)
+static void describe_wal_removal(const struct catalog_wal *rows, size_t count, uint64_t bytes, const char *by,
+                                 struct catalog_audit *ret)
 {
 	*ret = (struct catalog_audit){.at_us = clock_now_us(),
 	                              .uid = -1,
@@ -61,7 +61,7 @@ static int strike_removed(struct repository *repo, const struct catalog_wal *row
 }
 
 static int remove_wal_objects(struct repository *repo, const struct catalog_wal *rows, size_t count,
-                          struct cancel *cancel, size_t *ret_removed, struct error *err)
+                              struct cancel *cancel, size_t *ret_removed, struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
 	int r = 0;

@@ -29,7 +29,7 @@ struct gathering {
 	struct { /* of each base */
 		uint64_t ino;
 		char path[512];
-	} *artifacts;
+	} * artifacts;
 	int64_t newest_us; /* of the bases */
 };
 
@@ -350,12 +350,11 @@ void wal_survey_append(const struct wal_survey *s, struct str *out)
 		append_wal_sum("; nobody needs ", s->goes.files, s->goes.stored_bytes, s->goes.first,
 		               s->goes.last, out);
 	if (s->unjudged)
-		str_appendf(
-		        out,
-		        "; what timeline %" PRIu32
-		        " came from is not known, so it and older ones stay: archive %08" PRIX32
-		        ".history, or make a base backup on it",
-		        s->unjudged, s->unjudged);
+		str_appendf(out,
+		            "; what timeline %" PRIu32
+		            " came from is not known, so it and older ones stay: archive %08" PRIX32
+		            ".history, or make a base backup on it",
+		            s->unjudged, s->unjudged);
 	if (s->shorter_until_us)
 		str_appendf(out, "; wal_window was longer, and the new one counts from %s on",
 		            clock_format_iso(s->shorter_until_us, at));

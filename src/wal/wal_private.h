@@ -44,7 +44,7 @@ struct wal {
 	bool ended;     /* lock */
 	struct wal_ahead *ahead;
 	struct wal_early *early;
-	struct wal_copier *copier; /* NULL: this process only reads */
+	struct wal_copier *copier;    /* NULL: this process only reads */
 	struct wal_claim *claims;     /* lock: files whose end is looked at */
 	struct wal_reading *readings; /* lock */
 };
@@ -129,7 +129,7 @@ struct wal_fetching {
 	        *age_key; /* of who knows it; NULL: the keyring is asked, where it is encrypted */
 	uint64_t stored_bytes;
 	bool elsewhere; /* what the store had was wrong: from a further one, if it has any */
-	bool at_once; /* the caller has buffers, and must not wait for more: -EAGAIN when there are none */
+	bool at_once;   /* the caller has buffers, and must not wait for more: -EAGAIN when there are none */
 	bool is_reserved; /* the buffers for stored_bytes are, by the caller; wal_fetch() gives them back, also when it fails */
 };
 /** wal_tries_again() - @*r and @err are an outage, and @until_ms (clock_mono_ms()) has not come: waits a moment. False: it is as it is, or cancelled. */

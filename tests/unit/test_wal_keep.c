@@ -65,12 +65,12 @@ static struct wal_keep_facts facts_of(const struct wal_keep_base *bases, size_t 
 	                               .now_us = NOW};
 }
 
-#define ASSERT_GOES(facts, text)                                                                              \
-	do {                                                                                                  \
-		_cleanup(wal_keep_plan) struct wal_keep_plan plan_ = {0};                                     \
-		_cleanup(free) char *goes_ = goes(facts, &plan_);                                             \
-                                                                                                              \
-		assert_string_equal(goes_, text);                                                             \
+#define ASSERT_GOES(facts, text)                                                                             \
+	do {                                                                                                 \
+		_cleanup(wal_keep_plan) struct wal_keep_plan plan_ = {0};                                    \
+		_cleanup(free) char *goes_ = goes(facts, &plan_);                                            \
+                                                                                                             \
+		assert_string_equal(goes_, text);                                                            \
 	} while (0)
 
 static void without_a_base_nothing_goes(void **state)
@@ -128,7 +128,8 @@ static void a_window_begins_with_the_newest_base_that_is_old_enough(void **state
 
 static void trash_damage_and_holds_keep_what_makes_consistent(void **state)
 {
-	struct wal_keep_base bases[] = {base_at(1, 80, 90, NOW - 30 * DAY), base_at(1, 320, 352, NOW - 15 * DAY),
+	struct wal_keep_base bases[] = {base_at(1, 80, 90, NOW - 30 * DAY),
+	                                base_at(1, 320, 352, NOW - 15 * DAY),
 	                                base_at(1, 640, 650, NOW - 3 * DAY)};
 	struct wal_keep_facts f = facts_of(bases, 3, 1);
 
@@ -460,8 +461,7 @@ static void check_against(const struct cluster *before, const struct cluster *af
 			if (moment_of(before, line, lsn - 1) < since_us || !reaches(before, line, lsn))
 				continue;
 			if (!reaches(after, line, lsn))
-				fail_msg("timeline %u cannot be reached at %u any more", line,
-				         (unsigned)lsn);
+				fail_msg("timeline %u cannot be reached at %u any more", line, (unsigned)lsn);
 		}
 	for (size_t i = 0; i < before->base_count; i++) {
 		const struct wal_keep_base *b = &before->bases[i];

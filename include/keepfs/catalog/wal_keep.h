@@ -70,7 +70,8 @@ struct catalog_wal_kept {
 	int64_t shorter_since_us; /* a shorter one is configured since then; 0: none is */
 	int64_t planned_at_us;    /* 0: never */
 	char why[512];            /* it was not carried out, or not all of it; "" */
-	uint64_t removed_files, removed_bytes; /* since the catalog knows of it; catalog_wal_end_removal() counts */
+	uint64_t removed_files,
+	        removed_bytes; /* since the catalog knows of it; catalog_wal_end_removal() counts */
 };
 /** catalog_wal_kept() - of @job; where nothing was decided yet it says so, and is 0. */
 int catalog_wal_kept(struct catalog *c, const char *job, struct catalog_wal_kept *ret);

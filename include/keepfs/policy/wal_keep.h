@@ -63,7 +63,7 @@ struct wal_keep_stretch {
 struct wal_keep_plan {
 	struct wal_keep_stretch *stretches; /* heap: by timeline and place */
 	size_t count;
-	size_t base;       /* of the facts: the oldest of those from which everything is kept; WAL_KEEP_NO_BASE */
+	size_t base; /* of the facts: the oldest of those from which everything is kept; WAL_KEEP_NO_BASE */
 	int64_t since_us;  /* from when on any moment can be reached, as far as the archive has no gap */
 	bool is_short;     /* there is no base that is as old as the window */
 	uint32_t unjudged; /* of the newest timeline whose history is missed; 0: of none */

@@ -25,14 +25,14 @@ struct wal_survey {
 	struct catalog_wal_sum goes;           /* of all stretches together */
 	struct catalog_wal_stretch *stretches; /* heap; in the order in which they go */
 	size_t count;
-	char base[512];            /* the oldest base backup from which on all is kept; "": none */
-	int64_t since_us;          /* from when on any moment can be reached, as far as there is no gap; 0: there is no base */
-	bool is_short;             /* no base is as old as the window */
-	uint32_t unjudged;         /* the newest timeline whose history is not known, but would have to be; 0: none */
-	int64_t window_us;         /* in force; 0: as long as there are bases */
-	int64_t shorter_until_us;  /* a shorter one is configured, and is in force then; 0: none is */
+	char base[512]; /* the oldest base backup from which on all is kept; "": none */
+	int64_t since_us; /* from when on any moment can be reached, as far as there is no gap; 0: there is no base */
+	bool is_short;     /* no base is as old as the window */
+	uint32_t unjudged; /* the newest timeline whose history is not known, but would have to be; 0: none */
+	int64_t window_us; /* in force; 0: as long as there are bases */
+	int64_t shorter_until_us;     /* a shorter one is configured, and is in force then; 0: none is */
 	struct catalog_wal_kept kept; /* what was decided last */
-	char why[512];             /* nothing may go now; "" */
+	char why[512];                /* nothing may go now; "" */
 };
 /** wal_survey() - of @job, which has an archive. Does not ask the store. @ret: the caller's wal_survey_finish(). */
 int wal_survey(const struct prune *p, const struct conf_job *job, struct wal_survey *ret, struct error *err);
@@ -45,15 +45,16 @@ static inline void cleanup_wal_survey(struct wal_survey *s)
 void wal_survey_append(const struct wal_survey *s, struct str *out);
 
 struct wal_keep_order {
-	const char *by;          /* for the audit: "retention" */
-	bool (*stop)(void *arg); /* asked between two batches; NULL: nobody wants that. What is left goes the next time */
+	const char *by; /* for the audit: "retention" */
+	bool (*stop)(
+	        void *arg); /* asked between two batches; NULL: nobody wants that. What is left goes the next time */
 	void *arg;
 	struct cancel *cancel; /* NULL: none */
 };
 struct wal_keep_outcome {
 	uint64_t files, stored_bytes;
 	char first[WAL_NAME_BYTES], last[WAL_NAME_BYTES]; /* of what went; "" */
-	char why[512]; /* not all, or nothing, went; "" */
+	char why[512];                                    /* not all, or nothing, went; "" */
 };
 /**
  * wal_keep_carry_out() - what may go of @job's archive goes
