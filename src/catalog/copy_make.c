@@ -44,7 +44,7 @@ static const char *const left_out[] = {
         "artifact_part", "need",
         "copy_need",     "wal_segment",
         "wal_cluster",   "base",
-        "wal_pin",       "wal_history",
+        "wal_pin",       "wal_timeline",
         "wal_copy",      "wal_left",
 };
 

@@ -1176,7 +1176,7 @@ const char *const migrations[] = {
         " DELETE FROM wal_pin WHERE run_id = NEW.id; END;"
         "CREATE TRIGGER wal_pin_gone AFTER DELETE ON run BEGIN"
         " DELETE FROM wal_pin WHERE run_id = OLD.id; END;"
-        "CREATE TABLE wal_history ("
+        "CREATE TABLE wal_timeline ("
         " job TEXT NOT NULL,"
         " timeline INTEGER NOT NULL,"
         " content BLOB NOT NULL,"

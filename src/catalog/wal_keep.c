@@ -79,7 +79,7 @@ int catalog_wal_set_history(struct catalog *c, const char *job, uint32_t timelin
                             size_t len, struct error *err)
 {
 	static const char sql[] =
-	        "INSERT OR REPLACE INTO wal_history (job, timeline, content) VALUES (?1, ?2, ?3)";
+	        "INSERT OR REPLACE INTO wal_timeline (job, timeline, content) VALUES (?1, ?2, ?3)";
 
 	return write_run(c, err, sql, VALUES(text_value(job), int_value(timeline), blob_value(content, len)));
 }
@@ -89,7 +89,7 @@ int catalog_wal_histories(struct catalog *c, const char *job,
                           void *arg)
 {
 	static const char sql[] =
-	        "SELECT timeline, content FROM wal_history WHERE job = ?1 ORDER BY timeline";
+	        "SELECT timeline, content FROM wal_timeline WHERE job = ?1 ORDER BY timeline";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(job)));
 	int r = 0;
 
@@ -106,7 +106,7 @@ int catalog_wal_unread_history(struct catalog *c, int64_t after, struct catalog_
 {
 	static const char sql[] =
 	        WAL_COLUMNS "WHERE id > ?1 AND name LIKE '%.history' AND is_going = 0 AND NOT EXISTS ("
-	                    "SELECT 1 FROM wal_history h WHERE h.job = wal_segment.job"
+	                    "SELECT 1 FROM wal_timeline h WHERE h.job = wal_segment.job"
 	                    " AND printf('%08X.history', h.timeline) = wal_segment.name) ORDER BY id LIMIT 1";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(int_value(after)));
 	int r = query_one(&query);
@@ -127,7 +127,7 @@ int catalog_wal_unread_history(struct catalog *c, int64_t after, struct catalog_
 #define STRETCH_VALUES(s)                                                                                    \
 	text_value((s)->job), text_value((s)->from), text_value((s)->to), int_value((s)->before_us)
 
-int catalog_wal_sum(struct catalog *c, const struct catalog_wal_stretch *s, struct catalog_wal_sum *ret)
+int catalog_wal_stretch_sum(struct catalog *c, const struct catalog_wal_stretch *s, struct catalog_wal_sum *ret)
 {
 	static const char sql[] =
 	        "SELECT count(*), coalesce(sum(stored_bytes), 0), min(name), max(name) " OF_STRETCH;

@@ -240,7 +240,7 @@ static int add_stretch(struct gathering *g, const struct wal_keep_stretch *from,
 	str_copy(stretch.job, sizeof(stretch.job), s->job->name);
 	name_wal_place(from->timeline, from->from, g->facts.segment_bytes, stretch.from);
 	name_wal_place(from->timeline, to, g->facts.segment_bytes, stretch.to);
-	r = catalog_wal_sum(g->p->repository->catalog, &stretch, &sum);
+	r = catalog_wal_stretch_sum(g->p->repository->catalog, &stretch, &sum);
 	if (r < 0)
 		return survey_failed(r, err);
 	if (sum.files == 0)

@@ -52,7 +52,7 @@ static uint64_t files_of(struct fixture *f, const struct catalog_wal_stretch *s)
 {
 	struct catalog_wal_sum sum;
 
-	assert_int_equal(catalog_wal_sum(f->catalog, s, &sum), 0);
+	assert_int_equal(catalog_wal_stretch_sum(f->catalog, s, &sum), 0);
 	assert_int_equal(sum.stored_bytes, 10 * sum.files);
 	return sum.files;
 }

@@ -48,8 +48,8 @@ struct catalog_wal_sum {
 	uint64_t files, stored_bytes;
 	char first[WAL_NAME_BYTES], last[WAL_NAME_BYTES]; /* by name; "": there is none */
 };
-/** catalog_wal_sum() - what of @s is there, and is not pinned. */
-int catalog_wal_sum(struct catalog *c, const struct catalog_wal_stretch *s, struct catalog_wal_sum *ret);
+/** catalog_wal_stretch_sum() - what of @s is there, and is not pinned. */
+int catalog_wal_stretch_sum(struct catalog *c, const struct catalog_wal_stretch *s, struct catalog_wal_sum *ret);
 /** catalog_wal_begin_removal() - the first @max files of @s, by name, are going; what is pinned is left out, as of this moment. @ret_count: how many, which may be 0. */
 int catalog_wal_begin_removal(struct catalog *c, const struct catalog_wal_stretch *s, size_t max,
                               size_t *ret_count, struct error *err);
