@@ -30,6 +30,7 @@ struct keyring;
 struct stores;
 struct chain;
 struct chain_at;
+struct wal;
 
 /** struct artifact_removed - what of the tree is gone; all borrowed for the call. */
 struct artifact_removed {
@@ -99,6 +100,7 @@ struct repository {
 	/* NULL, or what the tidier calls once a day, on its thread: whoever knows the rules says which locks have to be longer by now (catalog_want_locks()) */
 	void (*daily)(void *arg);
 	void *daily_arg;
+	struct wal *wal; /* borrowed: serves the WAL archives (keepfs/wal.h); NULL: nobody does here */
 };
 
 static inline struct store *repository_store(const struct repository *repo)

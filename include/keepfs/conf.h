@@ -170,6 +170,7 @@ struct conf_cluster { /* what only a job that is about a whole server has: [clus
 	int64_t read_timeout_ms; /* how long whoever reads from wal/NAME/ waits for a store that does not answer */
 	int checkpoint; /* enum conf_checkpoint: how the server makes the one that a base backup begins with */
 	int64_t wal_timeout_ms; /* how long a base backup waits for its WAL to be archived, once it was copied */
+	int64_t wal_window_ms; /* any moment from so long ago on can be reached; 0: from the oldest base backup on */
 };
 
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };

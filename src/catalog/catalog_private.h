@@ -32,6 +32,7 @@
  *   chain.c                where the chains of what is signed end
  *   wal.c                  the files of WAL archives
  *   wal_places.c           where they lie in the log, and what is known of their content; wal_index.c: what that is asked for
+ *   wal.c, wal_keep.c, wal_copies.c  the files of WAL archives; what of them is kept; what further stores have
  *
  *   connection.c           one connection to SQLite
  *   access.c               who may use which: queries and transactions
@@ -158,3 +159,10 @@ struct catalog_wal_known;
 /** wal_place_add() - what is known beside the row that was just added as @id. */
 int wal_place_add(struct connection *c, int64_t id, const struct catalog_wal *w,
                   const struct catalog_wal_known *known);
+/** WAL_COLUMNS - what take_wal_row() reads. */
+#define WAL_COLUMNS "SELECT id, job, name, key, bytes, stored_bytes, sha256, arrived_us FROM wal_segment "
+struct query;
+struct catalog_wal;
+void take_wal_row(const struct query *query, struct catalog_wal *ret);
+/** wal_leave_copies() - the file of that number goes: what further stores have of it is to be removed there. */
+int wal_leave_copies(struct connection *c, const char *job, int64_t id, const char *key);

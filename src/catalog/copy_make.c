@@ -45,7 +45,9 @@ static const char *const left_out[] = {
         "copy_need",     "wal_segment",
         "wal_cluster",   "base",
         "wal_place",     "wal_point",
-        "wal_history",
+        "wal_history",   "wal_pin",
+        "wal_timeline",  "wal_copy",
+        "wal_left",
 };
 
 static bool is_left_out(const char *table)

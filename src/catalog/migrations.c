@@ -1222,5 +1222,46 @@ const char *const migrations[] = {
         " DELETE FROM wal_place WHERE id = OLD.id;"
         " DELETE FROM wal_point WHERE id = OLD.id;"
         " DELETE FROM wal_history WHERE id = OLD.id; END;",
+        /* How long files of WAL archives are kept: keepfs/catalog/wal_keep.h. */
+        "ALTER TABLE wal_segment ADD COLUMN is_going INTEGER NOT NULL DEFAULT 0;" /* it is being removed */
+        "CREATE INDEX wal_segment_going ON wal_segment (job, id) WHERE is_going = 1;"
+        "CREATE TABLE wal_pin ("
+        " run_id INTEGER PRIMARY KEY,"
+        " job TEXT NOT NULL,"
+        " first TEXT NOT NULL" /* the name of the segment from which on it needs all of that timeline; '': everything */
+        ") STRICT;"
+        "CREATE TRIGGER wal_pin_ended AFTER UPDATE OF state ON run WHEN NEW.state NOT IN (0, 1) BEGIN"
+        " DELETE FROM wal_pin WHERE run_id = NEW.id; END;"
+        "CREATE TRIGGER wal_pin_gone AFTER DELETE ON run BEGIN"
+        " DELETE FROM wal_pin WHERE run_id = OLD.id; END;"
+        "CREATE TABLE wal_timeline ("
+        " job TEXT NOT NULL,"
+        " timeline INTEGER NOT NULL,"
+        " content BLOB NOT NULL,"
+        " PRIMARY KEY (job, timeline)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE TABLE wal_kept ("
+        " job TEXT PRIMARY KEY,"
+        " window_us INTEGER NOT NULL," /* by which it was last decided; 0: as long as bases; -1: never yet */
+        " shorter_since_us INTEGER NOT NULL," /* a shorter one is configured since then; 0: none is */
+        " planned_at_us INTEGER NOT NULL,"
+        " why TEXT NOT NULL," /* nothing was removed, or not all of it; '' */
+        " removed_files INTEGER NOT NULL,"
+        " removed_bytes INTEGER NOT NULL"
+        ") STRICT;"
+        /* What further stores have of them. */
+        "CREATE TABLE wal_copy ("
+        " job TEXT NOT NULL,"
+        " store INTEGER NOT NULL,"
+        " up_to INTEGER NOT NULL,"            /* all files up to that number are there */
+        " failing_since_us INTEGER NOT NULL," /* 0: the last attempt went well */
+        " why TEXT NOT NULL,"
+        " PRIMARY KEY (job, store)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE TABLE wal_left (" /* objects that are to be removed there */
+        " store INTEGER NOT NULL,"
+        " key TEXT NOT NULL,"
+        " PRIMARY KEY (store, key)"
+        ") STRICT, WITHOUT ROWID;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

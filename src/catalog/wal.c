@@ -7,9 +7,7 @@
 
 #include <keepfs/catalog/wal_places.h>
 
-#define COLUMNS "SELECT id, job, name, key, bytes, stored_bytes, sha256, arrived_us FROM wal_segment "
-
-static void take_wal_row(const struct query *query, struct catalog_wal *ret)
+void take_wal_row(const struct query *query, struct catalog_wal *ret)
 {
 	*ret = (struct catalog_wal){.id = sqlite3_column_int64(query->row, 0),
 	                            .bytes = sqlite3_column_type(query->row, 4) == SQLITE_NULL
@@ -34,7 +32,7 @@ static int find_wal_row(struct query *query, struct catalog_wal *ret)
 
 int catalog_wal_find(struct catalog *c, const char *job, const char *name, struct catalog_wal *ret)
 {
-	static const char sql[] = COLUMNS "WHERE job = ?1 AND name = ?2";
+	static const char sql[] = WAL_COLUMNS "WHERE job = ?1 AND name = ?2 AND is_going = 0";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(job), text_value(name)));
 
 	return find_wal_row(&query, ret);
@@ -42,7 +40,7 @@ int catalog_wal_find(struct catalog *c, const char *job, const char *name, struc
 
 int catalog_wal_by_id(struct catalog *c, int64_t id, struct catalog_wal *ret)
 {
-	static const char sql[] = COLUMNS "WHERE id = ?1";
+	static const char sql[] = WAL_COLUMNS "WHERE id = ?1 AND is_going = 0";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(int_value(id)));
 
 	return find_wal_row(&query, ret);
@@ -50,7 +48,7 @@ int catalog_wal_by_id(struct catalog *c, int64_t id, struct catalog_wal *ret)
 
 int catalog_wal_last(struct catalog *c, const char *job, struct catalog_wal *ret)
 {
-	static const char sql[] = COLUMNS "WHERE job = ?1 ORDER BY id DESC LIMIT 1";
+	static const char sql[] = WAL_COLUMNS "WHERE job = ?1 AND is_going = 0 ORDER BY id DESC LIMIT 1";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(job)));
 
 	return find_wal_row(&query, ret);
@@ -59,7 +57,8 @@ int catalog_wal_last(struct catalog *c, const char *job, struct catalog_wal *ret
 ssize_t catalog_wal_page(struct catalog *c, const char *job, int64_t after, struct catalog_wal *rows,
                          size_t max)
 {
-	static const char sql[] = COLUMNS "WHERE job = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+	static const char sql[] =
+	        WAL_COLUMNS "WHERE job = ?1 AND id > ?2 AND is_going = 0 ORDER BY id LIMIT ?3";
 	_cleanup(query) struct query query =
 	        query_begin(c, sql, VALUES(text_value(job), int_value(after), int_value((int64_t)max)));
 	ssize_t count = 0;
@@ -72,7 +71,7 @@ ssize_t catalog_wal_page(struct catalog *c, const char *job, int64_t after, stru
 int catalog_wal_totals(struct catalog *c, const char *job, uint64_t *ret_files, uint64_t *ret_stored_bytes)
 {
 	static const char sql[] =
-	        "SELECT count(*), coalesce(sum(stored_bytes), 0) FROM wal_segment WHERE job = ?1";
+	        "SELECT count(*), coalesce(sum(stored_bytes), 0) FROM wal_segment WHERE job = ?1 AND is_going = 0";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(job)));
 	int r = query_one(&query);
 
@@ -91,6 +90,7 @@ static struct value wal_bytes_value(uint64_t bytes)
 static int add_wal_row(struct connection *c, const struct catalog_wal *w)
 {
 	static const char find_sql[] = "SELECT 1 FROM wal_segment WHERE job = ?1 AND name = ?2";
+	static const char back_sql[] = "DELETE FROM wal_left WHERE key = ?1";
 	static const char sql[] =
 	        "INSERT INTO wal_segment (job, name, key, bytes, stored_bytes, sha256, arrived_us)"
 	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -98,6 +98,10 @@ static int add_wal_row(struct connection *c, const struct catalog_wal *w)
 
 	if (r != -ENOENT)
 		return r == 0 ? -EEXIST : r;
+	/* It may have been here before. */
+	r = db_run(c, back_sql, VALUES(text_value(w->key)));
+	if (r < 0)
+		return r;
 	return db_run(c, sql,
 	              VALUES(text_value(w->job), text_value(w->name), text_value(w->key),
 	                     wal_bytes_value(w->bytes), int_value((int64_t)w->stored_bytes),

@@ -28,6 +28,7 @@
 #include <keepfs/fs.h>
 #include <keepfs/inbox.h>
 #include <keepfs/wal.h>
+#include <keepfs/wal/keep.h>
 #include <keepfs/inside.h>
 #include <keepfs/notify.h>
 #include <keepfs/proc.h>
@@ -160,6 +161,20 @@ static int start_following(struct daemon *d, struct error *err)
 	return r;
 }
 
+/* A window moves on without anybody's doing. */
+static void keep_wal(struct daemon *d, const struct conf *conf)
+{
+	struct artifact_time time;
+	struct error err = {0};
+	struct prune p;
+
+	artifact_read_clock(&time);
+	if (prune_begin(&p, &d->engine.repository, conf, &time, &err) < 0)
+		log_warning("which WAL nobody needs is found out later: %s", err.message);
+	else
+		wal_keep_all(&p, NULL);
+}
+
 /* Once a day: locks end by themselves, and the rules may have changed while no run has looked at them. */
 static void look_at_rules(void *arg)
 {
@@ -167,6 +182,7 @@ static void look_at_rules(void *arg)
 	_cleanup(conf_ref) const struct conf *conf = conf_live_ref(d->live);
 
 	engine_tag_backups(&d->engine, conf);
+	keep_wal(d, conf);
 }
 
 /* Links, checkpoints, records and copies of the catalog, by threads that outlive those of the replicas. */

@@ -16,6 +16,7 @@
 #include <keepfs/codec/link.h>
 #include <keepfs/keyring/signing.h>
 #include <keepfs/prune.h>
+#include <keepfs/wal/keep.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -90,6 +91,8 @@ static int prune_with(struct engine *e, const struct conf *conf, const char *com
 	r = prune_begin(&p, &e->repository, conf, &time, err);
 	if (r == 0)
 		r = prune_command(&p, command, by, answer, err);
+	if (r == 0)
+		r = wal_keep_command(&p, command, by, answer, err);
 	audit_prune(e, command, r, err);
 	return r;
 }

@@ -11,6 +11,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/keyring.h>
+#include <keepfs/stores.h>
 #include <keepfs/wal.h>
 
 #include <errno.h>
@@ -81,6 +82,56 @@ static int get_into(struct wal_get *how, const char *const argv[3], bool *ret_mi
 	return r;
 }
 
+/* From the further stores that the section names: the first that gives it. */
+static int get_from_copies(const struct conf *conf, const struct conf_job *job, struct wal_get *how,
+                           const char *const argv[3])
+{
+	const struct stores_options options = {.conf = conf};
+	_cleanup(stores) struct stores *stores = stores_new(&options);
+	int r = -ENOENT;
+
+	for (size_t i = 0; r < 0 && job->copies[i]; i++) {
+		const struct conf_named_store *named = conf_find_store(conf, job->copies[i]);
+		_cleanup(catalog_store) struct catalog_store at = {0};
+		_cleanup(store) struct store *store = NULL;
+		struct error ignored = {0};
+		bool missing;
+
+		if (!named)
+			continue;
+		stores_at_section(named, &at);
+		r = stores_open_at(stores, &at, &store, &ignored);
+		how->store = store;
+		if (r == 0)
+			r = get_into(how, argv, &missing, &ignored);
+	}
+	return r;
+}
+
+/* An outage of the first store is not waited out as long as another has the file. */
+static int get_anywhere(const struct conf *conf, const struct conf_job *job, struct wal_get *how,
+                        const char *const argv[3], bool *ret_missing, struct error *err)
+{
+	struct store *first = how->store;
+	struct error why = {0};
+	int64_t patience_ms = how->patience_ms;
+	int r;
+
+	how->patience_ms = 0;
+	r = get_into(how, argv, ret_missing, &why);
+	if (r < 0 && get_from_copies(conf, job, how, argv) == 0) {
+		*ret_missing = false;
+		r = 0;
+	}
+	how->store = first;
+	how->patience_ms = patience_ms;
+	if (r < 0 && r != -ENOENT)
+		return get_into(how, argv, ret_missing, err);
+	if (r < 0)
+		*err = why;
+	return r;
+}
+
 static int get_wal(struct conf *conf, const char *const argv[3], bool *ret_missing, struct error *err)
 {
 	const struct conf_job *job = conf_find_job(conf, argv[0]);
@@ -98,7 +149,9 @@ static int get_wal(struct conf *conf, const char *const argv[3], bool *ret_missi
 	if (r == 0)
 		r = engine_open_store(conf, NULL, &net, &how.store, err);
 	if (r == 0)
-		r = get_into(&how, argv, ret_missing, err);
+		r = wal_is_archived(job) && job->copies[0]
+		            ? get_anywhere(conf, job, &how, argv, ret_missing, err)
+		            : get_into(&how, argv, ret_missing, err);
 	store_free(how.store);
 	net_free(net);
 	pool_free(pool);

@@ -12,6 +12,7 @@
 #include <keepfs/codec/name.h>
 #include <keepfs/notify.h>
 #include <keepfs/prune.h>
+#include <keepfs/wal/keep.h>
 
 #include <errno.h>
 #include <string.h>
@@ -24,6 +25,8 @@ int command_prune(struct command *c, struct str *answer, struct error *err)
 
 	if (r == 0)
 		r = prune_command(&p, c->text, c->by, answer, err);
+	if (r == 0)
+		r = wal_keep_command(&p, c->text, c->by, answer, err);
 	fs_conf_unref(c->fs, conf);
 	audit(c->fs, &c->audit, "prune", c->text, r, r < 0 ? err->message : "");
 	return r;

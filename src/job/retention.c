@@ -9,6 +9,8 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/make.h>
 #include <keepfs/prune.h>
+#include <keepfs/wal/keep.h>
+#include <keepfs/wal.h>
 
 static bool should_stop(void *arg)
 {
@@ -58,6 +60,30 @@ static int prune_targets(struct jobs *j, struct run *run, const struct outcome *
 	return r;
 }
 
+/* What the bases that have gone needed alone. */
+static void keep_wal_of_job(struct jobs *j, struct run *run, const struct prune *p)
+{
+	const struct wal_keep_order order = {
+	        .by = "retention", .stop = should_stop, .arg = run, .cancel = &run->cancel};
+	_cleanup(str) struct str text = {0};
+	struct wal_keep_outcome o;
+	struct error err = {0};
+
+	if (wal_keep_carry_out(p, run->request.job, &order, &o, &err) < 0)
+		str_append(&text, err.message);
+	else
+		wal_keep_append_outcome(&o, &text);
+	if (text.len > 0)
+		run_log(j, run, "retention: %s", str_text(&text));
+}
+
+static void prune_and_keep_wal(struct jobs *j, struct run *run, const struct outcome *o,
+                               const struct prune *p)
+{
+	if (prune_targets(j, run, o, p) == 0 && wal_is_archived(run->request.job))
+		keep_wal_of_job(j, run, p);
+}
+
 void run_prune(struct jobs *j, struct run *run, const struct outcome *o)
 {
 	const struct make_context *ctx = j->options.ctx;
@@ -70,7 +96,7 @@ void run_prune(struct jobs *j, struct run *run, const struct outcome *o)
 	/* What shows another time than now (an export from a backup) takes no place from those of the job: its next run sees to them. */
 	if (o->artifact_count > 0 && !run->request.partial && run->request.job) {
 		if (prune_begin(&p, ctx->repository, conf, &time, &err) == 0)
-			prune_targets(j, run, o, &p);
+			prune_and_keep_wal(j, run, o, &p);
 		else
 			run_log(j, run, "retention: %s", err.message);
 	}

@@ -7,20 +7,37 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/wal.h>
+#include <keepfs/catalog/wal_keep.h>
 #include <keepfs/wal.h>
 
 #include <errno.h>
 
 /* Of one archive, by what is asked. */
-enum wal_fact { WAL_FILES, WAL_STORED, WAL_LAST };
+enum wal_fact { WAL_FILES, WAL_STORED, WAL_LAST, WAL_REMOVED_FILES, WAL_REMOVED_BYTES };
+
+static int tell_removed_wal(const struct report_sources *from, const char *job, const char *family,
+                            enum wal_fact fact, struct spool *out)
+{
+	struct catalog_wal_kept kept;
+	int r = catalog_wal_kept(from->catalog, job, &kept);
+
+	if (r == 0)
+		expose_number(out, family, LABELS("backup_job", job),
+		              fact == WAL_REMOVED_FILES ? kept.removed_files : kept.removed_bytes);
+	return r;
+}
 
 static int tell_wal(const struct report_sources *from, const char *job, const char *family,
                     enum wal_fact fact, struct spool *out)
 {
 	struct catalog_wal last;
 	uint64_t files = 0, stored = 0;
-	int r = fact == WAL_LAST ? catalog_wal_last(from->catalog, job, &last)
-	                         : catalog_wal_totals(from->catalog, job, &files, &stored);
+	int r;
+
+	if (fact == WAL_REMOVED_FILES || fact == WAL_REMOVED_BYTES)
+		return tell_removed_wal(from, job, family, fact, out);
+	r = fact == WAL_LAST ? catalog_wal_last(from->catalog, job, &last)
+	                     : catalog_wal_totals(from->catalog, job, &files, &stored);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
@@ -32,7 +49,14 @@ static int tell_wal(const struct report_sources *from, const char *job, const ch
 }
 
 /* What can be recovered. */
-enum recovery_fact { RECOVERY_NEWEST, RECOVERY_OLDEST, RECOVERY_MISSING, RECOVERY_UNREAD, RECOVERY_WAITING, RECOVERY_BEHIND };
+enum recovery_fact {
+	RECOVERY_NEWEST,
+	RECOVERY_OLDEST,
+	RECOVERY_MISSING,
+	RECOVERY_UNREAD,
+	RECOVERY_WAITING,
+	RECOVERY_BEHIND
+};
 
 static int add_missing(void *arg, const struct recovery_gap *g)
 {
@@ -106,12 +130,18 @@ static int metrics_recovery(const struct report_sources *from, struct spool *out
 		const char *name, *help;
 		enum recovery_fact fact;
 	} families[] = {
-	        {"keepfs_recovery_newest_timestamp_seconds", "The newest moment of a cluster that can be recovered: its last commit that has come.", RECOVERY_NEWEST},
+	        {"keepfs_recovery_newest_timestamp_seconds",
+	         "The newest moment of a cluster that can be recovered: its last commit that has come.",
+	         RECOVERY_NEWEST},
 	        {"keepfs_recovery_oldest_timestamp_seconds", "The oldest such moment.", RECOVERY_OLDEST},
-	        {"keepfs_wal_missing_segments", "Segments that are missing, so that what came later cannot be recovered.", RECOVERY_MISSING},
-	        {"keepfs_wal_unread_segments", "Segments of which it is not known yet what is in them.", RECOVERY_UNREAD},
-	        {"keepfs_wal_waiting_segments", "Whole segments that the server has written, and that have not come.", RECOVERY_WAITING},
-	        {"keepfs_wal_behind_bytes", "Bytes that the server has written, and that have not come.", RECOVERY_BEHIND},
+	        {"keepfs_wal_missing_segments",
+	         "Segments that are missing, so that what came later cannot be recovered.", RECOVERY_MISSING},
+	        {"keepfs_wal_unread_segments", "Segments of which it is not known yet what is in them.",
+	         RECOVERY_UNREAD},
+	        {"keepfs_wal_waiting_segments",
+	         "Whole segments that the server has written, and that have not come.", RECOVERY_WAITING},
+	        {"keepfs_wal_behind_bytes", "Bytes that the server has written, and that have not come.",
+	         RECOVERY_BEHIND},
 	};
 	int r = 0;
 
@@ -143,17 +173,22 @@ static bool has_archive(const struct conf *conf)
 int metrics_wal(const struct report_sources *from, struct spool *out)
 {
 	static const struct {
-		const char *name, *help;
+		const char *name, *type, *help;
 		enum wal_fact fact;
 	} families[] = {
-	        {"keepfs_wal_files", "Files in the WAL archive of a cluster.", WAL_FILES},
-	        {"keepfs_wal_stored_bytes", "Bytes that these have in the store.", WAL_STORED},
-	        {"keepfs_wal_last_archived_timestamp_seconds", "When the last of them came.", WAL_LAST},
+	        {"keepfs_wal_files", "gauge", "Files in the WAL archive of a cluster.", WAL_FILES},
+	        {"keepfs_wal_stored_bytes", "gauge", "Bytes that these have in the store.", WAL_STORED},
+	        {"keepfs_wal_last_archived_timestamp_seconds", "gauge", "When the last of them came.",
+	         WAL_LAST},
+	        {"keepfs_wal_removed_files_total", "counter",
+	         "Files that were removed, since no base backup needed them any more.", WAL_REMOVED_FILES},
+	        {"keepfs_wal_removed_bytes_total", "counter", "Bytes that these had in the store.",
+	         WAL_REMOVED_BYTES},
 	};
 	int r = 0;
 
 	for (size_t i = 0; has_archive(from->conf) && i < ARRAY_SIZE(families); i++) {
-		expose_family(out, families[i].name, "gauge", families[i].help);
+		expose_family(out, families[i].name, families[i].type, families[i].help);
 		for (size_t k = 0; r == 0 && k < from->conf->job_count; k++)
 			if (wal_is_archived(&from->conf->jobs[k]))
 				r = tell_wal(from, from->conf->jobs[k].name, families[i].name,

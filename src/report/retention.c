@@ -15,6 +15,8 @@
 #include <keepfs/policy/retention_dates.h>
 #include <keepfs/prune.h>
 #include <keepfs/report/status.h>
+#include <keepfs/wal.h>
+#include <keepfs/wal/keep.h>
 
 #include <inttypes.h>
 #include <string.h>
@@ -215,6 +217,31 @@ static int write_places(const struct report_sources *from, const struct prune *p
 	return (int)n;
 }
 
+/* What of WAL archives goes, in a line for each. */
+static int write_archives(const struct report_sources *from, const struct prune *p, struct spool *out)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < from->conf->job_count; i++) {
+		_cleanup(wal_survey) struct wal_survey survey = {0};
+		_cleanup(str) struct str line = {0};
+		struct error err = {0};
+
+		if (!wal_is_archived(&from->conf->jobs[i]))
+			continue;
+		any = true;
+		if (wal_survey(p, &from->conf->jobs[i], &survey, &err) == 0)
+			wal_survey_append(&survey, &line);
+		else
+			str_appendf(&line, "wal/%s: what is kept is not known: %s", from->conf->jobs[i].name,
+			            err.message);
+		spool_appendf(out, "%s\n", str_text(&line));
+	}
+	if (any)
+		spool_append(out, "\n", 1);
+	return spool_error(out);
+}
+
 static void write_trashed(const struct catalog_trashed *row, struct spool *out)
 {
 	_cleanup(str) struct str why = {0};
@@ -279,6 +306,8 @@ int report_retention(const struct report_sources *from, struct spool *out)
 	r = prune_begin(&p, &repository, from->conf, &time, NULL);
 	if (r == 0)
 		r = write_places(from, &p, out);
+	if (r == 0)
+		r = write_archives(from, &p, out);
 	if (r == 0)
 		r = write_trash(from, out);
 	if (r == 0)

@@ -77,6 +77,19 @@ static int check_wal_content(struct wal_content *c, struct error *err)
 	return catalog_wal_learn_sums(c->w->options.repository->catalog, c->row.id, c->row.bytes, hex, err);
 }
 
+/* Once from where it is to be, and what is wrong there once more from a further store, if that has it. */
+static int fetch_content(struct wal_content *c, struct wal_fetching *f, struct error *err)
+{
+	int r;
+
+	c->sha256 = sha256_new();
+	r = wal_fetch(f, take_wal_content, c, err);
+	if (r == 0)
+		r = check_wal_content(c, err);
+	c->sha256 = sha256_free(c->sha256);
+	return r;
+}
+
 /* What was found by its name alone, and nobody could decrypt then, is read once to learn how long it is. */
 static int learn_bytes(struct wal_content *c, struct cancel *cancel, struct error *err)
 {
@@ -113,6 +126,7 @@ static int reserve_content(struct wal_content *c, struct cancel *cancel, struct 
 static int load_content(struct wal_content *c, struct cancel *reserving, struct cancel *cancel,
                         struct error *err)
 {
+	_cleanup(store) struct store *store = NULL;
 	struct wal_fetching f;
 	int r = learn_bytes(c, cancel, err);
 
@@ -120,14 +134,17 @@ static int load_content(struct wal_content *c, struct cancel *reserving, struct 
 		r = reserve_content(c, reserving, err);
 	if (r < 0)
 		return r;
+	store = wal_reading_store(c->w, &c->row);
 	wal_fetching_of(c->w, &c->row, cancel, &f);
+	f.store = store;
 	f.is_reserved = true;
-	c->sha256 = sha256_new();
-	r = wal_fetch(&f, take_wal_content, c, err);
-	if (r == 0)
-		r = check_wal_content(c, err);
-	c->sha256 = sha256_free(c->sha256);
-	return r;
+	r = fetch_content(c, &f, err);
+	if (r != -EBADMSG || !store_has_spares(store))
+		return r;
+	pages_finish(&c->pages);
+	r = reserve_content(c, reserving, err);
+	f.elsewhere = true;
+	return r < 0 ? r : fetch_content(c, &f, err);
 }
 
 static struct wal_content *free_content(struct wal_content *c)
@@ -452,6 +469,7 @@ int wal_open(struct wal *w, const struct catalog_wal *row, struct cancel *cancel
 	struct wal_ahead *a = w->ahead;
 	int r;
 
+	wal_note_reading(w, row->job, row->name);
 	pthread_mutex_lock(&a->lock);
 	r = get_content(a, row, cancel, ret, err);
 	pthread_mutex_unlock(&a->lock);

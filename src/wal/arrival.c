@@ -12,6 +12,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/wal_keep.h>
 #include <keepfs/codec/compression.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/codec/wal_index_frame.h>
@@ -335,8 +336,9 @@ static int end_arrival_bytes(struct wal_arrival *a, struct error *err)
 	}
 	if (r == 0)
 		r = check_whole_arrival(a, err);
+	/* It is shorter than what is packed at once. */
 	if (r == 0 && a->parsed.kind == WAL_NAME_HISTORY)
-		str_append_bytes(&a->text, a->raw, a->raw_len);
+		str_append_bytes(&a->text, (const char *)a->raw, a->raw_len);
 	if (r == 0)
 		r = pack_arrival(a, err);
 	if (r == 0)
@@ -407,6 +409,14 @@ static int learn_what_is_there(const struct wal_arrival *a, const char *key, str
 	                    : r;
 }
 
+static int note_history(const struct wal_arrival *a, struct error *err)
+{
+	if (a->parsed.kind != WAL_NAME_HISTORY)
+		return 0;
+	return catalog_wal_set_history(a->w->options.repository->catalog, a->key.job, a->parsed.timeline,
+	                               str_text(&a->text), a->text.len, err);
+}
+
 static int list_arrival(struct wal_arrival *a, const char *key, char **ret_note, struct error *err)
 {
 	const struct catalog_wal_known known = {
@@ -428,7 +438,9 @@ static int list_arrival(struct wal_arrival *a, const char *key, char **ret_note,
 		r = catalog_wal_add_known(a->w->options.repository->catalog, &row, &known, err);
 	if (r == 0 && a->parsed.kind == WAL_NAME_SEGMENT)
 		wal_indexing_keep(&a->indexing, a->w, a->key.job);
-	return r;
+	if (r == 0)
+		wal_copier_kick(a->w->copier);
+	return r < 0 ? r : note_history(a, err);
 }
 
 static int settle_arrival(struct wal_arrival *a, char **ret_note, struct error *err)

@@ -125,7 +125,8 @@ static int get_patiently(const struct wal_fetching *f, const struct iovec *iov, 
 	int r;
 
 	do {
-		r = store_get(f->store, &call, f->key, 0, iov, count, &(struct store_get_options){0}, &why);
+		r = store_get(f->store, &call, f->key, 0, iov, count,
+		              &(struct store_get_options){.elsewhere = f->elsewhere}, &why);
 	} while (wal_tries_again(f->cancel, until_ms, &r, &why));
 	if (r < 0 && err)
 		*err = why;

@@ -70,15 +70,18 @@ static void note_silence(struct wal_servers *s, const char *job, const struct er
 		one->state.silent_since_us = clock_now_us();
 	pthread_mutex_unlock(&s->lock);
 	if (is_new)
-		log_info("how far the server of [cluster %s] has written cannot be asked: %s", job, err->message);
+		log_info("how far the server of [cluster %s] has written cannot be asked: %s", job,
+		         err->message);
 }
 
 /* How many whole segments the server has that are not here. */
-static uint64_t count_waiting(const struct wal_servers *s, const struct wal_server *one, uint32_t segment_bytes)
+static uint64_t count_waiting(const struct wal_servers *s, const struct wal_server *one,
+                              uint32_t segment_bytes)
 {
 	uint64_t present = one->state.lsn / segment_bytes, next = one->first_number, newest;
 
-	if (catalog_wal_newest(s->w->options.repository->catalog, one->job, one->state.timeline, &newest) == 0)
+	if (catalog_wal_newest(s->w->options.repository->catalog, one->job, one->state.timeline, &newest) ==
+	    0)
 		next = newest + 1;
 	return present > next ? present - next : 0;
 }

@@ -5,6 +5,8 @@
  */
 #include "wal_private.h"
 
+#include <keepfs/wal/keep.h>
+
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
@@ -61,6 +63,18 @@ static void catch_up_at_start(struct wal *w)
 		log_info("what is in %llu files of WAL is known now", (unsigned long long)c.found);
 }
 
+/* What a crash, or an outage, has left half done. Who only reads finishes nothing. */
+static void finish_at_start(struct wal *w, struct wal_learning *l)
+{
+	struct error err = {0};
+
+	if (wal_learn_histories(l, &err) < 0)
+		log_warning("what timelines came from is not known of all: %s", err.message);
+	if (w->options.conf->role != CONF_READER &&
+	    wal_finish_removals(w->options.repository, &w->cancel, &err) < 0)
+		log_warning("files of WAL that were being removed are removed later: %s", err.message);
+}
+
 static void *learn_at_start(void *arg)
 {
 	struct wal *w = arg;
@@ -75,6 +89,9 @@ static void *learn_at_start(void *arg)
 		if (cancel_sleep_ms(&w->cancel, LEARN_AGAIN_MS))
 			break;
 	}
+	if (r == 0)
+		finish_at_start(w, &l);
+	wal_copier_kick(w->copier);
 	if (l.found)
 		log_info(
 		        "%llu files of WAL were in the store, and the catalog did not list them: it does now",
@@ -95,10 +112,14 @@ int wal_new(const struct wal_options *options, struct wal **ret, struct error *e
 	cancel_init(&w->cancel);
 	pthread_mutex_init(&w->lock, NULL);
 	clock_cond_init(&w->changed);
+	w->options.repository->wal = w;
 	w->ahead = wal_ahead_new(w);
 	w->early = wal_early_new(w);
 	w->servers = wal_servers_new(w);
-	r = w->ahead && w->early && w->servers ? thread_start(&w->learner, "wal-learn", learn_at_start, w) : -EAGAIN;
+	if (options->conf->role != CONF_READER)
+		w->copier = wal_copier_new(w);
+	r = w->ahead && w->early && w->servers ? thread_start(&w->learner, "wal-learn", learn_at_start, w)
+	                                       : -EAGAIN;
 	w->has_learner = r == 0;
 	if (r < 0) {
 		wal_free(w);
@@ -119,18 +140,23 @@ void wal_end(struct wal *w)
 		wal_ahead_end(w->ahead);
 	if (w->servers)
 		wal_servers_end(w->servers);
+	if (w->copier)
+		wal_copier_end(w->copier);
 }
 
 struct wal *wal_free(struct wal *w)
 {
 	if (!w)
 		return NULL;
+	w->options.repository->wal = NULL;
 	wal_end(w);
 	if (w->has_learner)
 		pthread_join(w->learner, NULL);
+	wal_copier_free(w->copier);
 	wal_servers_free(w->servers);
 	wal_early_free(w->early);
 	wal_ahead_free(w->ahead);
+	wal_forget_readings(w);
 	wal_trails_finish(w);
 	pthread_cond_destroy(&w->changed);
 	pthread_mutex_destroy(&w->lock);

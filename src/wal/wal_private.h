@@ -19,6 +19,12 @@
  *   early.c     files that a server has ready, before it hands them over
  *   server.c    how far servers have written
  *   ahead.c     files that are read, and those that are expected to be next
+ *   reading.c   where somebody has been reading lately
+ *   history.c   what timelines came from
+ *   survey.c    which files nobody needs any more
+ *   keep.c      how these go
+ *   command.c   control/prune, as far as it is about archives
+ *   copies.c    further stores
  */
 #include <keepfs/artifact.h>
 #include <keepfs/catalog/wal_places.h>
@@ -40,6 +46,8 @@ struct wal_trail {
 	char job[CATALOG_WAL_JOB_BYTES];
 	struct wal_scan *scan; /* NULL: there is none */
 };
+struct wal_copier;
+struct wal_reading;
 
 struct wal {
 	struct wal_options options;
@@ -57,6 +65,8 @@ struct wal {
 	struct wal_claim *claims;            /* lock: files whose end is looked at */
 	struct wal_trail trails[WAL_TRAILS]; /* lock */
 	size_t next_trail;                   /* lock: the one that is replaced next */
+	struct wal_copier *copier;           /* NULL: this process only reads */
+	struct wal_reading *readings;        /* lock */
 };
 
 /** wal_conf_ref() - the configuration in force: the caller's wal_conf_unref(). */
@@ -183,7 +193,8 @@ struct wal_fetching {
 	const struct age_key
 	        *age_key; /* of who knows it; NULL: the keyring is asked, where it is encrypted */
 	uint64_t stored_bytes;
-	bool at_once; /* the caller has buffers, and must not wait for more: -EAGAIN when there are none */
+	bool elsewhere; /* what the store had was wrong: from a further one, if it has any */
+	bool at_once;   /* the caller has buffers, and must not wait for more: -EAGAIN when there are none */
 	bool is_reserved; /* the buffers for stored_bytes are, by the caller; wal_fetch() gives them back, also when it fails */
 };
 /** wal_tries_again() - @*r and @err are an outage, and @until_ms (clock_mono_ms()) has not come: waits a moment. False: it is as it is, or cancelled. */
@@ -264,3 +275,26 @@ struct wal_servers *wal_servers_new(struct wal *w);
 /** wal_servers_end() - asks nobody any more. wal_servers_free() - NULL allowed; returns NULL. */
 void wal_servers_end(struct wal_servers *s);
 struct wal_servers *wal_servers_free(struct wal_servers *s);
+/* reading.c */
+
+/** wal_note_reading() - the file @name of @job is opened. Returns at once. */
+void wal_note_reading(struct wal *w, const char *job, const char *name);
+/** wal_reading_from() - the earliest segment, whatever its timeline, that was opened within the last hour: its place within @ret; false: none was. */
+bool wal_reading_from(struct wal *w, const char *job, struct wal_name *ret);
+void wal_forget_readings(struct wal *w);
+
+/* history.c */
+
+/** wal_learn_histories() - the content of those that the catalog lists, and whose content it does not know, is read. One that cannot be read is passed over; what it was that had no answer is returned. */
+int wal_learn_histories(struct wal_learning *l, struct error *err);
+
+/* copies.c */
+
+/** wal_copier_new() - NULL: no thread could be started. */
+struct wal_copier *wal_copier_new(struct wal *w);
+/** wal_copier_kick() - something has come, or gone. NULL allowed. */
+void wal_copier_kick(struct wal_copier *copier);
+void wal_copier_end(struct wal_copier *copier);
+struct wal_copier *wal_copier_free(struct wal_copier *copier); /* NULL allowed; returns NULL */
+/** wal_reading_store() - where @row is read: the store, and when that fails further ones that have it; the caller's store_free(). */
+struct store *wal_reading_store(const struct wal *w, const struct catalog_wal *row);

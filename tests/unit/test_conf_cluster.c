@@ -15,7 +15,7 @@ static void test_a_server(void **state)
 	struct fixture *f = *state;
 	const struct conf_job *job;
 
-	accept(f, SERVER "wal = archive\npg_wal = /srv/pg_wal\nread_timeout = 2h\n");
+	accept(f, SERVER "wal = archive\npg_wal = /srv/pg_wal\nread_timeout = 2h\nwal_window = 14d\n");
 	job = &f->conf.jobs[0];
 	assert_int_equal(job->kind, CONF_JOB_CLUSTER);
 	assert_string_equal(job->name, "main");
@@ -23,6 +23,7 @@ static void test_a_server(void **state)
 	assert_int_equal(job->cluster.wal, CONF_WAL_ARCHIVE);
 	assert_string_equal(job->cluster.pg_wal, "/srv/pg_wal");
 	assert_int_equal(job->cluster.read_timeout_ms, 2 * 3600 * 1000);
+	assert_int_equal(job->cluster.wal_window_ms, INT64_C(14) * 86400 * 1000);
 }
 
 static void test_cluster_defaults(void **state)
@@ -32,6 +33,9 @@ static void test_cluster_defaults(void **state)
 	accept(f, "[cluster main]\n");
 	assert_string_equal(f->conf.jobs[0].cluster.database, "");
 	assert_int_equal(f->conf.jobs[0].cluster.wal, CONF_WAL_ARCHIVE);
+	assert_int_equal(f->conf.jobs[0].cluster.wal_window_ms, 0);
+	accept(f, SERVER "wal_window = bases\n");
+	assert_int_equal(f->conf.jobs[0].cluster.wal_window_ms, 0);
 	accept(f, SERVER "copies = primary, other\n[store other]\nurl = dir:/other\n");
 }
 
