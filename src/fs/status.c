@@ -139,7 +139,7 @@ static const struct made_file rows[] = {
          .is_costly = true,
          .has_pages = true},
         {.number = 17, .name = "recovery", .report = report_recovery, .generation = text_never_kept},
-        {.number = 61,
+        {.number = 18,
          .name = "recovery.json",
          .report = report_recovery_json,
          .generation = text_never_kept},
