@@ -125,7 +125,6 @@ def make_cluster(open_place, new_keepfs):
         server = postgres.Postgres(ARCHIVING + settings)
         made.append(server)
         keepfs = new_keepfs({f"cluster {JOB}": {"wal": "archive", "database": server.uri("postgres"), **keys}}, directory=open_place)
-        made.append(keepfs)
         if os.geteuid() == 0:
             keepfs.settings |= {"owner": "postgres", "allow_other": "yes"}
             keepfs.write_conf()
@@ -135,8 +134,8 @@ def make_cluster(open_place, new_keepfs):
         return Cluster(keepfs, server)
 
     yield make
-    for one in reversed(made):
-        one.close() if hasattr(one, "close") else one.remove()
+    for server in made:  # before the mount, where its archiver may be
+        server.remove()
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ static void test_what_a_cluster_cannot_be(void **state)
 	refuse(f, SERVER "wal = no\n", "wal");
 	refuse(f, SERVER "compression = gzip\n", "cannot be read in its middle");
 	refuse(f, SERVER "compression = none\n", "fast, small, zstd, zstd:1 to zstd:19");
-	refuse(f, SERVER "checkpoint = slow\n", "fast, spread");
+	refuse(f, SERVER "checkpoint = slow\n", "fast or spread");
 	refuse(f, SERVER "wal_timeout = 0\n", "wal_timeout");
 	refuse(f, SERVER "jobs = 4\n", "jobs");
 	refuse(f, SERVER "format = plain\n", "format");
