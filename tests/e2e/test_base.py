@@ -248,6 +248,33 @@ def test_what_changes_meanwhile_is_whole_after_recovery(cluster, tmp_path):
     cluster.check_it_starts(cluster.unpack(tmp_path / "data"))
 
 
+def test_of_a_standby(cluster, tmp_path):
+    """what the primary archives is its WAL"""
+    cluster.fill()
+    standby = postgres.Standby(cluster.server, "archive_mode = off\n")
+    try:
+        standby.catch_up()
+        cluster.keepfs.unmount()
+        cluster.keepfs.jobs[f"cluster {JOB}"]["database"] = standby.uri("postgres")
+        cluster.keepfs.write_conf()
+        cluster.keepfs.mount()
+        run = cluster.keepfs.trigger(JOB)
+        daemon.wait_until(lambda: "waiting for its WAL" in cluster.log(run), "the copy to end")
+        test_wal_server.switch(cluster.server)
+        cluster.ended(run, "completed")
+    finally:
+        standby.remove()
+    data = cluster.unpack(tmp_path / "data")
+    (data / "standby.signal").unlink()
+    cluster.server.tool("pg_verifybackup", "-n", "-i", "standby.signal", data)
+    recovered = start_from(cluster, data)
+    try:
+        recovered.wait_until_promoted()
+        assert recovered.fingerprint("bench") == cluster.server.fingerprint("bench")
+    finally:
+        recovered.remove()
+
+
 def test_an_encrypted_base(make_cluster, identity, tmp_path):
     cluster = make_cluster(encrypt_to=identity.recipient)
     cluster.fill()

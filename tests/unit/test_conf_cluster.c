@@ -44,8 +44,9 @@ static void test_a_cluster_is_scheduled(void **state)
 	struct fixture *f = *state;
 	const struct conf_job *job;
 
-	accept(f, SERVER "schedule = daily-2am\nkeep_daily = 7\npre_hook = true\ncheckpoint = spread\nwal_timeout = 1h\n"
-	                 "compression = zstd:3\nmax_rate = 50M/s\n");
+	accept(f, SERVER
+	       "schedule = daily-2am\nkeep_daily = 7\npre_hook = true\ncheckpoint = spread\nwal_timeout = 1h\n"
+	       "compression = zstd:3\nmax_rate = 50M/s\n");
 	job = &f->conf.jobs[0];
 	assert_string_equal(job->policy.schedule, "daily-2am");
 	assert_int_equal(job->policy.keep_daily, 7);
