@@ -95,6 +95,10 @@ class Cluster:
         daemon.wait_until(lambda: "read_bytes=0" not in self.progress(run) and "read_bytes=" in self.progress(run), "the copy to begin")
         yield run
 
+    def wait_for_copy(self, run):
+        daemon.wait_until(lambda: "waiting for its WAL" in self.log(run) or "run failed" in self.log(run), "the copy to end")
+        assert "run failed" not in self.log(run), self.log(run)
+
     def progress(self, run):
         return self.keepfs.text("jobs", str(run), "progress")
 
@@ -248,8 +252,9 @@ def test_what_changes_meanwhile_is_whole_after_recovery(cluster, tmp_path):
     cluster.check_it_starts(cluster.unpack(tmp_path / "data"))
 
 
-def test_of_a_standby(cluster, tmp_path):
+def test_of_a_standby(make_cluster, tmp_path):
     """what the primary archives is its WAL"""
+    cluster = make_cluster("full_page_writes = on\n")  # else a standby refuses it
     cluster.fill()
     standby = postgres.Standby(cluster.server, "archive_mode = off\n")
     try:
@@ -259,7 +264,7 @@ def test_of_a_standby(cluster, tmp_path):
         cluster.keepfs.write_conf()
         cluster.keepfs.mount()
         run = cluster.keepfs.trigger(JOB)
-        daemon.wait_until(lambda: "waiting for its WAL" in cluster.log(run), "the copy to end")
+        cluster.wait_for_copy(run)
         test_wal_server.switch(cluster.server)
         cluster.ended(run, "completed")
     finally:
@@ -301,7 +306,7 @@ def test_wal_that_comes_late_ends_the_wait(cluster):
     cluster.server.set(f"archive_command = 'test ! -e {waiting} && cp %p {cluster.keepfs.path('wal', JOB)}/%f'\n")
     cluster.server.sql("postgres", "SELECT pg_reload_conf()")
     run = cluster.keepfs.trigger(JOB)
-    daemon.wait_until(lambda: "waiting for its WAL" in cluster.log(run), "the copy to end")
+    cluster.wait_for_copy(run)
     assert cluster.manifests() == [] and cluster.rows_of_bases() == []
     waiting.unlink()
     cluster.server.sql("postgres", "SELECT pg_reload_conf()")
