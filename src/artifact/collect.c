@@ -25,8 +25,7 @@ static bool is_pack_of_base(const struct catalog_pack *p)
 /* The rest of a run that broke off, which the next one takes up. */
 static bool is_rest(const struct catalog_pack *p, int64_t now_us)
 {
-	return !is_pack_of_base(p) && p->run_id > p->newest_run &&
-	       now_us - p->finished_at_us < REST_KEPT_US;
+	return !is_pack_of_base(p) && p->run_id > p->newest_run && now_us - p->finished_at_us < REST_KEPT_US;
 }
 
 static int remove_pack(struct repository *repo, const struct catalog_pack *p, struct error *err)

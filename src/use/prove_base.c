@@ -98,8 +98,7 @@ static int feed_base_listing(void *arg, const void *data, size_t len, struct err
 
 static int read_base_listing(struct proving_base *p, struct error *err)
 {
-	const struct listing_scan_to to = {
-	        .head = take_head_of_base, .entry = add_placed_file, .arg = p};
+	const struct listing_scan_to to = {.head = take_head_of_base, .entry = add_placed_file, .arg = p};
 	_cleanup(manifest) struct manifest m = {0};
 	const struct manifest_object *listing;
 	int r = backup_read_manifest(p->b, &m, err);
@@ -136,7 +135,8 @@ static int begin_base_reading(struct proving_base *p, struct error *err)
 	                                 .threads = READER_THREADS,
 	                                 .ahead_bytes = AHEAD_BYTES,
 	                                 .metrics = &p->metrics};
-	struct runs_options runs = {.buffers = RUNS_BUFFERS, .threads = RUNS_THREADS, .ahead_bytes = AHEAD_BYTES};
+	struct runs_options runs = {
+	        .buffers = RUNS_BUFFERS, .threads = RUNS_THREADS, .ahead_bytes = AHEAD_BYTES};
 	size_t buffers = buffers_of_reader(ctx->pool) + RUNS_BUFFERS;
 	int r = pool_reserve(ctx->pool, buffers, p->b->cancel);
 
@@ -171,10 +171,9 @@ static void end_base_reading(struct proving_base *p)
 }
 
 static int sum_file_of_base(struct proving_base *p, const struct listing_entry *e, uint32_t *ret_crc32c,
-                             struct error *err)
+                            struct error *err)
 {
-	struct runs_read what = {
-	        .job = p->job, .entry = e, .buf = p->piece, .cancel = p->b->cancel};
+	struct runs_read what = {.job = p->job, .entry = e, .buf = p->piece, .cancel = p->b->cancel};
 	uint32_t crc = 0;
 	int r = 0;
 
@@ -207,8 +206,8 @@ static int prove_file_of_base(struct proving_base *p, const struct placed_file *
 	if (!e.crc32c[0] || strcmp(found, e.crc32c) == 0)
 		return 0;
 	p->b->is_unsound = true;
-	return error_set(err, ERROR_CORRUPT, EBADMSG, "%s: its CRC-32C is %s, and not %s, as the server sent it",
-	                 e.key, found, e.crc32c);
+	return error_set(err, ERROR_CORRUPT, EBADMSG,
+	                 "%s: its CRC-32C is %s, and not %s, as the server sent it", e.key, found, e.crc32c);
 }
 
 static int prove_files_of_base(struct proving_base *p, struct error *err)
