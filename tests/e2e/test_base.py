@@ -95,6 +95,10 @@ class Cluster:
         daemon.wait_until(lambda: "read_bytes=0" not in self.progress(run) and "read_bytes=" in self.progress(run), "the copy to begin")
         yield run
 
+    def wait_for_copy(self, run):
+        daemon.wait_until(lambda: "waiting for its WAL" in self.log(run) or "run failed" in self.log(run), "the copy to end")
+        assert "run failed" not in self.log(run), self.log(run)
+
     def progress(self, run):
         return self.keepfs.text("jobs", str(run), "progress")
 
@@ -125,7 +129,6 @@ def make_cluster(open_place, new_keepfs):
         server = postgres.Postgres(ARCHIVING + settings)
         made.append(server)
         keepfs = new_keepfs({f"cluster {JOB}": {"wal": "archive", "database": server.uri("postgres"), **keys}}, directory=open_place)
-        made.append(keepfs)
         if os.geteuid() == 0:
             keepfs.settings |= {"owner": "postgres", "allow_other": "yes"}
             keepfs.write_conf()
@@ -135,8 +138,8 @@ def make_cluster(open_place, new_keepfs):
         return Cluster(keepfs, server)
 
     yield make
-    for one in reversed(made):
-        one.close() if hasattr(one, "close") else one.remove()
+    for server in made:  # before the mount, where its archiver may be
+        server.remove()
 
 
 @pytest.fixture
@@ -249,6 +252,34 @@ def test_what_changes_meanwhile_is_whole_after_recovery(cluster, tmp_path):
     cluster.check_it_starts(cluster.unpack(tmp_path / "data"))
 
 
+def test_of_a_standby(make_cluster, tmp_path):
+    """what the primary archives is its WAL"""
+    cluster = make_cluster("full_page_writes = on\n")  # else a standby refuses it
+    cluster.fill()
+    standby = postgres.Standby(cluster.server, "archive_mode = off\n")
+    try:
+        standby.catch_up()
+        cluster.keepfs.unmount()
+        cluster.keepfs.jobs[f"cluster {JOB}"]["database"] = standby.uri("postgres")
+        cluster.keepfs.write_conf()
+        cluster.keepfs.mount()
+        run = cluster.keepfs.trigger(JOB)
+        cluster.wait_for_copy(run)
+        test_wal_server.switch(cluster.server)
+        cluster.ended(run, "completed")
+    finally:
+        standby.remove()
+    data = cluster.unpack(tmp_path / "data")
+    (data / "standby.signal").unlink()
+    cluster.server.tool("pg_verifybackup", "-n", "-i", "standby.signal", data)
+    recovered = start_from(cluster, data)
+    try:
+        recovered.wait_until_promoted()
+        assert recovered.fingerprint("bench") == cluster.server.fingerprint("bench")
+    finally:
+        recovered.remove()
+
+
 def test_an_encrypted_base(make_cluster, identity, tmp_path):
     cluster = make_cluster(encrypt_to=identity.recipient)
     cluster.fill()
@@ -275,7 +306,7 @@ def test_wal_that_comes_late_ends_the_wait(cluster):
     cluster.server.set(f"archive_command = 'test ! -e {waiting} && cp %p {cluster.keepfs.path('wal', JOB)}/%f'\n")
     cluster.server.sql("postgres", "SELECT pg_reload_conf()")
     run = cluster.keepfs.trigger(JOB)
-    daemon.wait_until(lambda: "waiting for its WAL" in cluster.log(run), "the copy to end")
+    cluster.wait_for_copy(run)
     assert cluster.manifests() == [] and cluster.rows_of_bases() == []
     waiting.unlink()
     cluster.server.sql("postgres", "SELECT pg_reload_conf()")

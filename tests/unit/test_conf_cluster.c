@@ -44,8 +44,9 @@ static void test_a_cluster_is_scheduled(void **state)
 	struct fixture *f = *state;
 	const struct conf_job *job;
 
-	accept(f, SERVER "schedule = daily-2am\nkeep_daily = 7\npre_hook = true\ncheckpoint = spread\nwal_timeout = 1h\n"
-	                 "compression = zstd:3\nmax_rate = 50M/s\n");
+	accept(f, SERVER
+	       "schedule = daily-2am\nkeep_daily = 7\npre_hook = true\ncheckpoint = spread\nwal_timeout = 1h\n"
+	       "compression = zstd:3\nmax_rate = 50M/s\n");
 	job = &f->conf.jobs[0];
 	assert_string_equal(job->policy.schedule, "daily-2am");
 	assert_int_equal(job->policy.keep_daily, 7);
@@ -62,7 +63,7 @@ static void test_what_a_cluster_cannot_be(void **state)
 	refuse(f, SERVER "wal = no\n", "wal");
 	refuse(f, SERVER "compression = gzip\n", "cannot be read in its middle");
 	refuse(f, SERVER "compression = none\n", "fast, small, zstd, zstd:1 to zstd:19");
-	refuse(f, SERVER "checkpoint = slow\n", "fast, spread");
+	refuse(f, SERVER "checkpoint = slow\n", "fast or spread");
 	refuse(f, SERVER "wal_timeout = 0\n", "wal_timeout");
 	refuse(f, SERVER "jobs = 4\n", "jobs");
 	refuse(f, SERVER "format = plain\n", "format");
