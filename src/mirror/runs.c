@@ -76,16 +76,17 @@ struct runs_reader *runs_reader_free(struct runs_reader *r)
 
 static void wake_runs_waiting(void *arg)
 {
-	struct runs_reader *r = arg;
+	struct runs_waiting *w = arg;
 
-	pthread_mutex_lock(&r->lock);
-	pthread_cond_broadcast(&r->changed);
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_lock(&w->r->lock);
+	w->is_given_up = true;
+	pthread_cond_broadcast(&w->r->changed);
+	pthread_mutex_unlock(&w->r->lock);
 }
 
 void runs_wait_begin(struct runs_waiting *w, struct runs_reader *r, struct cancel *cancel)
 {
-	*w = (struct runs_waiting){.r = r, .cancel = cancel, .hook = {.wake = wake_runs_waiting, .arg = r}};
+	*w = (struct runs_waiting){.r = r, .cancel = cancel, .hook = {.wake = wake_runs_waiting, .arg = w}};
 	cancel_add_hook(cancel, &w->hook);
 }
 
@@ -128,7 +129,7 @@ static int begin_runs_turn(struct runs_reader *r, struct cancel *cancel, struct 
 
 	runs_wait_begin(&w, r, cancel);
 	pthread_mutex_lock(&r->lock);
-	while (r->reading >= r->options.threads && !cancel_is_set(cancel))
+	while (r->reading >= r->options.threads && !w.is_given_up)
 		pthread_cond_wait(&r->changed, &r->lock);
 	has_turn = r->reading < r->options.threads;
 	if (has_turn)

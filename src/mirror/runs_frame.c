@@ -238,12 +238,13 @@ static int read_frames_batch(struct runs_reader *r, const struct frames_wanted *
 }
 
 /* With the lock, which is released meanwhile: one that is kept, or that somebody decodes. False: he could not. */
-static bool take_kept_frame(struct runs_reader *r, const struct frames_wanted *w, struct kept_run_frame *f)
+static bool take_kept_frame(struct runs_reader *r, const struct frames_wanted *w, struct kept_run_frame *f,
+                            const struct runs_waiting *waiting)
 {
 	bool is_ready;
 
 	f->users++;
-	while (!f->is_ready && !f->is_gone && !cancel_is_set(w->cancel))
+	while (!f->is_ready && !f->is_gone && !waiting->is_given_up)
 		pthread_cond_wait(&r->changed, &r->lock);
 	is_ready = f->is_ready;
 	if (is_ready) {
@@ -274,11 +275,11 @@ int run_frames_read(struct runs_reader *r, const struct frames_wanted *w, struct
 	while (result == 0 && is_frame_wanted(w, index)) {
 		struct kept_run_frame *f = find_run_frame(r, w->pack, index);
 
-		if (cancel_is_set(w->cancel))
+		if (waiting.is_given_up)
 			result = error_set(err, ERROR_CANCELLED, ECANCELED, "reading was given up");
 		else if (!f)
 			result = read_frames_batch(r, w, &index, err);
-		else if (take_kept_frame(r, w, f))
+		else if (take_kept_frame(r, w, f, &waiting))
 			index++;
 	}
 	pthread_mutex_unlock(&r->lock);

@@ -196,7 +196,7 @@ int run_pack_use(struct runs_reader *r, const struct runs_pack *name, struct can
 	pthread_mutex_lock(&r->lock);
 	p = find_run_pack(r, name);
 	p->users++;
-	while (p->is_opening && !cancel_is_set(cancel))
+	while (p->is_opening && !w.is_given_up)
 		pthread_cond_wait(&r->changed, &r->lock);
 	if (p->is_opening)
 		result = error_set(err, ERROR_CANCELLED, ECANCELED, "reading was given up");
@@ -214,7 +214,7 @@ void run_pack_leave(struct runs_reader *r, struct open_run_pack *p, bool is_doub
 	bool is_last;
 
 	pthread_mutex_lock(&r->lock);
-	if (is_doubted || (!p->file && p->users == 1))
+	if (is_doubted || (p->users == 1 && !p->file))
 		drop_open_pack(r, p);
 	is_last = --p->users == 0 && p->is_gone;
 	/* Those that were kept after it had gone. */

@@ -9,7 +9,7 @@
  *   runs_ahead.c    the packs behind one that is read in order
  *   runs_object.c   packs of the repository
  *
- * There is one lock, of the runs_reader. It is held for bookkeeping alone, never while something is read, decoded, opened or closed. Whoever waits for another (who opens
+ * There is one lock, of the runs_reader, which is taken behind that of a token. It is held for bookkeeping alone, never while something is read, decoded, opened or closed. Whoever waits for another (who opens
  * a pack, or decodes a frame) is woken by `changed`, and holds nothing that the other might wait for: a thread that has frames to decode waits for no frame of somebody else's.
  */
 #include <keepfs/codec/decompression.h>
@@ -83,11 +83,12 @@ struct runs_reader {
 	bool has_thread;
 };
 
-/* struct runs_waiting - for `changed`, or that a token is set. */
+/* struct runs_waiting - for `changed`, or that a token is set, which is not to be looked at with the lock: who sets it holds its own, and wants this one. */
 struct runs_waiting {
 	struct runs_reader *r;
 	struct cancel *cancel;
 	struct cancel_hook hook;
+	bool is_given_up; /* lock: it is set */
 };
 void runs_wait_begin(struct runs_waiting *w, struct runs_reader *r, struct cancel *cancel);
 void runs_wait_end(struct runs_waiting *w);

@@ -9,8 +9,9 @@ import subprocess
 
 import pytest
 
-import daemon
-import test_base
+import stores
+import test_encrypt
+from daemon import wait_until
 from test_base import JOB, cluster, make_cluster, open_place, start_from  # noqa: F401: fixtures
 
 
@@ -175,3 +176,65 @@ def test_it_is_verified(cluster):
     assert f"backups/{name} is damaged" in said and ".tar.zst" in said, said
     pack.write_bytes(data)
     assert f"backups/{name} is right: level 1" in verify(keepfs, name)
+
+
+def with_settings(cluster, sections=None, **settings):
+    """mounted again with these; the server's archiver may be in the mount just now"""
+    keepfs = cluster.keepfs
+
+    def unmounted():
+        try:
+            keepfs.unmount()
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    wait_until(unmounted, "the mount is not busy any more")
+    keepfs.settings.update(settings)
+    keepfs.sections = sections or {}
+    keepfs.write_conf()
+    keepfs.mount()
+    return keepfs
+
+
+def test_encrypted(make_cluster, tmp_path):
+    identity = test_encrypt.Identity(tmp_path / "identity")
+    cluster = make_cluster()
+    keepfs = with_settings(cluster, encrypt_to=identity.recipient, identity_file=identity.path)
+    cluster.fill()
+    cluster.backup()
+    base = newest(cluster)
+    assert all(pack.name.endswith(".age") for pack in packs_of(keepfs))
+    cluster.server.tool("pg_verifybackup", "-n", base)
+    assert f"{base.name} is right: level 1" in verify(keepfs, f"{JOB}/{base.name}")
+    # Who has no identity sees what is stored of the listing, and nothing that he cannot read.
+    del keepfs.settings["identity_file"]
+    with_settings(cluster)
+    assert sorted(os.listdir(base)) == ["contents.index.age", "contents.zst.age"]
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_copies_in_a_further_store(make_cluster, tmp_path, encrypted):
+    """read from there alone, packs and all"""
+    offsite = stores.DirStore(tmp_path / "offsite")
+    cluster, settings = make_cluster(), {}
+    cluster.keepfs.jobs[f"cluster {JOB}"]["copies"] = "primary, offsite"
+    if encrypted:
+        identity = test_encrypt.Identity(tmp_path / "identity")
+        settings = {"encrypt_to": identity.recipient, "identity_file": identity.path}
+    keepfs = with_settings(cluster, {"store offsite": {"url": offsite.settings["url"], "retry_deadline": "1s"}}, **settings)
+    cluster.fill()
+    cluster.backup()
+    base = newest(cluster)
+    there = keepfs.path("copies", "offsite", "backups", JOB, base.name)
+    wait_until(lambda: there.is_dir() and keepfs.run("replicate", "--list", "--json").stdout.count('"whole"') > len(packs_of(keepfs)), "the copy is whole")
+    expected = tree_of(base)
+    saved = {pack: pack.read_bytes() for pack in packs_of(keepfs)}
+    for pack in saved:
+        pack.unlink()
+    assert tree_of(there) == expected
+    cluster.server.tool("pg_verifybackup", "-n", there)
+    # Whoever reads it where it is not there any more is given the bytes of the other store.
+    cluster.server.tool("pg_verifybackup", "-n", base)
+    for pack, data in saved.items():
+        pack.write_bytes(data)

@@ -55,24 +55,31 @@ static int get_of_pack(struct store *store, const struct store_call *call, const
                        struct error *err);
 static const struct store_ops packs_ops = {.get = get_of_pack};
 
+struct held_get_of_pack {
+	struct packs_of_test *t;
+	bool is_cancelled; /* t->lock */
+};
+
 static void wake_held(void *arg)
 {
-	struct packs_of_test *t = arg;
+	struct held_get_of_pack *get = arg;
 
-	pthread_mutex_lock(&t->lock);
-	pthread_cond_broadcast(&t->changed);
-	pthread_mutex_unlock(&t->lock);
+	pthread_mutex_lock(&get->t->lock);
+	get->is_cancelled = true;
+	pthread_cond_broadcast(&get->t->changed);
+	pthread_mutex_unlock(&get->t->lock);
 }
 
 static void wait_while_held(struct packs_of_test *t, struct cancel *cancel)
 {
-	struct cancel_hook hook = {.wake = wake_held, .arg = t};
+	struct held_get_of_pack get = {.t = t};
+	struct cancel_hook hook = {.wake = wake_held, .arg = &get};
 
 	cancel_add_hook(cancel, &hook);
 	pthread_mutex_lock(&t->lock);
 	t->held++;
 	pthread_cond_broadcast(&t->changed);
-	while (t->is_held && !cancel_is_set(cancel))
+	while (t->is_held && !get.is_cancelled)
 		pthread_cond_wait(&t->changed, &t->lock);
 	t->held--;
 	pthread_mutex_unlock(&t->lock);
