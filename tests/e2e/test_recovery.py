@@ -21,8 +21,8 @@ def told(keepfs):
 
 
 def lasting(one):
-    """without what depends on when a file came here, and on how far a server is"""
-    return {key: value for key, value in one.items() if key not in ("server", "wal_last", "wal_last_at")}
+    """without what depends on when a file came here, on whether its index is in it, and on how far a server is"""
+    return {key: value for key, value in one.items() if key not in ("server", "wal_last", "wal_last_at", "wal_stored_bytes")}
 
 
 def commit(server, statement):
@@ -66,7 +66,7 @@ def filled(make_cluster):  # noqa: F811
 def test_from_when_to_when(filled):
     one = told(filled.keepfs)
     (base,) = one["bases"]
-    assert base["whole"] and base["usable"] and base["missing"] is None and base["timeline"] == 1
+    assert base["whole"] and base["usable"] and base["missing"] is None and base["timeline"] == 1 and base["bytes"] > 0
     (window,) = one["windows"]
     assert window["from"]["at"] == base["at"] and window["from"]["lsn"] == base["stop_lsn"] and window["bases"] == 1 and window["unread"] == 0
     assert one["newest"] == window["to"] and one["newest"]["at"] == filled.last
@@ -157,12 +157,10 @@ def test_a_promoted_server(filled):
     keepfs, server = filled.keepfs, filled.server
     data = test_wal_server.base_backup(server, None)
     archive(filled)
-    standby = test_wal_server.Recovered(data, f"cp {keepfs.path('wal', JOB)}/%f %p", SETTINGS)
+    archiving = f"archive_mode = on\narchive_command = 'cp %p {keepfs.path('wal', JOB)}/%f'\n"
+    standby = test_wal_server.Recovered(data, f"cp {keepfs.path('wal', JOB)}/%f %p", SETTINGS + archiving)
     try:
         standby.wait_until_promoted()
-        standby.set(f"archive_mode = on\narchive_command = 'cp %p {keepfs.path('wal', JOB)}/%f'\n")
-        standby.stop()
-        standby.start()
         last = commit(standby, "INSERT INTO t VALUES (4)")
         name = standby.sql("postgres", "SELECT pg_walfile_name(pg_switch_wal())")
         assert name.startswith("00000002")
@@ -188,7 +186,7 @@ def test_a_server_whose_segments_do_not_come(filled):
     keepfs.unmount()
     keepfs.mount()
     daemon.wait_until(lambda: (told(keepfs)["server"] or {}).get("waiting_segments") == 2, lambda: f"two, and not {told(keepfs)['server']}")
-    assert told(keepfs)["server"]["behind_bytes"] >= 2 << 24
+    assert told(keepfs)["server"]["behind_bytes"] >= 2 << 20
     assert "2 whole segments" in keepfs.text("status", "recovery")
     daemon.wait_until(lambda: "2 segments of WAL that have not come" in keepfs.text("status", "health"), lambda: keepfs.text("status", "health"))
 
