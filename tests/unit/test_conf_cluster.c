@@ -15,7 +15,7 @@ static void test_a_server(void **state)
 	struct fixture *f = *state;
 	const struct conf_job *job;
 
-	accept(f, SERVER "wal = archive\npg_wal = /srv/pg_wal\nread_timeout = 2h\n");
+	accept(f, SERVER "wal = archive\npg_wal = /srv/pg_wal\nread_timeout = 2h\nwal_max_age = 30m\n");
 	job = &f->conf.jobs[0];
 	assert_int_equal(job->kind, CONF_JOB_CLUSTER);
 	assert_string_equal(job->name, "main");
@@ -23,6 +23,7 @@ static void test_a_server(void **state)
 	assert_int_equal(job->cluster.wal, CONF_WAL_ARCHIVE);
 	assert_string_equal(job->cluster.pg_wal, "/srv/pg_wal");
 	assert_int_equal(job->cluster.read_timeout_ms, 2 * 3600 * 1000);
+	assert_int_equal(job->cluster.wal_max_age_ms, 30 * 60 * 1000);
 }
 
 static void test_cluster_defaults(void **state)
