@@ -86,9 +86,8 @@ int cluster_files_arrived(struct cluster_files *f, const struct listing_entry *e
 int cluster_files_promised(struct cluster_files *f, const struct base_manifest_file *promised,
                            struct error *err)
 {
-	struct file_record record = {.kind = RECORD_PROMISED,
-	                             .bytes = promised->bytes,
-	                             .key_bytes = strlen(promised->path) + 1};
+	struct file_record record = {
+	        .kind = RECORD_PROMISED, .bytes = promised->bytes, .key_bytes = strlen(promised->path) + 1};
 
 	snprintf(record.crc32c, sizeof(record.crc32c), "%08" PRIx32, promised->crc32c);
 	begin_record_text(f, promised->path);
@@ -133,8 +132,8 @@ static int list_arrived(struct joining *j, const struct file_record *record, str
 	if (j->has_arrived)
 		return differs(j->key, "was sent twice", err);
 	j->has_arrived = true;
-	j->may_be_unpromised = record->is_directory || str_equal(j->key, CLUSTER_MANIFEST) ||
-	                       str_starts(j->key, PG_WAL);
+	j->may_be_unpromised =
+	        record->is_directory || str_equal(j->key, CLUSTER_MANIFEST) || str_starts(j->key, PG_WAL);
 	j->bytes = record->bytes;
 	str_copy(j->crc32c, sizeof(j->crc32c), record->crc32c);
 	str_append_bytes(&line, record->key + record->key_bytes, record->line_bytes);
@@ -151,8 +150,7 @@ static int compare_with_promise(struct joining *j, const struct file_record *pro
 	if (!j->has_arrived)
 		return differs(j->key, "is in its " CLUSTER_MANIFEST ", but did not arrive", err);
 	if (j->bytes != promised->bytes)
-		how = mem_printf("arrived with %" PRIu64 " bytes, and its " CLUSTER_MANIFEST
-		                 " says %" PRIu64,
+		how = mem_printf("arrived with %" PRIu64 " bytes, and its " CLUSTER_MANIFEST " says %" PRIu64,
 		                 j->bytes, promised->bytes);
 	else if (!str_equal(j->crc32c, promised->crc32c))
 		how = mem_printf("arrived with the CRC-32C %s, and its " CLUSTER_MANIFEST " says %s",

@@ -19,10 +19,10 @@ struct cluster_packer {
 	struct packs *packs;
 	struct press *press;
 	/* What goes in. */
-	int64_t number;      /* of the pack that the next byte is in */
-	uint64_t place;      /* in it */
-	size_t frames;       /* of it, that have ended */
-	size_t filled;       /* of the next one */
+	int64_t number;            /* of the pack that the next byte is in */
+	uint64_t place;            /* in it */
+	size_t frames;             /* of it, that have ended */
+	size_t filled;             /* of the next one */
 	uint64_t most, most_plain; /* of the pack */
 	/* What comes out. */
 	struct str entries; /* of the table of the pack that is filled */
@@ -53,8 +53,8 @@ static void add_to_runs(struct cluster_runs *runs, int64_t pack, uint64_t place,
 		if ((runs->count & (runs->count - 1)) == 0)
 			runs->items = mem_resize(runs->items, runs->count ? 2 * runs->count : 1,
 			                         sizeof(*runs->items));
-		runs->items[runs->count++] = (struct cluster_run){
-		        .pack = pack, .at = runs->bytes, .bytes = bytes, .place = place};
+		runs->items[runs->count++] =
+		        (struct cluster_run){.pack = pack, .at = runs->bytes, .bytes = bytes, .place = place};
 	}
 	runs->bytes += bytes;
 }
