@@ -42,6 +42,7 @@ static void read_base(sqlite3_stmt *row, struct catalog_base *b)
 	};
 	b->is_removed = sqlite3_column_int(row, 8) != 0;
 	b->is_damaged = sqlite3_column_int(row, 9) != 0;
+	b->content_bytes = column_u64(row, 10);
 }
 
 int catalog_each_base(struct catalog *c, const char *job, int (*row)(void *arg, const struct catalog_base *b),
@@ -50,7 +51,7 @@ int catalog_each_base(struct catalog *c, const char *job, int (*row)(void *arg, 
 	/* No LSN has its highest bit: that would be after 8 EiB of log. */
 	static const char sql[] =
 	        "SELECT b.ino, d.path || '/' || a.name, b.system_id, b.timeline, b.start_lsn, b.stop_lsn, b.segment_bytes,"
-	        " b.stopped_us, a.tomb <> 0, a.damaged IS NOT NULL FROM base b JOIN artifact a ON a.ino = b.ino"
+	        " b.stopped_us, a.tomb <> 0, a.damaged IS NOT NULL, coalesce(json_extract(a.facts, '$.content_bytes'), 0) FROM base b JOIN artifact a ON a.ino = b.ino"
 	        " JOIN directory d ON d.ino = a.directory_ino WHERE b.job = ?1 ORDER BY b.start_lsn, b.ino";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(job)));
 	int r = 0;

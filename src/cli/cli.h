@@ -103,6 +103,7 @@ int cmd_wal_get(const struct cli_options *options);
 int cmd_evidence(const struct cli_options *options);
 int cmd_audit(const struct cli_options *options);
 int cmd_ack(const struct cli_options *options);
+int cmd_recovery(const struct cli_options *options);
 int cmd_info(const struct cli_options *options);
 int cmd_jobs(const struct cli_options *options);
 int cmd_schedule(const struct cli_options *options);

@@ -166,7 +166,7 @@ static void tell_bases(const struct telling *t)
 		spool_appendf(t->out, "  base               %s, %s to %s, timeline %" PRIu32 ", %s, %s",
 		              line_time(b->stopped_us, "-", at), wal_lsn_format(b->start_lsn, start),
 		              wal_lsn_format(b->stop_lsn, stop), b->timeline,
-		              str_format_bytes(size, sizeof(size), b->stored_bytes), cluster_base_name(b));
+		              str_format_bytes(size, sizeof(size), b->bytes), cluster_base_name(b));
 		tell_base_state(t, i);
 	}
 }

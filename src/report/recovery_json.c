@@ -84,7 +84,7 @@ static struct json *json_bases(const struct cluster_recovery *c)
 		json_set_int(j, "timeline", b->timeline);
 		set_place(j, "start_lsn", b->start_lsn);
 		set_place(j, "stop_lsn", b->stop_lsn);
-		json_set_int(j, "stored_bytes", (int64_t)b->stored_bytes);
+		json_set_int(j, "bytes", (int64_t)b->bytes);
 		json_set_bool(j, "usable", !b->is_unusable);
 		json_set_bool(j, "whole", reach->is_whole);
 		if (reach->is_whole)

@@ -5,7 +5,6 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/bases.h>
-#include <keepfs/catalog/entries.h>
 
 #include <errno.h>
 #include <string.h>
@@ -72,7 +71,6 @@ struct fact_loader {
 	struct catalog *catalog;
 };
 
-/* Their sizes are asked for when the list of bases was read: no query within another. */
 static int load_fact_base(void *arg, const struct catalog_base *b)
 {
 	struct recovery_facts *f = &((struct fact_loader *)arg)->facts;
@@ -114,15 +112,6 @@ static int load_fact_history(void *arg, uint32_t timeline, const char *text)
 	return 0;
 }
 
-static void load_sizes(struct fact_loader *l)
-{
-	struct catalog_entry entry;
-
-	for (size_t i = 0; i < l->facts.base_count; i++)
-		if (catalog_entry_by_ino(l->catalog, l->facts.bases[i].ino, &entry) == 0)
-			l->facts.bases[i].stored_bytes = entry.size_bytes;
-}
-
 static int load_facts(struct fact_loader *l, const char *job)
 {
 	struct catalog_wal_cluster cluster = {0};
@@ -136,8 +125,6 @@ static int load_facts(struct fact_loader *l, const char *job)
 		r = catalog_wal_each_range(l->catalog, job, load_fact_range, l);
 	if (r == 0)
 		r = catalog_wal_each_history(l->catalog, job, load_fact_history, l);
-	if (r == 0)
-		load_sizes(l);
 	return r;
 }
 

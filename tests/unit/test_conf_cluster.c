@@ -16,6 +16,7 @@ static void test_a_server(void **state)
 	const struct conf_job *job;
 
 	accept(f, SERVER "wal = archive\npg_wal = /srv/pg_wal\nread_timeout = 2h\nwal_window = 14d\n");
+	accept(f, SERVER "wal = archive\npg_wal = /srv/pg_wal\nread_timeout = 2h\nwal_max_age = 30m\n");
 	job = &f->conf.jobs[0];
 	assert_int_equal(job->kind, CONF_JOB_CLUSTER);
 	assert_string_equal(job->name, "main");
@@ -24,6 +25,7 @@ static void test_a_server(void **state)
 	assert_string_equal(job->cluster.pg_wal, "/srv/pg_wal");
 	assert_int_equal(job->cluster.read_timeout_ms, 2 * 3600 * 1000);
 	assert_int_equal(job->cluster.wal_window_ms, INT64_C(14) * 86400 * 1000);
+	assert_int_equal(job->cluster.wal_max_age_ms, 30 * 60 * 1000);
 }
 
 static void test_cluster_defaults(void **state)

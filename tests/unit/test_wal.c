@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <keepfs/catalog/wal.h>
+#include <keepfs/catalog/wal_places.h>
+#include <keepfs/wal/recovery.h>
 
 #include "../../src/wal/wal_private.h"
 #include "catalog_fixture.h"
@@ -215,6 +216,152 @@ static void an_archive_is_of_one_cluster(void **state)
 	assert_int_equal(catalog_wal_bind(c, "second", &other, NULL), 0);
 }
 
+/* --- places in the log --- */
+
+static const struct catalog_wal_cluster cluster = {.system_id = 1, .segment_bytes = 1 << 24};
+
+static int64_t add_segment(struct catalog *c, unsigned timeline, unsigned number, const struct wal_index *x)
+{
+	struct wal_name name = wal_name_of_lsn(timeline, (uint64_t)number << 24, 1 << 24);
+	char text[WAL_NAME_BYTES];
+	struct catalog_wal row;
+
+	wal_name_format(&name, text);
+	row = row_of("main", text, 1 << 24);
+	assert_int_equal(catalog_wal_add_known(c, &row, &(struct catalog_wal_known){.index = x}, NULL), 0);
+	assert_int_equal(catalog_wal_find(c, "main", text, &row), 0);
+	return row.id;
+}
+
+static int put_range(void *arg, const struct recovery_range *r)
+{
+	str_appendf(arg, "%u/%llu-%llu%s ", r->timeline, (unsigned long long)r->first,
+	            (unsigned long long)r->last, r->is_cut ? "!" : "");
+	return 0;
+}
+
+static void assert_ranges(struct catalog *c, const char *expected)
+{
+	_cleanup(str) struct str text = {0};
+
+	assert_int_equal(catalog_wal_each_range(c, "main", put_range, &text), 0);
+	assert_string_equal(str_text(&text), expected);
+}
+
+static void neighbours_know_of_each_other(void **state)
+{
+	static const unsigned order[] = {5, 3, 4, 9, 1, 8, 2};
+	struct catalog *c = ((struct fixture *)*state)->catalog;
+
+	assert_ranges(c, "");
+	assert_int_equal(catalog_wal_bind(c, "main", &cluster, NULL), 0);
+	for (size_t i = 0; i < 3; i++)
+		add_segment(c, 1, order[i], NULL);
+	assert_ranges(c, "1/3-5 ");
+	for (size_t i = 3; i < ARRAY_SIZE(order); i++)
+		add_segment(c, 1, order[i], NULL);
+	add_segment(c, 2, 6, NULL);
+	assert_ranges(c, "1/1-5 1/8-9 2/6-6 ");
+}
+
+static void places_come_when_the_size_of_segments_is_known(void **state)
+{
+	struct catalog *c = ((struct fixture *)*state)->catalog;
+	struct catalog_wal_cursor at = {0};
+	struct catalog_wal rows[8];
+
+	add_segment(c, 1, 7, NULL);
+	add_segment(c, 1, 6, NULL);
+	assert_ranges(c, "");
+	assert_int_equal(catalog_wal_place(c, NULL), 0);
+	assert_ranges(c, "");
+	assert_int_equal(catalog_wal_bind(c, "main", &cluster, NULL), 0);
+	assert_int_equal(catalog_wal_place(c, NULL), 0);
+	assert_int_equal(catalog_wal_place(c, NULL), 0);
+	assert_ranges(c, "1/6-7 ");
+	assert_int_equal(catalog_wal_unread(c, &at, rows, 1), 1);
+	assert_string_equal(rows[0].name, "000000010000000000000006");
+	assert_int_equal(catalog_wal_unread(c, &at, rows, 8), 1);
+	assert_string_equal(rows[0].name, "000000010000000000000007");
+	assert_int_equal(catalog_wal_unread(c, &at, rows, 8), 0);
+}
+
+static void what_is_in_segments_is_asked(void **state)
+{
+	struct catalog *c = ((struct fixture *)*state)->catalog;
+	struct wal_index_point point = {.lsn = 0x2000100, .at_us = 50, .name = "here"};
+	struct wal_index x = {.end = 0x2000200, .latest_us = 100, .highest_xid = UINT32_MAX - 1},
+	                 y = {.end = 0x3000200, .latest_us = 90, .highest_xid = 3};
+	const struct catalog_wal_span all = {.job = "main", .timeline = 1, .last = UINT64_MAX};
+	struct recovery_segment found;
+	struct recovery_sum sum;
+	struct catalog_wal_lesson lesson = {.state = CATALOG_WAL_READ, .index = &y};
+
+	x.points = &point;
+	x.point_count = 1;
+	assert_int_equal(catalog_wal_bind(c, "main", &cluster, NULL), 0);
+	add_segment(c, 1, 2, &x);
+	lesson.id = add_segment(c, 1, 3, NULL);
+	assert_int_equal(catalog_wal_sum(c, &all, &sum), 0);
+	assert_int_equal(sum.unknown, 1);
+	assert_int_equal(sum.end, 0x2000200);
+	assert_int_equal(catalog_wal_learn(c, &lesson, 1, NULL), 0);
+	assert_int_equal(catalog_wal_sum(c, &all, &sum), 0);
+	assert_int_equal(sum.unknown, 0);
+	assert_int_equal(sum.end, 0x3000200);
+	assert_int_equal(sum.latest_us, 100);
+	assert_int_equal(catalog_wal_later(c, &all, 95, &found), 0);
+	assert_int_equal(found.number, 2);
+	assert_int_equal(catalog_wal_later(c, &all, 100, &found), -ENOENT);
+	assert_int_equal(catalog_wal_behind(c, &all, 0x2000200, &found), 0);
+	assert_int_equal(found.number, 3);
+	/* Behind the last number of all the first one comes again. */
+	assert_int_equal(catalog_wal_since_xid(c, &all, UINT32_MAX, &found), 0);
+	assert_int_equal(found.number, 3);
+	assert_int_equal(catalog_wal_since_xid(c, &all, UINT32_MAX - 5, &found), 0);
+	assert_int_equal(found.number, 2);
+	assert_int_equal(catalog_wal_since_xid(c, &all, 4, &found), -ENOENT);
+}
+
+static int count_points(void *arg, const struct recovery_point *p)
+{
+	assert_string_equal(p->name, "here");
+	assert_int_equal(p->number, 2);
+	(*(unsigned *)arg)++;
+	return 0;
+}
+
+static void restore_points_and_histories_are_kept(void **state)
+{
+	struct catalog *c = ((struct fixture *)*state)->catalog;
+	struct wal_index_point point = {.lsn = 0x2000100, .at_us = 50, .name = "here"};
+	struct wal_index x = {.end = 0x2000200, .points = &point, .point_count = 1};
+	struct catalog_wal_lesson again = {.state = CATALOG_WAL_READ, .index = &x};
+	struct catalog_wal history = row_of("main", "00000002.history", 30);
+	_cleanup(recovery_facts) struct recovery_facts facts = {0};
+	unsigned count = 0;
+
+	assert_int_equal(catalog_wal_bind(c, "main", &cluster, NULL), 0);
+	again.id = add_segment(c, 1, 2, &x);
+	assert_int_equal(catalog_wal_learn(c, &again, 1, NULL), 0);
+	assert_int_equal(catalog_wal_each_point(c, "main", "here", 10, count_points, &count), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(catalog_wal_each_point(c, "main", NULL, 10, count_points, &count), 0);
+	assert_int_equal(count, 2);
+	assert_int_equal(catalog_wal_each_point(c, "main", "there", 10, count_points, &count), 0);
+	assert_int_equal(count, 2);
+	assert_int_equal(
+	        catalog_wal_add_known(
+	                c, &history, &(struct catalog_wal_known){.history = "1\t0/2000180\tpromoted\n"}, NULL),
+	        0);
+	assert_int_equal(wal_recovery_load(c, "main", &facts, NULL), 0);
+	assert_int_equal(facts.segment_bytes, 1 << 24);
+	assert_int_equal(facts.range_count, 1);
+	assert_int_equal(facts.history_count, 1);
+	assert_int_equal(facts.histories[0].ancestors[0].left_at, 0x2000180);
+	assert_int_equal(facts.base_count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +371,11 @@ int main(void)
 	        cmocka_unit_test(there_is_no_more_room_than_was_reserved),
 	        cmocka_unit_test_setup_teardown(files_are_found_by_name_number_and_page, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(an_archive_is_of_one_cluster, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(neighbours_know_of_each_other, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(places_come_when_the_size_of_segments_is_known, set_up,
+	                                        tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_in_segments_is_asked, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(restore_points_and_histories_are_kept, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

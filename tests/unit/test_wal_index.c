@@ -2,9 +2,11 @@
 /* The index of a segment: made of what a scan tells, written, read again, and refused where it is none. */
 #include "wal_test.h"
 
+#include <endian.h>
 #include <errno.h>
 
-#include <keepfs/codec/wal_index.h>
+#include <keepfs/codec/hash.h>
+#include <keepfs/codec/wal_index_frame.h>
 
 #define US_2000 INT64_C(946684800000000)
 #define NOON_US INT64_C(1795003200000000) /* 2026-11-18T12:00:00Z */
@@ -312,6 +314,81 @@ static void a_line_without_end(void **state)
 	assert_string_equal(err.message, "no index of a WAL segment: it is too long");
 }
 
+/* --- at the end of an object --- */
+
+/* What comes before it, and the frame with RICH. */
+static void put_frame(struct str *out)
+{
+	_cleanup(wal_index) struct wal_index x = {0};
+
+	str_append(out, "what zstd unpacks");
+	assert_int_equal(wal_index_decode(RICH, strlen(RICH), &x, NULL), 0);
+	assert_int_equal(wal_index_frame(&x, out), 0);
+}
+
+static void an_index_is_found_from_the_end(void **state)
+{
+	_cleanup(str) struct str object = {0}, line = {0};
+	_cleanup(wal_index) struct wal_index x = {0};
+	size_t all = strlen(RICH) + WAL_INDEX_FRAME_BYTES, needed = 0;
+
+	put_frame(&object);
+	assert_int_equal(object.len, all + strlen("what zstd unpacks"));
+	/* A program that unpacks passes over so many bytes behind a number that says so. */
+	assert_memory_equal(object.data + object.len - all, "\x57\x2A\x4D\x18", 4);
+	assert_int_equal(wal_index_find(object.data, object.len, true, &x, &needed, NULL), 0);
+	wal_index_encode(&x, &line);
+	assert_string_equal(str_text(&line), RICH);
+	/* Of the end alone, when it is enough of it. */
+	assert_int_equal(wal_index_find(object.data + object.len - all, all, false, &x, &needed, NULL), 0);
+	for (size_t len = 0; len < all; len++) {
+		int r = wal_index_find(object.data + object.len - len, len, false, &x, &needed, NULL);
+
+		assert_int_equal(r, -EAGAIN);
+		assert_int_equal(needed, len < WAL_INDEX_FRAME_BYTES ? WAL_INDEX_FRAME_BYTES : all);
+	}
+}
+
+static void refuse_object(const struct str *object, int expected, const char *words)
+{
+	_cleanup(wal_index) struct wal_index x = {0};
+	struct error err = {0};
+	size_t needed;
+
+	assert_int_equal(wal_index_find(object->data, object->len, true, &x, &needed, &err), expected);
+	if (words && !strstr(err.message, words))
+		fail_msg("'%s' is not in '%s'", words, err.message);
+	assert_int_equal(x.bytes, 0);
+}
+
+static void what_is_no_frame_is_none_or_damaged(void **state)
+{
+	_cleanup(str) struct str object = {0};
+	uint32_t crc;
+
+	str_append(&object, "keepfs-w");
+	refuse_object(&object, -ENOENT, NULL);
+	str_append(&object, " and what follows it, by chance, is long enough");
+	refuse_object(&object, -ENOENT, NULL);
+	str_clear(&object);
+	put_frame(&object);
+	object.data[object.len - 8] ^= 1;
+	refuse_object(&object, -EBADMSG, "its begin is not where its end says");
+	object.data[object.len - 8] ^= 1;
+	object.data[object.len - 5] = 0x7F;
+	refuse_object(&object, -EBADMSG, "it is too long");
+	object.data[object.len - 5] = 0;
+	object.data[object.len - 6] = 1;
+	refuse_object(&object, -EBADMSG, "it is longer than the file");
+	object.data[object.len - 6] = 0;
+	object.data[object.len - 100] ^= 1;
+	refuse_object(&object, -EBADMSG, "its checksum is wrong");
+	/* The checksum is right, and the line says something else. */
+	crc = htole32(crc32c(0, object.data + object.len - 16 - strlen(RICH), strlen(RICH)));
+	memcpy(object.data + object.len - 4, &crc, sizeof(crc));
+	refuse_object(&object, -EBADMSG, "no index of a WAL segment");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +402,8 @@ int main(void)
 	        cmocka_unit_test(what_is_no_index_is_refused),
 	        cmocka_unit_test(of_a_newer_version),
 	        cmocka_unit_test(a_line_without_end),
+	        cmocka_unit_test(an_index_is_found_from_the_end),
+	        cmocka_unit_test(what_is_no_frame_is_none_or_damaged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@ struct catalog_base {
 	struct base_facts facts;
 	bool is_removed; /* it is in the trash, or being removed */
 	bool is_damaged;
+	uint64_t content_bytes; /* of its files; 0: not known */
 };
 /** catalog_each_base() - call @row for each base of @job, in the order of the LSNs at which they start; what @row returns but 0 ends it, and is returned. */
 int catalog_each_base(struct catalog *c, const char *job, int (*row)(void *arg, const struct catalog_base *b),

@@ -38,7 +38,7 @@ struct recovery_base {
 	uint32_t timeline;
 	uint64_t start_lsn, stop_lsn; /* recovery begins at the one, and is consistent at the other */
 	int64_t stopped_us;           /* by the clock of keepfs's host */
-	uint64_t stored_bytes;        /* 0: not known */
+	uint64_t bytes;               /* of its files */
 	bool is_unusable;             /* in the trash, or damaged: it is no choice of ours */
 };
 
