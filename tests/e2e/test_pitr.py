@@ -75,6 +75,12 @@ class Restored(postgres.Postgres):
         if self.starts:
             self.start()
 
+    def begin(self):
+        """without waiting for anything"""
+        with open(self.directory / "pg_ctl.log", "wb") as log:
+            subprocess.run([*self.as_user, str(self.bindir / "pg_ctl"), "-D", str(self.data), "-W", "-l", str(self.data / "server.log"), "start"], cwd="/",
+                           stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
+
     def start(self):
         try:
             super().start()
@@ -191,3 +197,148 @@ def test_a_directory_with_something_in_it_is_refused(cluster, history, open_plac
     done = restore(cluster.keepfs, data, "delta=yes", f"confirm={data}", check=False)
     assert done.returncode != 0 and "no data directory" in done.stdout
     assert os.listdir(data) == ["mine"]
+
+
+def stopped(data):
+    """a data directory on which a server has run, and does not any more"""
+    server = Restored(data)
+    server.wait_until_promoted()
+    return server
+
+
+def test_delta_fetches_what_differs(cluster, history, open_place):
+    """also what differs and has the same CRC-32C, as every pg_control and pg_filenode.map has"""
+    data = target_of(open_place)
+    restore(cluster.keepfs, data)
+    server = stopped(data)
+    try:
+        server.sql("shop", "DELETE FROM t WHERE n < 4")
+        server.sql("shop", "VACUUM FULL pg_class")
+        done = restore(cluster.keepfs, data, "delta=yes", f"confirm={data}", check=False)
+        assert done.returncode != 0 and "a server runs on" in done.stdout
+        server.stop("fast")
+        (data / "base/rubbish").write_text("of nobody")
+        done = restore(cluster.keepfs, data, "delta=yes", check=False)
+        assert done.returncode != 0 and f"to do that write confirm={data}" in done.stdout and (data / "base/rubbish").exists()
+        done = restore(cluster.keepfs, data, "delta=yes", f"confirm={data}")
+        line = next(line for line in done.stdout.splitlines() if "are fetched" in line)
+        fetched, there = int(line.split()[0]), int(line.split("; ")[1].split()[0])
+        assert 0 < fetched < there / 4, line
+        assert "are not in the base, and are removed" in done.stdout and not (data / "base/rubbish").exists()
+        server.set(f"\nport = {server.port}\nunix_socket_directories = '{server.directory}'\narchive_mode = off\n")
+        server.start()
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5]
+    finally:
+        server.remove()
+
+
+def test_another_cluster_is_not_overwritten(cluster, history, open_place):
+    other = postgres.Postgres()
+    try:
+        other.stop("fast")
+        done = restore(cluster.keepfs, other.data, "delta=yes", f"confirm={other.data}", check=False)
+        assert done.returncode != 0 and "of another cluster" in done.stdout
+        other.start()
+    finally:
+        other.remove()
+
+
+class Host:
+    """another one, that has the store and nothing else: what a server's user may read of it, too"""
+
+    def __init__(self, cluster, place):
+        self.place = place
+        self.store = place / "store"
+        shutil.copytree(cluster.keepfs.store.root, self.store)
+        subprocess.run(["chmod", "-R", "a+rX", str(self.store)], check=True)
+        self.conf = place / "new.conf"
+        self.conf.write_text(f"[keepfs]\nmountpoint = {place / 'nowhere'}\nstate_dir = {place / 'state2'}\nmemory = 176M\n\n[store]\nurl = dir:{self.store}\nscrub_within = none\n")
+        self.conf.chmod(0o644)
+        subprocess.run([daemon.PROGRAM, "rebuild", "-c", str(self.conf)], check=True, stdout=subprocess.DEVNULL, env=daemon.clean_environment())
+
+    def command(self, data, *words):
+        return [daemon.PROGRAM, "restore", "-c", str(self.conf), JOB, str(data), *owner_words(), *words]
+
+    def restore(self, data, *words, check=True):
+        done = subprocess.run(self.command(data, *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+                              env=daemon.clean_environment())
+        assert not check or done.returncode == 0, done.stdout
+        return done
+
+
+@pytest.fixture
+def new_host(cluster, history, open_place):
+    """the old one is gone"""
+    cluster.keepfs.unmount()
+    cluster.server.stop()
+    return Host(cluster, open_place)
+
+
+def test_a_new_host_needs_nothing_but_the_store(new_host, history, open_place):
+    data = target_of(open_place)
+    done = new_host.restore(data, "--to", history.moments[4][0])
+    assert "the last commit in these is of" in done.stdout, done.stdout
+    server = Restored(data)
+    try:
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4]
+    finally:
+        server.remove()
+
+
+def test_start_waits_until_the_target_is_reached(new_host, history, open_place):
+    """the port is that of the old server, which is gone"""
+    data = target_of(open_place)
+    done = new_host.restore(data, "--to", f"xid:{history.moments[4][2]}", "start=yes", "action=pause")
+    server = Restored(data, start=False)
+    try:
+        server.directory, server.port = history.server.directory, history.server.port
+        assert "the recovery has reached its target after" in done.stdout and "has paused" in done.stdout, done.stdout
+        assert "the last transaction that was replayed is of 20" in done.stdout
+        assert server.numbers() == [1, 2, 3, 4]
+    finally:
+        server.remove()
+
+
+def test_a_restore_that_was_killed_is_gone_on_with(new_host, history, open_place):
+    data = target_of(open_place)
+    process = subprocess.Popen(new_host.command(data, "jobs=1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+                               env=daemon.clean_environment())
+    daemon.wait_until(lambda: (data / "keepfs.restore").exists() or process.poll() is not None, "the restore to begin", pause_s=0.001)
+    process.kill()
+    process.wait()
+    assert (data / "keepfs.restore").exists() and not (data / "global/pg_control").exists()
+    done = new_host.restore(data)
+    assert "which goes on" in done.stdout
+    server = Restored(data)
+    try:
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5]
+    finally:
+        server.remove()
+
+
+def test_a_recovery_waits_while_the_store_is_away(new_host, history, open_place):
+    data, away = target_of(open_place), open_place / "away"
+    new_host.restore(data)
+    os.rename(new_host.store, away)
+    server = Restored(data, start=False)
+    log = data / "server.log"
+    try:
+        server.begin()
+        daemon.wait_until(lambda: subprocess.run(["pgrep", "-f", f"wal-get -c {new_host.conf}"], stdout=subprocess.DEVNULL).returncode == 0, "the server to ask")
+        os.rename(away, new_host.store)
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5], log.read_text()
+        assert "FATAL" not in log.read_text()
+    finally:
+        server.remove()
+
+
+def test_a_damaged_pack_is_told_with_the_file(new_host, history, open_place):
+    [pack] = sorted(new_host.store.glob(f"packs/{JOB}/*/*.tar.zst"))[:1]
+    content = bytearray(pack.read_bytes())
+    content[len(content) // 2] ^= 1
+    pack.chmod(0o644)
+    pack.write_bytes(content)
+    data = target_of(open_place)
+    done = new_host.restore(data, check=False)
+    assert done.returncode != 0 and "cannot be had from the pack packs/main/" in done.stdout and "is not whole" in done.stdout, done.stdout
+    assert not (data / "global/pg_control").exists()
