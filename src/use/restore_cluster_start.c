@@ -22,6 +22,7 @@
 
 #define LOOK_MS   300
 #define ASK_MS    5000
+#define APPEAR_MS 15000 /* until it has written its number */
 #define START_MS  60000
 #define LOG_NAME  "keepfs-start.log"
 #define LOG_SHOWN 1024
@@ -31,7 +32,9 @@
 struct starting {
 	const struct restore_start *s;
 	char bindir[PG_PATH_BYTES];
-	char *log;       /* path */
+	char *log;        /* path */
+	int64_t until_ms; /* until then it need not be there yet */
+	bool is_seen;
 	char state[128]; /* what it said of itself the last time */
 };
 
@@ -221,6 +224,9 @@ static int look_at_server(struct starting *g, struct error *err)
 	r = read_control(g, &control, err);
 	if (r < 0)
 		return r;
+	g->is_seen |= is_postmaster_alive(pid);
+	if (!g->is_seen && clock_mono_ms() < g->until_ms)
+		return 0;
 	if (!is_postmaster_alive(pid)) {
 		r = tell_ended(g, &control, err);
 		return r < 0 ? r : 1;
@@ -267,6 +273,7 @@ int restore_start_run(const struct restore_start *s, struct error *err)
 
 	if (r == 0)
 		r = order_start(&g, err);
+	g.until_ms = clock_mono_ms() + APPEAR_MS;
 	if (r == 0)
 		r = wait_for_target(&g, err);
 	if (r == 0)

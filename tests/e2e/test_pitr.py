@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cluster comes back as it was at a moment: which rows are there is held against what the server said when they were committed."""
-import hashlib
 import os
 import pathlib
 import pwd
@@ -12,6 +11,7 @@ import pytest
 
 import daemon
 import postgres
+import test_encrypt
 import test_wal_server
 from test_base import JOB, cluster, make_cluster, open_place  # noqa: F401 (fixtures)
 
@@ -67,6 +67,8 @@ class Restored(postgres.Postgres):
     def __init__(self, data, start=True):
         self.restored = pathlib.Path(data)
         self.starts = start
+        old = self.restored / "server.log"
+        self.old_log = len(old.read_text()) if old.exists() else 0
         super().__init__()
 
     def _create(self):
@@ -87,8 +89,13 @@ class Restored(postgres.Postgres):
         except subprocess.CalledProcessError as failure:
             raise AssertionError((self.data / "server.log").read_text()) from failure
 
+    def log(self):
+        """since it was restored: the base has that of the old server"""
+        path = self.data / "server.log"
+        return path.read_text()[self.old_log:] if path.exists() else ""
+
     def wait_until_promoted(self):
-        daemon.wait_until(lambda: self.sql("postgres", "SELECT pg_is_in_recovery()") == "f", "the end of the recovery")
+        daemon.wait_until(lambda: self.answers() and self.sql("postgres", "SELECT pg_is_in_recovery()") == "f", lambda: self.log())
         return self
 
     def numbers(self):
@@ -254,7 +261,7 @@ class Host:
         self.conf = place / "new.conf"
         self.conf.write_text(f"[keepfs]\nmountpoint = {place / 'nowhere'}\nstate_dir = {place / 'state2'}\nmemory = 176M\n\n[store]\nurl = dir:{self.store}\nscrub_within = none\n")
         self.conf.chmod(0o644)
-        subprocess.run([daemon.PROGRAM, "rebuild", "-c", str(self.conf)], check=True, stdout=subprocess.DEVNULL, env=daemon.clean_environment())
+        subprocess.run([daemon.PROGRAM, "rebuild", "-c", str(self.conf), "--moved"], check=True, stdout=subprocess.DEVNULL, env=daemon.clean_environment())
 
     def command(self, data, *words):
         return [daemon.PROGRAM, "restore", "-c", str(self.conf), JOB, str(data), *owner_words(), *words]
@@ -316,18 +323,55 @@ def test_a_restore_that_was_killed_is_gone_on_with(new_host, history, open_place
         server.remove()
 
 
-def test_a_recovery_waits_while_the_store_is_away(new_host, history, open_place):
+def test_a_recovery_does_not_end_where_the_store_is_away(new_host, history, open_place):
+    """it stops instead, and goes on when it is started again; else it would take what it has for all there is"""
     data, away = target_of(open_place), open_place / "away"
     new_host.restore(data)
     os.rename(new_host.store, away)
     server = Restored(data, start=False)
-    log = data / "server.log"
     try:
         server.begin()
-        daemon.wait_until(lambda: subprocess.run(["pgrep", "-f", f"wal-get -c {new_host.conf}"], stdout=subprocess.DEVNULL).returncode == 0, "the server to ask")
+        daemon.wait_until(lambda: "database system is shut down" in server.log(), lambda: server.log())
+        assert "FATAL" in server.log() and "could not restore file" in server.log()
         os.rename(away, new_host.store)
-        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5], log.read_text()
-        assert "FATAL" not in log.read_text()
+        server.start()
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5], server.log()
+    finally:
+        server.remove()
+
+
+def test_a_recovery_waits_while_the_mount_does_not_answer(cluster, history, open_place):
+    data = target_of(open_place)
+    restore(cluster.keepfs, data)
+    server = Restored(data, start=False)
+    daemons = cluster.keepfs.daemons()
+    try:
+        for pid in daemons:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            server.begin()
+            asks = ["pgrep", "-f", f"^cp {cluster.keepfs.path('wal', JOB)}/"]
+            daemon.wait_until(lambda: subprocess.run(asks, stdout=subprocess.DEVNULL).returncode == 0, "the server to ask")
+        finally:
+            for pid in daemons:
+                os.kill(pid, signal.SIGCONT)
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5], server.log()
+        assert "FATAL:  could not" not in server.log()
+    finally:
+        server.remove()
+
+
+def test_a_recovery_does_not_end_where_the_mount_is_gone(cluster, history, open_place):
+    data = target_of(open_place)
+    restore(cluster.keepfs, data)
+    cluster.keepfs.kill()
+    server = Restored(data, start=False)
+    try:
+        server.begin()
+        daemon.wait_until(lambda: "database system is shut down" in server.log(), lambda: server.log())
+        cluster.keepfs.mount()
+        server.start()
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5], server.log()
     finally:
         server.remove()
 
@@ -342,3 +386,63 @@ def test_a_damaged_pack_is_told_with_the_file(new_host, history, open_place):
     done = new_host.restore(data, check=False)
     assert done.returncode != 0 and "cannot be had from the pack packs/main/" in done.stdout and "is not whole" in done.stdout, done.stdout
     assert not (data / "global/pg_control").exists()
+
+
+@pytest.fixture
+def spaces(cluster, open_place):
+    """a table in a tablespace"""
+    place = open_place / "space"
+    place.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(place, "postgres")
+    h = History(cluster)
+    cluster.server.sql("postgres", f"CREATE TABLESPACE fast LOCATION '{place}'")
+    cluster.server.sql("shop", "CREATE TABLE far (n int) TABLESPACE fast; INSERT INTO far SELECT generate_series(1, 1000)")
+    h.add(1)
+    cluster.backup()
+    h.add(2)
+    h.archive()
+    h.place = place
+    h.oid = cluster.server.sql("postgres", "SELECT oid FROM pg_tablespace WHERE spcname = 'fast'")
+    return h
+
+
+def far(server):
+    return server.wait_until_promoted().sql("shop", "SELECT count(*), max(n) FROM far")
+
+
+def test_tablespaces_lie_inside_or_where_they_are_sent(cluster, spaces, open_place):
+    data, elsewhere = target_of(open_place), open_place / "elsewhere"
+    done = restore(cluster.keepfs, data, "tablespaces=original", check=False)
+    assert done.returncode != 0 and f"the directory {spaces.place} of tablespace {spaces.oid} is not empty" in done.stdout and not data.exists()
+    done = restore(cluster.keepfs, data, "tablespace=99999:/nowhere", check=False)
+    assert done.returncode != 0 and f"{spaces.oid} {spaces.place}" in done.stdout and not data.exists()
+    restore(cluster.keepfs, data)
+    assert (data / "pg_tblspc" / spaces.oid).is_dir() and not (data / "pg_tblspc" / spaces.oid).is_symlink()
+    server = Restored(data)
+    try:
+        assert far(server) == "1000|1000"
+    finally:
+        server.remove()
+    restore(cluster.keepfs, data, f"tablespace={spaces.oid}:{elsewhere}")
+    assert os.readlink(data / "pg_tblspc" / spaces.oid) == str(elsewhere) and os.listdir(elsewhere)
+    server = Restored(data)
+    try:
+        assert far(server) == "1000|1000"
+        server.stop("fast")
+        restore(cluster.keepfs, data, "delta=yes", f"confirm={data}")
+        assert os.readlink(data / "pg_tblspc" / spaces.oid) == str(elsewhere)
+    finally:
+        server.remove()
+
+
+def test_encrypted(make_cluster, tmp_path, open_place):
+    identity = test_encrypt.Identity(tmp_path / "identity")
+    cluster = make_cluster(encrypt_to=identity.recipient, identity_file=identity.path)
+    h = History(cluster)
+    h.add(1)
+    cluster.backup()
+    h.add(2)
+    h.add(3)
+    h.archive()
+    assert numbers_after(cluster.keepfs, target_of(open_place), "--to", f"xid:{h.moments[2][2]}") == [1, 2]
