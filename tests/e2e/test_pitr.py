@@ -295,15 +295,29 @@ def test_a_new_host_needs_nothing_but_the_store(new_host, history, open_place):
 def test_start_waits_until_the_target_is_reached(new_host, history, open_place):
     """the port is that of the old server, which is gone"""
     data = target_of(open_place)
-    done = new_host.restore(data, "--to", f"xid:{history.moments[4][2]}", "start=yes", "action=pause")
+    done = new_host.restore(data, "--to", f"xid:{history.moments[4][2]}", "start=yes", "action=pause", "archive=off")
     server = Restored(data, start=False)
     try:
         server.directory, server.port = history.server.directory, history.server.port
         assert "the recovery has reached its target after" in done.stdout and "has paused" in done.stdout, done.stdout
         assert "the last transaction that was replayed is of 20" in done.stdout
         assert server.numbers() == [1, 2, 3, 4]
+        assert server.sql("postgres", "SHOW archive_mode") == "off"
     finally:
         server.remove()
+
+
+def test_the_newest_base_that_was_consistent_before_is_taken(cluster, history, open_place):
+    first = history.cluster.manifest()["path"].rsplit("/", 1)[1]
+    cluster.backup()
+    history.add(6)
+    history.archive()
+    assert numbers_after(cluster.keepfs, target_of(open_place), "until=immediate") == [1, 2, 3, 4, 5]
+    assert numbers_after(cluster.keepfs, target_of(open_place), "until=immediate", f"base={first}") == [1, 2]
+    done = restore(cluster.keepfs, target_of(open_place), f"until={history.moments[3][0]}", "--dry-run")
+    assert f"the base is backups/{JOB}/{first}:" in done.stdout, done.stdout
+    done = restore(cluster.keepfs, target_of(open_place), f"until={history.moments[6][0]}", f"base={first}", "--dry-run", check=False)
+    assert not target_of(open_place).exists()
 
 
 def test_a_restore_that_was_killed_is_gone_on_with(new_host, history, open_place):
