@@ -16,11 +16,16 @@
 
 #define REST_KEPT_US (INT64_C(7) * 86400 * US_PER_S)
 
-/* The rest of a run that broke off, which the next one takes up. One of a base is of no use to any other. */
+/* No other base can use it. */
+static bool is_pack_of_base(const struct catalog_pack *p)
+{
+	return str_ends(p->path, listing_pack_suffix(LISTING_BASE));
+}
+
+/* The rest of a run that broke off, which the next one takes up. */
 static bool is_rest(const struct catalog_pack *p, int64_t now_us)
 {
-	return !str_ends(p->path, listing_pack_suffix(LISTING_BASE)) && p->run_id > p->newest_run &&
-	       now_us - p->finished_at_us < REST_KEPT_US;
+	return !is_pack_of_base(p) && p->run_id > p->newest_run && now_us - p->finished_at_us < REST_KEPT_US;
 }
 
 static int remove_pack(struct repository *repo, const struct catalog_pack *p, struct error *err)
@@ -92,7 +97,7 @@ int artifact_collect_packs(struct repository *repo, int64_t now_us, struct cance
 	return failed;
 }
 
-int artifact_remove_packs_of(struct repository *repo, const char *job, int64_t run_id, struct error *err)
+int artifact_remove_base_packs(struct repository *repo, const char *job, int64_t run_id, struct error *err)
 {
 	struct catalog_pack p = {0};
 	char before[sizeof(p.path)] = "";
@@ -104,7 +109,7 @@ int artifact_remove_packs_of(struct repository *repo, const char *job, int64_t r
 		struct error why = {0};
 		uint64_t count = 0;
 
-		if (p.run_id != run_id || !str_equal(p.job, job))
+		if (p.run_id != run_id || !str_equal(p.job, job) || !is_pack_of_base(&p))
 			continue;
 		r = collect_pack(repo, before, &p, &count, &why);
 		if (r < 0 && failed == 0) {

@@ -21,7 +21,7 @@
 
 /** CLUSTER_PACK_BYTES - a pack ends at the first end of a frame at which it is known to have so many in the store; CLUSTER_PACK_PLAIN_BYTES - or so many plain ones, however little becomes of these. */
 #define CLUSTER_PACK_BYTES       (UINT64_C(32) << 20)
-#define CLUSTER_PACK_PLAIN_BYTES (UINT64_C(256) << 20)
+#define CLUSTER_PACK_PLAIN_BYTES (UINT64_C(512) << 20)
 /** CLUSTER_RUNS_MAX - of a file, about: the packs of a larger one are as large as that takes, since its line in the listing has all of them. */
 #define CLUSTER_RUNS_MAX 512U
 

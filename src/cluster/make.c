@@ -34,7 +34,6 @@ struct base_run {
 	struct cluster_taking taking;
 	struct spool *spool; /* of the listing */
 	struct str index;
-	uint64_t content_bytes, packs;
 	bool is_publishing;
 };
 
@@ -218,7 +217,6 @@ static int list_base(struct base_run *b, struct error *err)
 	listing = listing_writer_new(&head, &out);
 	r = cluster_files_list(b->files, listing, err);
 	b->files = cluster_files_free(b->files);
-	b->content_bytes = listing_writer_bytes(listing);
 	return r < 0 ? r : listing_writer_finish(listing, &b->index, err);
 }
 
@@ -285,10 +283,10 @@ static void describe_base(struct base_run *b, uint64_t packs, const char *direct
 	base_facts_set(made, &b->facts);
 	manifest_set_fact_int(made, "server_version", b->server.version_num);
 	manifest_set_fact_int(made, "files", (int64_t)b->taking.file_count);
-	manifest_set_fact_int(made, "content_bytes", (int64_t)b->content_bytes);
+	manifest_set_fact_int(made, "content_bytes", (int64_t)b->taking.content_bytes);
 	if (b->taking.tablespaces.len > 0)
 		manifest_set_fact(made, "tablespaces", str_text(&b->taking.tablespaces));
-	made->size_bytes += b->content_bytes;
+	made->size_bytes += b->taking.content_bytes;
 	made->needs = json_object_new();
 	json_set_string(made->needs, directory, numbers);
 }
@@ -330,10 +328,10 @@ static int make_base_steps(struct base_run *b, struct manifest *ret, struct erro
 }
 
 /* Not when it may have been published: what the store has may need them, and tidying up finds out. */
-static void remove_packs(const struct base_run *b)
+static void give_up_packs(const struct base_run *b)
 {
 	struct error err = {0};
-	int r = artifact_remove_packs_of(b->ctx->repository, b->order->job->name, b->order->run_id, &err);
+	int r = artifact_remove_base_packs(b->ctx->repository, b->order->job->name, b->order->run_id, &err);
 
 	if (r < 0)
 		make_say(b->order, "warning: what is left of it will be cleared up later: %s", err.message);
@@ -354,7 +352,7 @@ static int make_base(const struct make_context *ctx, const struct make_order *or
 	if (b.draft) {
 		draft_free(b.draft);
 		if (r < 0 && !b.is_publishing)
-			remove_packs(&b);
+			give_up_packs(&b);
 	}
 	return r;
 }

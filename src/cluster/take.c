@@ -90,7 +90,7 @@ static void list_runs(const struct tar_members *m, struct listing_entry *e)
 	}
 }
 
-static int end_member(struct tar_members *m, struct error *err)
+static int end_taken(struct tar_members *m, struct error *err)
 {
 	static const char zeros[TAR_BLOCK];
 	_cleanup(listing_entry) struct listing_entry e = m->entry;
@@ -107,7 +107,7 @@ static int end_member(struct tar_members *m, struct error *err)
 	return r < 0 ? r : cluster_files_arrived(m->t->files, &e, err);
 }
 
-static int put_directory(struct tar_members *m, const char *key, struct error *err)
+static int put_taken_directory(struct tar_members *m, const char *key, struct error *err)
 {
 	int r;
 
@@ -118,7 +118,7 @@ static int put_directory(struct tar_members *m, const char *key, struct error *e
 	                                  .mode = m->t->root_mode,
 	                                  .modified_us = m->now_us};
 	r = put_member_header(m, err);
-	return r < 0 ? r : end_member(m, err);
+	return r < 0 ? r : end_taken(m, err);
 }
 
 /* The server sends no member for the data directory itself, nor for a tablespace. */
@@ -127,11 +127,11 @@ static int put_directories_before(struct tar_members *m, struct error *err)
 	int r = 0;
 
 	if (!m->has_root)
-		r = put_directory(m, "", err);
+		r = put_taken_directory(m, "", err);
 	m->has_root = true;
 	if (r == 0 && m->place->directory[0] && !m->place->is_there) {
 		m->place->is_there = true;
-		r = put_directory(m, m->place->directory, err);
+		r = put_taken_directory(m, m->place->directory, err);
 	}
 	return r;
 }
@@ -151,10 +151,10 @@ static int pass_tablespace(struct tar_members *m, struct taken_place *place, str
 	if (place->is_there)
 		return 0;
 	place->is_there = true;
-	return put_directory(m, place->directory, err);
+	return put_taken_directory(m, place->directory, err);
 }
 
-static int take_member(void *arg, const struct tar_stream_member *member, struct error *err)
+static int take_tar_member(void *arg, const struct tar_stream_member *member, struct error *err)
 {
 	struct tar_members *m = arg;
 	struct taken_place *tablespace;
@@ -195,7 +195,7 @@ static int take_end_of_member(void *arg, struct error *err)
 {
 	struct tar_members *m = arg;
 
-	return m->is_left_out ? 0 : end_member(m, err);
+	return m->is_left_out ? 0 : end_taken(m, err);
 }
 
 /* What comes. */
@@ -246,7 +246,7 @@ static int take_archive(void *arg, size_t place, struct error *err)
 	int r = end_archive(m, err);
 
 	m->place = &m->places[place];
-	m->tar = (struct tar_stream){.to = {.member = take_member,
+	m->tar = (struct tar_stream){.to = {.member = take_tar_member,
 	                                    .data = take_member_bytes,
 	                                    .end = take_end_of_member,
 	                                    .arg = m}};
@@ -294,7 +294,7 @@ static int put_manifest_bytes(struct tar_members *m, struct error *err)
 	return r;
 }
 
-static int put_manifest(struct tar_members *m, struct error *err)
+static int put_base_manifest(struct tar_members *m, struct error *err)
 {
 	static const char zeros[TAR_END_BYTES];
 	int r;
@@ -309,7 +309,7 @@ static int put_manifest(struct tar_members *m, struct error *err)
 	if (r == 0)
 		r = put_manifest_bytes(m, err);
 	if (r == 0)
-		r = end_member(m, err);
+		r = end_taken(m, err);
 	return r < 0 ? r : cluster_packer_put(m->t->packer, zeros, sizeof(zeros), NULL, err);
 }
 
@@ -339,7 +339,7 @@ int cluster_take(struct cluster_taking *t, struct pg_replication *session,
 		              "the server was promoted while it was backed up (timeline %" PRIu32
 		              " became %" PRIu32 "): run it again",
 		              t->timeline, timeline);
-	return r < 0 ? r : put_manifest(m, err);
+	return r < 0 ? r : put_base_manifest(m, err);
 }
 
 void cluster_taking_finish(struct cluster_taking *t)

@@ -13,7 +13,7 @@
 
 #define ID_MAX 07777777U /* seven */
 
-static uint64_t seconds_of(const struct tar_member *m)
+static uint64_t member_seconds(const struct tar_member *m)
 {
 	return m->modified_us > 0 ? (uint64_t)(m->modified_us / US_PER_S) : 0;
 }
@@ -29,7 +29,7 @@ static void append_member_header(struct str *out, const char *name, char type, u
                                  const struct tar_member *m)
 {
 	struct tar_header h = {.type = type};
-	uint64_t mtime_s = seconds_of(m);
+	uint64_t mtime_s = member_seconds(m);
 	unsigned sum = 0;
 
 	memcpy(h.name, name, strnlen(name, sizeof(h.name)));

@@ -296,6 +296,7 @@ def test_start_waits_until_the_target_is_reached(new_host, history, open_place):
     """the port is that of the old server, which is gone"""
     data = target_of(open_place)
     done = new_host.restore(data, "--to", f"xid:{history.moments[4][2]}", "start=yes", "action=pause", "archive=off")
+    os.system(f"ls -la {data}; cat {data}/keepfs-start.log; cat {data}/postmaster.pid; cat {data}/postgresql.auto.conf")
     server = Restored(data, start=False)
     try:
         server.directory, server.port = history.server.directory, history.server.port

@@ -97,7 +97,7 @@ static void fill(struct str *tar)
 {
 	put_file(tar, "backup_label", "START WAL");
 	put_header(tar, "pg_notify/", '5', 0, "");
-	put_header(tar, "pg_tblspc/16384", '2', 0, "/srv/space");
+	put_header(tar, "pg_tblspc/16384/", '2', 0, "/srv/space");
 	put_file(tar, "empty", "");
 	put_file(tar, "global/pg_control", "x");
 }
