@@ -23,7 +23,7 @@
 #define LOOK_MS        300
 #define ASK_MS         5000
 #define UNANSWERED_MAX 20
-#define APPEAR_MS      15000 /* until it has written its number */
+#define APPEAR_MS      60000 /* until it has written its number */
 #define START_MS       60000
 #define LOG_NAME       "keepfs-start.log"
 #define LOG_SHOWN      1024

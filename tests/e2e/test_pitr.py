@@ -73,6 +73,7 @@ class Restored(postgres.Postgres):
 
     def _create(self):
         self.data = self.restored
+        self.environment = daemon.clean_environment()  # that restore_command has, too
         self.set(f"\nport = {self.port}\nunix_socket_directories = '{self.directory}'\narchive_mode = off\n")
         if self.starts:
             self.start()
@@ -81,7 +82,7 @@ class Restored(postgres.Postgres):
         """without waiting for anything"""
         with open(self.directory / "pg_ctl.log", "wb") as log:
             subprocess.run([*self.as_user, str(self.bindir / "pg_ctl"), "-D", str(self.data), "-W", "-l", str(self.data / "server.log"), "start"], cwd="/",
-                           stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
+                           env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
 
     def start(self):
         try:
@@ -296,7 +297,6 @@ def test_start_waits_until_the_target_is_reached(new_host, history, open_place):
     """the port is that of the old server, which is gone"""
     data = target_of(open_place)
     done = new_host.restore(data, "--to", f"xid:{history.moments[4][2]}", "start=yes", "action=pause", "archive=off")
-    os.system(f"ls -la {data}; cat {data}/keepfs-start.log; cat {data}/postmaster.pid; cat {data}/postgresql.auto.conf")
     server = Restored(data, start=False)
     try:
         server.directory, server.port = history.server.directory, history.server.port
@@ -453,7 +453,10 @@ def test_tablespaces_lie_inside_or_where_they_are_sent(cluster, spaces, open_pla
 
 def test_encrypted(make_cluster, tmp_path, open_place):
     identity = test_encrypt.Identity(tmp_path / "identity")
-    cluster = make_cluster(encrypt_to=identity.recipient, identity_file=identity.path)
+    cluster = make_cluster(encrypt_to=identity.recipient)
+    cluster.keepfs.settings |= {"identity_file": identity.path}
+    cluster.keepfs.write_conf()
+    cluster.keepfs.remount()
     h = History(cluster)
     h.add(1)
     cluster.backup()
