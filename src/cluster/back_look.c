@@ -255,6 +255,7 @@ static int list_local_entry(struct local_walk *w, int dir_fd, const char *name, 
 	record.is_link = S_ISLNK(st.st_mode);
 	record.is_regular = S_ISREG(st.st_mode);
 	record.is_directory = S_ISDIR(st.st_mode) || (record.is_link && is_kept_link(w, dir_fd, name, path));
+	record.modified_s = st.st_mtim.tv_sec;
 	record.bytes = record.is_regular ? (uint64_t)st.st_size : 0;
 	if (record.is_link && record.is_directory)
 		str_appendf(&w->plan->kept_links, "%s%s", w->plan->kept_links.len > 0 ? ", " : "", path);

@@ -66,6 +66,7 @@ bool refill_expected_crc(const struct listing_entry *e, uint32_t *ret);
 /** struct local_record - something that is there; its path follows. */
 struct local_record {
 	uint64_t bytes;
+	int64_t modified_s;
 	bool is_directory, is_regular, is_link;
 };
 static inline const char *local_path(const struct local_record *l)

@@ -20,23 +20,30 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOOK_MS   300
-#define ASK_MS    5000
-#define START_MS  60000
-#define LOG_NAME  "keepfs-start.log"
-#define LOG_SHOWN 1024
-#define PID_LINES 6
-#define ARGUMENTS 24
+#define LOOK_MS        300
+#define ASK_MS         5000
+#define UNANSWERED_MAX 20
+#define APPEAR_MS      60000 /* until it has written its number */
+#define START_MS       60000
+#define LOG_NAME       "keepfs-start.log"
+#define LOG_SHOWN      1024
+#define PID_LINES      8
+#define ARGUMENTS      24
 
 struct starting {
 	const struct restore_start *s;
 	char bindir[PG_PATH_BYTES];
-	char *log;       /* path */
-	char state[128]; /* what it said of itself the last time */
+	char *log;        /* path */
+	int64_t until_ms; /* until then it need not be there yet */
+	bool is_seen, is_unknown;
+	bool takes_questions; /* it says so */
+	unsigned unanswered;  /* questions */
+	char state[128];      /* what it said of itself the last time */
 };
 
 static int find_pg_ctl(struct starting *g, struct error *err)
 {
+	_cleanup(free) char *real = NULL;
 	char version[128];
 	int wanted = g->s->version_num / 10000;
 	int r = pg_find_program("pg_ctl", g->s->bindir, g->s->version_num, g->bindir, version, err);
@@ -46,9 +53,14 @@ static int find_pg_ctl(struct starting *g, struct error *err)
 		        err, ERROR_USAGE, ENOENT,
 		        "no server of PostgreSQL %d was found on this host (the nearest is %s, %s): install postgresql-%d, or leave start=yes out",
 		        wanted, g->bindir, version, wanted);
-	if (r == 0)
-		*strrchr(g->bindir, '/') = '\0';
-	return r;
+	if (r < 0)
+		return r;
+	/* Where a link leads to the others are, too. */
+	real = realpath(g->bindir, NULL);
+	if (real)
+		str_copy(g->bindir, sizeof(g->bindir), real);
+	*strrchr(g->bindir, '/') = '\0';
+	return 0;
 }
 
 int restore_start_check(const struct restore_start *s, struct error *err)
@@ -127,8 +139,8 @@ static int read_control(const struct starting *g, struct pg_control *ret, struct
 	return pg_control_decode(head, sizeof(head), ret, err);
 }
 
-/* Lines of postmaster.pid: number, directory, time, port, directory of the socket, address. *@ret_pid: 0: there is none. */
-static void read_postmaster(const struct starting *g, long *ret_pid, char **ret_port, char **ret_sockets)
+/* Lines of postmaster.pid: number, directory, time, port, directory of the socket, address, shared memory, status. *@ret_pid: 0: there is none. */
+static void read_postmaster(struct starting *g, long *ret_pid, char **ret_port, char **ret_sockets)
 {
 	_cleanup(free) char *path = mem_printf("%s/postmaster.pid", g->s->directory);
 	_cleanup(str) struct str text = {0};
@@ -143,6 +155,7 @@ static void read_postmaster(const struct starting *g, long *ret_pid, char **ret_
 	*ret_pid = lines[0] ? strtol(lines[0], NULL, 10) : 0;
 	*ret_port = mem_strdup(lines[3]);
 	*ret_sockets = mem_strdup(lines[4]);
+	g->takes_questions = lines[7] && str_starts(lines[7], "ready");
 }
 
 static bool is_postmaster_alive(long pid)
@@ -209,6 +222,20 @@ static int tell_ended(const struct starting *g, const struct pg_control *control
 	        g->log, end.len > 0 ? str_text(&end) : "nothing");
 }
 
+/* Of a server that lets nobody ask it cannot be known. */
+static int look_whether_paused(struct starting *g, const char *port, const char *sockets)
+{
+	if (ask_how_far(g, port, sockets))
+		return pg_recovering_has_paused(g->state);
+	if (!g->takes_questions || ++g->unanswered < UNANSWERED_MAX)
+		return 0;
+	make_warn(
+	        g->s->order,
+	        "the server recovers, and lets nobody ask whether it has paused: the role postgres may not connect over its socket");
+	g->is_unknown = true;
+	return 1;
+}
+
 /* 1: the recovery is where it was to end; 0: it goes on. */
 static int look_at_server(struct starting *g, struct error *err)
 {
@@ -221,6 +248,9 @@ static int look_at_server(struct starting *g, struct error *err)
 	r = read_control(g, &control, err);
 	if (r < 0)
 		return r;
+	g->is_seen |= is_postmaster_alive(pid);
+	if (!g->is_seen && clock_mono_ms() < g->until_ms)
+		return 0;
 	if (!is_postmaster_alive(pid)) {
 		r = tell_ended(g, &control, err);
 		return r < 0 ? r : 1;
@@ -229,8 +259,7 @@ static int look_at_server(struct starting *g, struct error *err)
 		(void)ask_how_far(g, port, sockets);
 		return 1;
 	}
-	return str_equal(g->s->action, "pause") && ask_how_far(g, port, sockets) &&
-	       pg_recovering_has_paused(g->state);
+	return str_equal(g->s->action, "pause") ? look_whether_paused(g, port, sockets) : 0;
 }
 
 static int wait_for_target(struct starting *g, struct error *err)
@@ -267,9 +296,10 @@ int restore_start_run(const struct restore_start *s, struct error *err)
 
 	if (r == 0)
 		r = order_start(&g, err);
+	g.until_ms = clock_mono_ms() + APPEAR_MS;
 	if (r == 0)
 		r = wait_for_target(&g, err);
-	if (r == 0)
+	if (r == 0 && !g.is_unknown)
 		tell_reached(&g, clock_mono_ms() - began_ms);
 	free(g.log);
 	return r;

@@ -263,17 +263,21 @@ static char *own_program(void)
 	return mem_strdup(path);
 }
 
-/* Whoever may not read the configuration may read the mount. */
+/*
+ * Whoever may not read the configuration may read the mount. cp fails in the same way where there is no such file and where the mount is gone; and what is not there a server takes for the
+ * end of the archive: so only what a living mount does not have is not there.
+ */
 static char *command_of_mount(const struct conf *conf, const char *job)
 {
-	_cleanup(free) char *directory = mem_printf("%s/wal/%s", conf->mountpoint, job);
-	_cleanup(str) struct str command = {0};
+	_cleanup(free) char *directory = mem_printf("%s/wal/%s/", conf->mountpoint, job);
+	_cleanup(str) struct str word = {0};
+	const char *d;
 
-	str_append(&command, "cp ");
-	append_command_word(&command, directory);
-	command.data[command.len - 1] = '/';
-	str_append(&command, "%f \"%p\"");
-	return str_take(&command);
+	append_command_word(&word, directory);
+	word.data[--word.len] = '\0';
+	d = str_text(&word);
+	return mem_printf("cp %s%%f \"%%p\" || { test -d %s && ! test -e %s%%f && exit 1; exit 126; }", d, d,
+	                  d);
 }
 
 char *restore_cluster_command(const struct conf *conf, const char *job, const char *given, struct error *err)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cluster comes back as it was at a moment: which rows are there is held against what the server said when they were committed."""
-import hashlib
 import os
 import pathlib
 import pwd
@@ -12,6 +11,7 @@ import pytest
 
 import daemon
 import postgres
+import test_encrypt
 import test_wal_server
 from test_base import JOB, cluster, make_cluster, open_place  # noqa: F401 (fixtures)
 
@@ -67,13 +67,22 @@ class Restored(postgres.Postgres):
     def __init__(self, data, start=True):
         self.restored = pathlib.Path(data)
         self.starts = start
+        old = self.restored / "server.log"
+        self.old_log = len(old.read_text()) if old.exists() else 0
         super().__init__()
 
     def _create(self):
         self.data = self.restored
+        self.environment = daemon.clean_environment()  # that restore_command has, too
         self.set(f"\nport = {self.port}\nunix_socket_directories = '{self.directory}'\narchive_mode = off\n")
         if self.starts:
             self.start()
+
+    def begin(self):
+        """without waiting for anything"""
+        with open(self.directory / "pg_ctl.log", "wb") as log:
+            subprocess.run([*self.as_user, str(self.bindir / "pg_ctl"), "-D", str(self.data), "-W", "-l", str(self.data / "server.log"), "start"], cwd="/",
+                           env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
 
     def start(self):
         try:
@@ -81,8 +90,13 @@ class Restored(postgres.Postgres):
         except subprocess.CalledProcessError as failure:
             raise AssertionError((self.data / "server.log").read_text()) from failure
 
+    def log(self):
+        """since it was restored: the base has that of the old server"""
+        path = self.data / "server.log"
+        return path.read_text()[self.old_log:] if path.exists() else ""
+
     def wait_until_promoted(self):
-        daemon.wait_until(lambda: self.sql("postgres", "SELECT pg_is_in_recovery()") == "f", "the end of the recovery")
+        daemon.wait_until(lambda: self.answers() and self.sql("postgres", "SELECT pg_is_in_recovery()") == "f", lambda: self.log())
         return self
 
     def numbers(self):
@@ -191,3 +205,262 @@ def test_a_directory_with_something_in_it_is_refused(cluster, history, open_plac
     done = restore(cluster.keepfs, data, "delta=yes", f"confirm={data}", check=False)
     assert done.returncode != 0 and "no data directory" in done.stdout
     assert os.listdir(data) == ["mine"]
+
+
+def stopped(data):
+    """a data directory on which a server has run, and does not any more"""
+    server = Restored(data)
+    server.wait_until_promoted()
+    return server
+
+
+def test_delta_fetches_what_differs(cluster, history, open_place):
+    """also what differs and has the same CRC-32C, as every pg_control and pg_filenode.map has"""
+    data = target_of(open_place)
+    restore(cluster.keepfs, data)
+    server = stopped(data)
+    try:
+        server.sql("shop", "DELETE FROM t WHERE n < 4")
+        server.sql("shop", "VACUUM FULL pg_class")
+        done = restore(cluster.keepfs, data, "delta=yes", f"confirm={data}", check=False)
+        assert done.returncode != 0 and "a server runs on" in done.stdout
+        server.stop("fast")
+        (data / "base/rubbish").write_text("of nobody")
+        done = restore(cluster.keepfs, data, "delta=yes", check=False)
+        assert done.returncode != 0 and f"to do that write confirm={data}" in done.stdout and (data / "base/rubbish").exists()
+        done = restore(cluster.keepfs, data, "delta=yes", f"confirm={data}")
+        line = next(line for line in done.stdout.splitlines() if "are fetched" in line)
+        fetched, there = int(line.split()[0]), int(line.split("; ")[1].split()[0])
+        assert 0 < fetched < there / 4, line
+        assert "are not in the base, and are removed" in done.stdout and not (data / "base/rubbish").exists()
+        server.set(f"\nport = {server.port}\nunix_socket_directories = '{server.directory}'\narchive_mode = off\n")
+        server.start()
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5]
+    finally:
+        server.remove()
+
+
+def test_another_cluster_is_not_overwritten(cluster, history, open_place):
+    other = postgres.Postgres()
+    try:
+        other.stop("fast")
+        done = restore(cluster.keepfs, other.data, "delta=yes", f"confirm={other.data}", check=False)
+        assert done.returncode != 0 and "of another cluster" in done.stdout
+        other.start()
+    finally:
+        other.remove()
+
+
+class Host:
+    """another one, that has the store and nothing else: what a server's user may read of it, too"""
+
+    def __init__(self, cluster, place):
+        self.place = place
+        self.store = place / "store"
+        shutil.copytree(cluster.keepfs.store.root, self.store)
+        subprocess.run(["chmod", "-R", "a+rX", str(self.store)], check=True)
+        self.conf = place / "new.conf"
+        self.conf.write_text(f"[keepfs]\nmountpoint = {place / 'nowhere'}\nstate_dir = {place / 'state2'}\nmemory = 176M\n\n[store]\nurl = dir:{self.store}\nscrub_within = none\n")
+        self.conf.chmod(0o644)
+        subprocess.run([daemon.PROGRAM, "rebuild", "-c", str(self.conf), "--moved"], check=True, stdout=subprocess.DEVNULL, env=daemon.clean_environment())
+
+    def command(self, data, *words):
+        return [daemon.PROGRAM, "restore", "-c", str(self.conf), JOB, str(data), *owner_words(), *words]
+
+    def restore(self, data, *words, check=True):
+        done = subprocess.run(self.command(data, *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+                              env=daemon.clean_environment())
+        assert not check or done.returncode == 0, done.stdout
+        return done
+
+
+@pytest.fixture
+def new_host(cluster, history, open_place):
+    """the old one is gone"""
+    cluster.keepfs.unmount()
+    cluster.server.stop()
+    return Host(cluster, open_place)
+
+
+def test_a_new_host_needs_nothing_but_the_store(new_host, history, open_place):
+    data = target_of(open_place)
+    done = new_host.restore(data, "--to", history.moments[4][0])
+    assert "the last commit in these is of" in done.stdout, done.stdout
+    server = Restored(data)
+    try:
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4]
+    finally:
+        server.remove()
+
+
+def test_start_waits_until_the_target_is_reached(new_host, history, open_place):
+    """the port is that of the old server, which is gone"""
+    data = target_of(open_place)
+    done = new_host.restore(data, "--to", f"xid:{history.moments[4][2]}", "start=yes", "action=pause", "archive=off")
+    server = Restored(data, start=False)
+    try:
+        server.directory, server.port = history.server.directory, history.server.port
+        assert "the recovery has reached its target after" in done.stdout and "has paused" in done.stdout, done.stdout
+        assert "the last transaction that was replayed is of 20" in done.stdout
+        assert server.numbers() == [1, 2, 3, 4]
+        assert server.sql("postgres", "SHOW archive_mode") == "off"
+    finally:
+        server.remove()
+
+
+def test_the_newest_base_that_was_consistent_before_is_taken(cluster, history, open_place):
+    first = history.cluster.manifest()["path"].rsplit("/", 1)[1]
+    cluster.backup()
+    history.add(6)
+    history.archive()
+    assert numbers_after(cluster.keepfs, target_of(open_place), "until=immediate") == [1, 2, 3, 4, 5]
+    assert numbers_after(cluster.keepfs, target_of(open_place), "until=immediate", f"base={first}") == [1, 2]
+    done = restore(cluster.keepfs, target_of(open_place), f"until={history.moments[3][0]}", "--dry-run")
+    assert f"the base is backups/{JOB}/{first}:" in done.stdout, done.stdout
+    done = restore(cluster.keepfs, target_of(open_place), f"until={history.moments[6][0]}", f"base={first}", "--dry-run", check=False)
+    assert not target_of(open_place).exists()
+
+
+def test_a_restore_that_was_killed_is_gone_on_with(new_host, history, open_place):
+    data = target_of(open_place)
+    process = subprocess.Popen(new_host.command(data, "jobs=1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+                               env=daemon.clean_environment())
+    daemon.wait_until(lambda: (data / "keepfs.restore").exists() or process.poll() is not None, "the restore to begin", pause_s=0.001)
+    process.kill()
+    process.wait()
+    assert (data / "keepfs.restore").exists() and not (data / "global/pg_control").exists()
+    done = new_host.restore(data)
+    assert "which goes on" in done.stdout
+    server = Restored(data)
+    try:
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5]
+    finally:
+        server.remove()
+
+
+def test_a_recovery_does_not_end_where_the_store_is_away(new_host, history, open_place):
+    """it stops instead, and goes on when it is started again; else it would take what it has for all there is"""
+    data, away = target_of(open_place), open_place / "away"
+    new_host.restore(data)
+    os.rename(new_host.store, away)
+    server = Restored(data, start=False)
+    try:
+        server.begin()
+        daemon.wait_until(lambda: "database system is shut down" in server.log(), lambda: server.log())
+        assert "FATAL" in server.log() and "could not restore file" in server.log()
+        os.rename(away, new_host.store)
+        server.start()
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5], server.log()
+    finally:
+        server.remove()
+
+
+def test_a_recovery_waits_while_the_mount_does_not_answer(cluster, history, open_place):
+    data = target_of(open_place)
+    restore(cluster.keepfs, data)
+    server = Restored(data, start=False)
+    daemons = cluster.keepfs.daemons()
+    try:
+        for pid in daemons:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            server.begin()
+            asks = ["pgrep", "-f", f"^cp {cluster.keepfs.path('wal', JOB)}/"]
+            daemon.wait_until(lambda: subprocess.run(asks, stdout=subprocess.DEVNULL).returncode == 0, "the server to ask")
+        finally:
+            for pid in daemons:
+                os.kill(pid, signal.SIGCONT)
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5], server.log()
+        assert "FATAL:  could not" not in server.log()
+    finally:
+        server.remove()
+
+
+def test_a_recovery_does_not_end_where_the_mount_is_gone(cluster, history, open_place):
+    data = target_of(open_place)
+    restore(cluster.keepfs, data)
+    cluster.keepfs.kill()
+    server = Restored(data, start=False)
+    try:
+        server.begin()
+        daemon.wait_until(lambda: "database system is shut down" in server.log(), lambda: server.log())
+        cluster.keepfs.mount()
+        server.start()
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5], server.log()
+    finally:
+        server.remove()
+
+
+def test_a_damaged_pack_is_told_with_the_file(new_host, history, open_place):
+    [pack] = sorted(new_host.store.glob(f"packs/{JOB}/*/*.tar.zst"))[:1]
+    content = bytearray(pack.read_bytes())
+    content[len(content) // 2] ^= 1
+    pack.chmod(0o644)
+    pack.write_bytes(content)
+    data = target_of(open_place)
+    done = new_host.restore(data, check=False)
+    assert done.returncode != 0 and "cannot be had from the pack packs/main/" in done.stdout and "is not whole" in done.stdout, done.stdout
+    assert not (data / "global/pg_control").exists()
+
+
+@pytest.fixture
+def spaces(cluster, open_place):
+    """a table in a tablespace"""
+    place = open_place / "space"
+    place.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(place, "postgres")
+    h = History(cluster)
+    cluster.server.sql("postgres", f"CREATE TABLESPACE fast LOCATION '{place}'")
+    cluster.server.sql("shop", "CREATE TABLE far (n int) TABLESPACE fast; INSERT INTO far SELECT generate_series(1, 1000)")
+    h.add(1)
+    cluster.backup()
+    h.add(2)
+    h.archive()
+    h.place = place
+    h.oid = cluster.server.sql("postgres", "SELECT oid FROM pg_tablespace WHERE spcname = 'fast'")
+    return h
+
+
+def far(server):
+    return server.wait_until_promoted().sql("shop", "SELECT count(*), max(n) FROM far")
+
+
+def test_tablespaces_lie_inside_or_where_they_are_sent(cluster, spaces, open_place):
+    data, elsewhere = target_of(open_place), open_place / "elsewhere"
+    done = restore(cluster.keepfs, data, "tablespaces=original", check=False)
+    assert done.returncode != 0 and f"the directory {spaces.place} of tablespace {spaces.oid} is not empty" in done.stdout and not data.exists()
+    done = restore(cluster.keepfs, data, "tablespace=99999:/nowhere", check=False)
+    assert done.returncode != 0 and f"{spaces.oid} {spaces.place}" in done.stdout and not data.exists()
+    restore(cluster.keepfs, data)
+    assert (data / "pg_tblspc" / spaces.oid).is_dir() and not (data / "pg_tblspc" / spaces.oid).is_symlink()
+    server = Restored(data)
+    try:
+        assert far(server) == "1000|1000"
+    finally:
+        server.remove()
+    restore(cluster.keepfs, data, f"tablespace={spaces.oid}:{elsewhere}")
+    assert os.readlink(data / "pg_tblspc" / spaces.oid) == str(elsewhere) and os.listdir(elsewhere)
+    server = Restored(data)
+    try:
+        assert far(server) == "1000|1000"
+        server.stop("fast")
+        restore(cluster.keepfs, data, "delta=yes", f"confirm={data}")
+        assert os.readlink(data / "pg_tblspc" / spaces.oid) == str(elsewhere)
+    finally:
+        server.remove()
+
+
+def test_encrypted(make_cluster, tmp_path, open_place):
+    identity = test_encrypt.Identity(tmp_path / "identity")
+    cluster = make_cluster(encrypt_to=identity.recipient)
+    cluster.keepfs.settings |= {"identity_file": identity.path}
+    cluster.keepfs.write_conf()
+    cluster.keepfs.remount()
+    h = History(cluster)
+    h.add(1)
+    cluster.backup()
+    h.add(2)
+    h.add(3)
+    h.archive()
+    assert numbers_after(cluster.keepfs, target_of(open_place), "--to", f"xid:{h.moments[2][2]}") == [1, 2]

@@ -34,7 +34,7 @@ def test_each_key_is_in_the_documents_and_has_a_test(keepfs, command):
     man = part(man, f"# {command.upper()}", "\n# ") if has_section else part(man, f"\n*{command}* _BACKUP_", "\n\n")
     if has_section:
         man += part((TOP / "docs/man/keepfs.1.scd").read_text(), f"\n*{command}* _BACKUP_", "\n\n")
-    tests = "".join(path.read_text() for pattern in (TESTS[command], "test_use_options.py") for path in (TOP / "tests/e2e").glob(pattern))
+    tests = "".join(path.read_text() for pattern in (TESTS[command], "test_use_options.py", "test_pitr.py") for path in (TOP / "tests/e2e").glob(pattern))
     operations = (TOP / "docs/operations.md").read_text()
     readme = keepfs.text("control", "README")
     for key in keys:
