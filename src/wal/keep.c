@@ -60,18 +60,39 @@ static int strike_removed(struct repository *repo, const struct catalog_wal *row
 	return 0;
 }
 
-static int remove_wal_objects(struct repository *repo, const struct catalog_wal *rows, size_t count,
-                              struct cancel *cancel, size_t *ret_removed, struct error *err)
+/* REMOVAL_LOCKED: it is locked, and stays. */
+#define REMOVAL_LOCKED 1
+
+static int remove_wal_object(struct repository *repo, const struct catalog_wal *row, struct cancel *cancel,
+                             struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
+	int64_t until_us;
+	int r = wal_locked_until(repository_store(repo), &call, row->key, &until_us, err);
+
+	if (r == 0 && until_us) {
+		r = catalog_wal_set_locked(repo->catalog, row->job, row->name, until_us, err);
+		return r < 0 ? r : REMOVAL_LOCKED;
+	}
+	return r < 0 ? r : store_remove(repository_store(repo), &call, row->key, err);
+}
+
+/* Of @rows those of the first one's job; what is gone from the store comes first in it then. */
+static int remove_wal_objects(struct repository *repo, struct catalog_wal *rows, size_t count,
+                              struct cancel *cancel, size_t *ret_removed, struct error *err)
+{
+	char job[CATALOG_WAL_JOB_BYTES];
 	int r = 0;
 
 	*ret_removed = 0;
-	while (r == 0 && *ret_removed < count && str_equal(rows[*ret_removed].job, rows[0].job)) {
-		r = store_remove(repository_store(repo), &call, rows[*ret_removed].key, err);
+	str_copy(job, sizeof(job), rows[0].job);
+	for (size_t i = 0; r >= 0 && i < count && str_equal(rows[i].job, job); i++) {
+		r = remove_wal_object(repo, &rows[i], cancel, err);
+		if (r == 0 && *ret_removed != i)
+			rows[*ret_removed] = rows[i];
 		*ret_removed += r == 0;
 	}
-	return r;
+	return r < 0 ? r : 0;
 }
 
 /* One batch of what is going, of @job or (NULL) of any. @ret_left: there may be more. */
@@ -81,6 +102,7 @@ static int remove_going(struct repository *repo, const char *job, const char *by
 	_cleanup(free) struct catalog_wal *rows = mem_array(BATCH_FILES, sizeof(*rows));
 	ssize_t count = catalog_wal_going(repo->catalog, job, rows, BATCH_FILES);
 	struct error own = {0};
+	char of[CATALOG_WAL_JOB_BYTES];
 	size_t removed = 0;
 	int r, result;
 
@@ -89,13 +111,14 @@ static int remove_going(struct repository *repo, const char *job, const char *by
 		return error_system(err, (int)-count, "the catalog cannot be read");
 	if (count == 0)
 		return 0;
+	str_copy(of, sizeof(of), rows[0].job);
 	result = remove_wal_objects(repo, rows, (size_t)count, cancel, &removed, err);
 	r = strike_removed(repo, rows, removed, by, o, result < 0 ? &own : err);
 	if (result < 0 && r < 0)
 		log_warning("files of WAL that are gone are struck from the catalog later: %s", own.message);
 	/* It stays so until somebody changes the rights: as long they are there, and are needed by nobody. */
 	if (result < 0 && err && artifact_is_forbidden(result, err) &&
-	    catalog_wal_give_back(repo->catalog, rows[removed].job, &own) < 0)
+	    catalog_wal_give_back(repo->catalog, of, &own) < 0)
 		log_warning("files of WAL that cannot be removed are not listed for now: %s", own.message);
 	return result < 0 ? result : r;
 }
@@ -231,6 +254,8 @@ int wal_keep_carry_out(const struct prune *p, const struct conf_job *job, const 
 		r = wal_survey(p, job, &s, err);
 	if (r < 0)
 		return r;
+	if (wal_lock_bases(p->repository, job, order->cancel, &own) < 0)
+		log_warning("WAL that base backups need is locked for longer later: %s", own.message);
 	r = finish_going(p->repository, job->name, order->by, order->cancel, ret, err);
 	if (r == 0 && s.goes.files > 0 && !s.why[0])
 		r = check_bases_of_store(p, job, order->cancel, ret, err);

@@ -22,7 +22,8 @@
 struct wal_survey {
 	const struct conf_job *job; /* borrowed */
 	uint64_t files, stored_bytes;
-	struct catalog_wal_sum goes;           /* of all stretches together */
+	uint64_t locked;             /* files that nobody needs, and that the store lets nobody delete yet */
+	struct catalog_wal_sum goes; /* of all stretches together */
 	struct catalog_wal_stretch *stretches; /* heap; in the order in which they go */
 	size_t count;
 	char base[512]; /* the oldest base backup from which on all is kept; "": none */
