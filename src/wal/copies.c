@@ -49,8 +49,8 @@ struct copying { /* one attempt */
 
 /* One file. */
 
-static int put_copy(struct copying *c, const struct catalog_wal *row, const struct iovec *iov, int count,
-                    struct error *err)
+static int put_wal_copy(struct copying *c, const struct catalog_wal *row, const struct iovec *iov, int count,
+                        struct error *err)
 {
 	const struct store_call call = {.cancel = &c->copier->w->cancel};
 	const struct wal_put put = {.job = c->job, .key = row->key, .iov = iov, .count = count};
@@ -78,7 +78,7 @@ static int copy_wal_object(struct copying *c, const struct catalog_wal *row, str
 	if (r == 0)
 		r = store_get(repository_store(w->options.repository), &call, row->key, 0, iov, count,
 		              &(struct store_get_options){0}, err);
-	return r < 0 ? r : put_copy(c, row, iov, count, err);
+	return r < 0 ? r : put_wal_copy(c, row, iov, count, err);
 }
 
 /* 0 also where the first store has it no more: whoever reads it is told. */
@@ -206,8 +206,8 @@ static void note_attempt(const struct copying *c, struct copied_store *s, int r,
 }
 
 /* When it is to be looked at again: clock_mono_ms(), 0: at once, INT64_MAX: when something comes. */
-static int64_t copy_to_store(struct wal_copier *copier, const struct conf_job *job,
-                             const struct conf_named_store *named)
+static int64_t copy_archive_to(struct wal_copier *copier, const struct conf_job *job,
+                               const struct conf_named_store *named)
 {
 	struct copying c = {.copier = copier, .job = job};
 	struct copied_store *s = find_copied_store(copier, job->name, named->name);
@@ -222,7 +222,7 @@ static int64_t copy_to_store(struct wal_copier *copier, const struct conf_job *j
 	return r < 0 ? s->until_ms : more ? 0 : INT64_MAX;
 }
 
-static int64_t copy_all(struct wal_copier *copier)
+static int64_t copy_all_wal(struct wal_copier *copier)
 {
 	const struct conf *conf = wal_conf_ref(copier->w);
 	int64_t next_ms = INT64_MAX;
@@ -232,7 +232,7 @@ static int64_t copy_all(struct wal_copier *copier)
 
 		for (size_t n = 0; wal_is_archived(job) && job->copies[n]; n++) {
 			const struct conf_named_store *named = conf_find_store(conf, job->copies[n]);
-			int64_t at_ms = named ? copy_to_store(copier, job, named) : INT64_MAX;
+			int64_t at_ms = named ? copy_archive_to(copier, job, named) : INT64_MAX;
 
 			next_ms = at_ms < next_ms ? at_ms : next_ms;
 		}
@@ -262,7 +262,7 @@ static void *copy_wal_main(void *arg)
 
 		copier->kicked = false;
 		pthread_mutex_unlock(&copier->lock);
-		next_ms = copy_all(copier);
+		next_ms = copy_all_wal(copier);
 		pthread_mutex_lock(&copier->lock);
 		wait_for_wal(copier, next_ms);
 	}

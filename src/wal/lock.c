@@ -107,7 +107,7 @@ struct locking_bases {
 	struct wal_base_lock {
 		struct base_facts facts;
 		int64_t until_us;
-	} *items;
+	} * items;
 	size_t count;
 };
 

@@ -195,7 +195,8 @@ static void check_wal_clock(const struct prune *p, const struct gathering *g, st
 	                                   .newest_good_s = p->time.now_us / US_PER_S};
 	struct error err = {0};
 
-	if (retention_check_moment(&m, &err) < 0)
+	s->is_doubtful = retention_check_moment(&m, &err) < 0;
+	if (s->is_doubtful)
 		str_cut(s->why, sizeof(s->why), err.message);
 }
 

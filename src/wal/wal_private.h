@@ -54,6 +54,9 @@ struct wal {
 const struct conf *wal_conf_ref(const struct wal *w);
 void wal_conf_unref(const struct wal *w, const struct conf *conf);
 
+/** wal_is_learnt() - was the store listed? Until then what goes might be taken for what was found. */
+bool wal_is_learnt(struct wal *w);
+
 /** struct wal_claim - a file whose end one thread looks at; others with the same name wait. */
 struct wal_claim {
 	const char *job, *name; /* borrowed until wal_unclaim() */
