@@ -1224,6 +1224,7 @@ const char *const migrations[] = {
         " DELETE FROM wal_history WHERE id = OLD.id; END;",
         /* How long files of WAL archives are kept: keepfs/catalog/wal_keep.h. */
         "ALTER TABLE wal_segment ADD COLUMN is_going INTEGER NOT NULL DEFAULT 0;" /* it is being removed */
+        "ALTER TABLE wal_segment ADD COLUMN locked_until_us INTEGER NOT NULL DEFAULT 0;" /* in the store; 0: it is not, or nobody knows */
         "CREATE INDEX wal_segment_going ON wal_segment (job, id) WHERE is_going = 1;"
         "CREATE TABLE wal_pin ("
         " run_id INTEGER PRIMARY KEY,"

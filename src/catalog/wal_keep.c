@@ -121,11 +121,13 @@ int catalog_wal_unread_history(struct catalog *c, int64_t after, struct catalog_
 /* Those of a stretch, which no pin covers. A history sorts before the first segment of its timeline, and is in none. */
 #define OF_STRETCH                                                                                           \
 	"FROM wal_segment WHERE job = ?1 AND name >= ?2 AND name < ?3 AND arrived_us < ?4 AND is_going = 0"  \
+	" AND locked_until_us <= ?5"                                                                         \
 	" AND NOT EXISTS (SELECT 1 FROM wal_pin p WHERE p.job = ?1 AND (p.first = ''"                        \
 	" OR (substr(p.first, 1, 8) = substr(wal_segment.name, 1, 8) AND wal_segment.name >= p.first)))"
 
 #define STRETCH_VALUES(s)                                                                                    \
-	text_value((s)->job), text_value((s)->from), text_value((s)->to), int_value((s)->before_us)
+	text_value((s)->job), text_value((s)->from), text_value((s)->to), int_value((s)->before_us),         \
+	        int_value((s)->now_us)
 
 int catalog_wal_stretch_sum(struct catalog *c, const struct catalog_wal_stretch *s,
                             struct catalog_wal_sum *ret)
@@ -148,7 +150,7 @@ static int begin_wal_removal(struct connection *c, const struct catalog_wal_stre
                              size_t *ret_count)
 {
 	static const char sql[] = "UPDATE wal_segment SET is_going = 1 WHERE id IN (SELECT id " OF_STRETCH
-	                          " ORDER BY name LIMIT ?5)";
+	                          " ORDER BY name LIMIT ?6)";
 	int r = db_run(c, sql, VALUES(STRETCH_VALUES(s), int_value((int64_t)max)));
 
 	*ret_count = r < 0 ? 0 : (size_t)sqlite3_changes(c->db);
@@ -214,6 +216,39 @@ int catalog_wal_give_back(struct catalog *c, const char *job, struct error *err)
 	static const char sql[] = "UPDATE wal_segment SET is_going = 0 WHERE is_going = 1 AND job = ?1";
 
 	return write_run(c, err, sql, VALUES(text_value(job)));
+}
+
+/* Locks. */
+
+int catalog_wal_set_locked(struct catalog *c, const char *job, const char *name, int64_t until_us,
+                           struct error *err)
+{
+	static const char sql[] =
+	        "UPDATE wal_segment SET locked_until_us = ?3, is_going = 0 WHERE job = ?1 AND name = ?2";
+
+	return write_run(c, err, sql, VALUES(text_value(job), text_value(name), int_value(until_us)));
+}
+
+ssize_t catalog_wal_locked_for_less(struct catalog *c, const struct catalog_wal_stretch *s, const char *after,
+                                    int64_t until_us, struct catalog_wal_locked *rows, size_t max)
+{
+	static const char sql[] =
+	        "SELECT name, key, locked_until_us FROM wal_segment WHERE job = ?1 AND name >= ?2 AND name < ?3 AND name > ?4"
+	        " AND locked_until_us < ?5 AND is_going = 0 ORDER BY name LIMIT ?6";
+	_cleanup(query) struct query query =
+	        query_begin(c, sql,
+	                    VALUES(text_value(s->job), text_value(s->from), text_value(s->to),
+	                           text_value(after), int_value(until_us), int_value((int64_t)max)));
+	ssize_t count = 0;
+
+	while ((size_t)count < max && query_next(&query)) {
+		struct catalog_wal_locked *row = &rows[count++];
+
+		column_text(query.row, 0, row->name, sizeof(row->name));
+		column_text(query.row, 1, row->key, sizeof(row->key));
+		row->until_us = sqlite3_column_int64(query.row, 2);
+	}
+	return query.result < 0 ? query.result : count;
 }
 
 /* What was decided. */

@@ -12,6 +12,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/wal_keep.h>
 #include <keepfs/codec/hash.h>
 
 #include <errno.h>
@@ -473,6 +474,9 @@ int wal_open(struct wal *w, const struct catalog_wal *row, struct cancel *cancel
 	pthread_mutex_lock(&a->lock);
 	r = get_content(a, row, cancel, ret, err);
 	pthread_mutex_unlock(&a->lock);
+	/* Nobody tells who only reads what the writer has removed. */
+	if (r == -ENOENT && w->options.conf->role == CONF_READER)
+		(void)catalog_wal_end_removal(w->options.repository->catalog, row, 1, NULL, NULL);
 	if (r == -ENOENT)
 		return error_set(
 		        err, ERROR_NOT_FOUND, EIO,

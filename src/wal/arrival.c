@@ -360,16 +360,21 @@ static int bind_cluster(const struct wal_arrival *a, struct error *err)
 	return r;
 }
 
-static int put_arrival(const struct wal_arrival *a, const char *key, struct error *err)
+static int put_arrival(const struct wal_arrival *a, const char *key, struct store_lock *ret_lock,
+                       struct error *err)
 {
 	const struct store_call call = {.cancel = a->cancel};
-	const struct store_put_options options = {.only_if_absent = true,
-	                                          .content_type = a->key.is_sealed ? NULL : CONTENT_TYPE};
 	_cleanup(free) struct iovec *iov = NULL;
-	int count;
+	const struct conf *conf = wal_conf_ref(a->w);
+	struct wal_put put = {.job = conf_find_job(conf, a->key.job),
+	                      .key = key,
+	                      .content_type = a->key.is_sealed ? NULL : CONTENT_TYPE};
+	int r;
 
-	iov = pages_iov(&a->stored, &count);
-	return store_put(repository_store(a->w->options.repository), &call, key, iov, count, &options, err);
+	put.iov = iov = pages_iov(&a->stored, &put.count);
+	r = wal_put_locked(repository_store(a->w->options.repository), &call, &put, ret_lock, err);
+	wal_conf_unref(a->w, conf);
+	return r;
 }
 
 static int compare_with_known(struct wal_arrival *a, const struct catalog_wal *there, const char *key,
@@ -423,19 +428,23 @@ static int list_arrival(struct wal_arrival *a, const char *key, char **ret_note,
 	        .index = a->index, .history = a->parsed.kind == WAL_NAME_HISTORY ? str_text(&a->text) : NULL};
 	struct catalog_wal row = {
 	        .bytes = a->bytes, .stored_bytes = a->stored.bytes, .arrived_us = clock_now_us()};
+	struct store_lock lock;
 	int r;
 
 	str_copy(row.job, sizeof(row.job), a->key.job);
 	str_copy(row.name, sizeof(row.name), a->key.name);
 	str_copy(row.key, sizeof(row.key), key);
 	str_copy(row.sha256, sizeof(row.sha256), a->sum);
-	r = put_arrival(a, key, err);
+	r = put_arrival(a, key, &lock, err);
 	if (r == STORE_EXISTS) {
 		r = learn_what_is_there(a, key, &row, err);
 		return r < 0 ? r : compare_with_known(a, &row, key, ret_note, err);
 	}
 	if (r == 0)
 		r = catalog_wal_add_known(a->w->options.repository->catalog, &row, &known, err);
+	if (r == 0 && lock.until_us)
+		r = catalog_wal_set_locked(a->w->options.repository->catalog, row.job, row.name,
+		                           lock.until_us, err);
 	if (r == 0 && a->parsed.kind == WAL_NAME_SEGMENT)
 		wal_indexing_keep(&a->indexing, a->w, a->key.job);
 	if (r == 0)

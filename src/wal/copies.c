@@ -42,19 +42,20 @@ struct wal_copier {
 
 struct copying { /* one attempt */
 	struct wal_copier *copier;
-	const char *job;
+	const struct conf_job *job;
 	uint64_t id;
 	struct store *to;
 };
 
 /* One file. */
 
-static int put_copy(struct copying *c, const struct catalog_wal *row, const struct iovec *iov, int count,
-                    struct error *err)
+static int put_wal_copy(struct copying *c, const struct catalog_wal *row, const struct iovec *iov, int count,
+                        struct error *err)
 {
 	const struct store_call call = {.cancel = &c->copier->w->cancel};
-	const struct store_put_options options = {.only_if_absent = true};
-	int r = store_put(c->to, &call, row->key, iov, count, &options, err);
+	const struct wal_put put = {.job = c->job, .key = row->key, .iov = iov, .count = count};
+	struct store_lock ignored;
+	int r = wal_put_locked(c->to, &call, &put, &ignored, err);
 
 	return r == STORE_EXISTS ? error_set(err, ERROR_CONFLICT, EEXIST,
 	                                     "something else has the name %s there", row->key)
@@ -77,7 +78,7 @@ static int copy_wal_object(struct copying *c, const struct catalog_wal *row, str
 	if (r == 0)
 		r = store_get(repository_store(w->options.repository), &call, row->key, 0, iov, count,
 		              &(struct store_get_options){0}, err);
-	return r < 0 ? r : put_copy(c, row, iov, count, err);
+	return r < 0 ? r : put_wal_copy(c, row, iov, count, err);
 }
 
 /* 0 also where the first store has it no more: whoever reads it is told. */
@@ -109,7 +110,7 @@ static int copy_page(struct copying *c, int64_t up_to, bool *ret_more, struct er
 {
 	struct catalog *catalog = c->copier->w->options.repository->catalog;
 	_cleanup(free) struct catalog_wal *rows = mem_array(FILES_AT_ONCE, sizeof(*rows));
-	ssize_t count = catalog_wal_page(catalog, c->job, up_to, rows, FILES_AT_ONCE);
+	ssize_t count = catalog_wal_page(catalog, c->job->name, up_to, rows, FILES_AT_ONCE);
 	int r = count < 0 ? error_system(err, (int)-count, "the catalog cannot be read") : 0;
 
 	*ret_more = count == (ssize_t)FILES_AT_ONCE;
@@ -121,7 +122,7 @@ static int copy_page(struct copying *c, int64_t up_to, bool *ret_more, struct er
 	return r;
 }
 
-/* What the store forbids to be removed keeps no other from going. */
+/* What the store forbids to be removed, or has locked, keeps no other from going. */
 static int remove_left(struct copying *c, struct error *err)
 {
 	const struct store_call call = {.cancel = &c->copier->w->cancel};
@@ -131,9 +132,14 @@ static int remove_left(struct copying *c, struct error *err)
 
 	while ((r = catalog_wal_left(catalog, c->id, after, key)) == 0) {
 		struct error why = {0};
+		int64_t locked_until_us = 0;
 
 		str_copy(after, sizeof(after), key);
-		r = store_remove(c->to, &call, key, &why);
+		r = wal_locked_until(c->to, &call, key, &locked_until_us, &why);
+		if (r == 0 && locked_until_us)
+			continue;
+		if (r == 0)
+			r = store_remove(c->to, &call, key, &why);
 		if (r < 0 && !artifact_is_forbidden(r, &why)) {
 			if (err)
 				*err = why;
@@ -156,7 +162,7 @@ static int copy_archive(struct copying *c, const struct conf_named_store *named,
 	int r = replica_store(repo->catalog, named, &c->id, err);
 
 	if (r == 0)
-		r = catalog_wal_copy_begin(repo->catalog, c->job, c->id, &up_to, err);
+		r = catalog_wal_copy_begin(repo->catalog, c->job->name, c->id, &up_to, err);
 	if (r == 0)
 		r = repository_open_store(repo, c->id, &to, err);
 	c->to = to;
@@ -200,10 +206,11 @@ static void note_attempt(const struct copying *c, struct copied_store *s, int r,
 }
 
 /* When it is to be looked at again: clock_mono_ms(), 0: at once, INT64_MAX: when something comes. */
-static int64_t copy_to_store(struct wal_copier *copier, const char *job, const struct conf_named_store *named)
+static int64_t copy_archive_to(struct wal_copier *copier, const struct conf_job *job,
+                               const struct conf_named_store *named)
 {
 	struct copying c = {.copier = copier, .job = job};
-	struct copied_store *s = find_copied_store(copier, job, named->name);
+	struct copied_store *s = find_copied_store(copier, job->name, named->name);
 	struct error err = {0};
 	bool more = false;
 	int r;
@@ -215,7 +222,7 @@ static int64_t copy_to_store(struct wal_copier *copier, const char *job, const s
 	return r < 0 ? s->until_ms : more ? 0 : INT64_MAX;
 }
 
-static int64_t copy_all(struct wal_copier *copier)
+static int64_t copy_all_wal(struct wal_copier *copier)
 {
 	const struct conf *conf = wal_conf_ref(copier->w);
 	int64_t next_ms = INT64_MAX;
@@ -225,7 +232,7 @@ static int64_t copy_all(struct wal_copier *copier)
 
 		for (size_t n = 0; wal_is_archived(job) && job->copies[n]; n++) {
 			const struct conf_named_store *named = conf_find_store(conf, job->copies[n]);
-			int64_t at_ms = named ? copy_to_store(copier, job->name, named) : INT64_MAX;
+			int64_t at_ms = named ? copy_archive_to(copier, job, named) : INT64_MAX;
 
 			next_ms = at_ms < next_ms ? at_ms : next_ms;
 		}
@@ -255,7 +262,7 @@ static void *copy_wal_main(void *arg)
 
 		copier->kicked = false;
 		pthread_mutex_unlock(&copier->lock);
-		next_ms = copy_all(copier);
+		next_ms = copy_all_wal(copier);
 		pthread_mutex_lock(&copier->lock);
 		wait_for_wal(copier, next_ms);
 	}

@@ -20,7 +20,9 @@
 #include <string.h>
 
 #define BATCH_FILES ((size_t)128)
-#define LIST_PAGE   1000
+#define BATCHES_OF_PLAN                                                                                      \
+	16 /* before it is planned anew: what has changed meanwhile, but for pins, counts then */
+#define LIST_PAGE 1000
 
 static void describe_wal_removal(const struct catalog_wal *rows, size_t count, uint64_t bytes, const char *by,
                                  struct catalog_audit *ret)
@@ -60,18 +62,39 @@ static int strike_removed(struct repository *repo, const struct catalog_wal *row
 	return 0;
 }
 
-static int remove_wal_objects(struct repository *repo, const struct catalog_wal *rows, size_t count,
-                              struct cancel *cancel, size_t *ret_removed, struct error *err)
+/* REMOVAL_LOCKED: it is locked, and stays. */
+#define REMOVAL_LOCKED 1
+
+static int remove_wal_object(struct repository *repo, const struct catalog_wal *row, struct cancel *cancel,
+                             struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
+	int64_t until_us;
+	int r = wal_locked_until(repository_store(repo), &call, row->key, &until_us, err);
+
+	if (r == 0 && until_us) {
+		r = catalog_wal_set_locked(repo->catalog, row->job, row->name, until_us, err);
+		return r < 0 ? r : REMOVAL_LOCKED;
+	}
+	return r < 0 ? r : store_remove(repository_store(repo), &call, row->key, err);
+}
+
+/* Of @rows those of the first one's job; what is gone from the store comes first in it then. */
+static int remove_wal_objects(struct repository *repo, struct catalog_wal *rows, size_t count,
+                              struct cancel *cancel, size_t *ret_removed, struct error *err)
+{
+	char job[CATALOG_WAL_JOB_BYTES];
 	int r = 0;
 
 	*ret_removed = 0;
-	while (r == 0 && *ret_removed < count && str_equal(rows[*ret_removed].job, rows[0].job)) {
-		r = store_remove(repository_store(repo), &call, rows[*ret_removed].key, err);
+	str_copy(job, sizeof(job), rows[0].job);
+	for (size_t i = 0; r >= 0 && i < count && str_equal(rows[i].job, job); i++) {
+		r = remove_wal_object(repo, &rows[i], cancel, err);
+		if (r == 0 && *ret_removed != i)
+			rows[*ret_removed] = rows[i];
 		*ret_removed += r == 0;
 	}
-	return r;
+	return r < 0 ? r : 0;
 }
 
 /* One batch of what is going, of @job or (NULL) of any. @ret_left: there may be more. */
@@ -81,6 +104,7 @@ static int remove_going(struct repository *repo, const char *job, const char *by
 	_cleanup(free) struct catalog_wal *rows = mem_array(BATCH_FILES, sizeof(*rows));
 	ssize_t count = catalog_wal_going(repo->catalog, job, rows, BATCH_FILES);
 	struct error own = {0};
+	char of[CATALOG_WAL_JOB_BYTES];
 	size_t removed = 0;
 	int r, result;
 
@@ -89,13 +113,14 @@ static int remove_going(struct repository *repo, const char *job, const char *by
 		return error_system(err, (int)-count, "the catalog cannot be read");
 	if (count == 0)
 		return 0;
+	str_copy(of, sizeof(of), rows[0].job);
 	result = remove_wal_objects(repo, rows, (size_t)count, cancel, &removed, err);
 	r = strike_removed(repo, rows, removed, by, o, result < 0 ? &own : err);
 	if (result < 0 && r < 0)
 		log_warning("files of WAL that are gone are struck from the catalog later: %s", own.message);
 	/* It stays so until somebody changes the rights: as long they are there, and are needed by nobody. */
 	if (result < 0 && err && artifact_is_forbidden(result, err) &&
-	    catalog_wal_give_back(repo->catalog, rows[removed].job, &own) < 0)
+	    catalog_wal_give_back(repo->catalog, of, &own) < 0)
 		log_warning("files of WAL that cannot be removed are not listed for now: %s", own.message);
 	return result < 0 ? result : r;
 }
@@ -182,7 +207,23 @@ static bool is_to_stop(const struct wal_keep_order *order)
 	return (order->cancel && cancel_is_set(order->cancel)) || (order->stop && order->stop(order->arg));
 }
 
-/* What has changed meanwhile counts for the next batch. */
+static int remove_by_plan(const struct prune *p, const struct wal_survey *s,
+                          const struct wal_keep_order *order, struct wal_keep_outcome *o, bool *ret_begun,
+                          struct error *err)
+{
+	bool begun = true;
+	int r = 0;
+
+	*ret_begun = false;
+	for (unsigned i = 0; r == 0 && begun && i < BATCHES_OF_PLAN && !is_to_stop(order); i++) {
+		r = begin_batch(p, s, &begun, err);
+		*ret_begun |= begun;
+		if (r == 0)
+			r = finish_going(p->repository, s->job->name, order->by, order->cancel, o, err);
+	}
+	return r;
+}
+
 static int remove_batches(const struct prune *p, const struct conf_job *job,
                           const struct wal_keep_order *order, struct wal_keep_outcome *o,
                           struct wal_survey *last, struct error *err)
@@ -195,9 +236,7 @@ static int remove_batches(const struct prune *p, const struct conf_job *job,
 		r = wal_survey(p, job, last, err);
 		if (r < 0 || last->why[0] || is_to_stop(order))
 			break;
-		r = begin_batch(p, last, &begun, err);
-		if (r == 0)
-			r = finish_going(p->repository, job->name, order->by, order->cancel, o, err);
+		r = remove_by_plan(p, last, order, o, &begun, err);
 	}
 	return r;
 }
@@ -208,10 +247,11 @@ static int note_kept(const struct prune *p, const struct wal_survey *s, const ch
 
 	k.planned_at_us = p->time.now_us;
 	str_copy(k.why, sizeof(k.why), why);
-	if (!s->shorter_until_us) {
+	/* By a wrong clock a delay is over too early. */
+	if (!s->shorter_until_us && !s->is_doubtful) {
 		k.window_us = s->window_us;
 		k.shorter_since_us = 0;
-	} else {
+	} else if (s->shorter_until_us) {
 		k.shorter_since_us = s->shorter_until_us - p->conf->policy_delay_ms * 1000;
 	}
 	return catalog_wal_set_kept(p->repository->catalog, s->job->name, &k, err);
@@ -231,8 +271,13 @@ int wal_keep_carry_out(const struct prune *p, const struct conf_job *job, const 
 		r = wal_survey(p, job, &s, err);
 	if (r < 0)
 		return r;
+	if (wal_lock_bases(p->repository, job, order->cancel, &own) < 0)
+		log_warning("WAL that base backups need is locked for longer later: %s", own.message);
 	r = finish_going(p->repository, job->name, order->by, order->cancel, ret, err);
-	if (r == 0 && s.goes.files > 0 && !s.why[0])
+	if (p->repository->wal && !wal_is_learnt(p->repository->wal))
+		str_copy(ret->why, sizeof(ret->why),
+		         "the store is being listed, to find out which files it has: try again");
+	if (r == 0 && s.goes.files > 0 && !s.why[0] && !ret->why[0])
 		r = check_bases_of_store(p, job, order->cancel, ret, err);
 	if (r == 0 && s.goes.files > 0 && !s.why[0] && !ret->why[0])
 		r = remove_batches(p, job, order, ret, &s, err);
@@ -261,7 +306,11 @@ void wal_keep_append_outcome(const struct wal_keep_outcome *o, struct str *out)
 
 void wal_keep_all(const struct prune *p, struct cancel *cancel)
 {
-	const struct wal_keep_order order = {.by = "retention", .cancel = cancel};
+	struct wal *w = p->repository->wal;
+	const struct wal_keep_order order = {.by = "retention",
+	                                     .cancel = cancel ? cancel
+	                                               : w    ? &w->cancel
+	                                                      : NULL};
 
 	for (size_t i = 0; i < p->conf->job_count; i++) {
 		const struct conf_job *job = &p->conf->jobs[i];

@@ -195,7 +195,8 @@ static void check_wal_clock(const struct prune *p, const struct gathering *g, st
 	                                   .newest_good_s = p->time.now_us / US_PER_S};
 	struct error err = {0};
 
-	if (retention_check_moment(&m, &err) < 0)
+	s->is_doubtful = retention_check_moment(&m, &err) < 0;
+	if (s->is_doubtful)
 		str_cut(s->why, sizeof(s->why), err.message);
 }
 
@@ -223,13 +224,26 @@ static void add_wal_sum(struct catalog_wal_sum *to, const struct catalog_wal_sum
 	to->stored_bytes += s->stored_bytes;
 }
 
+static int count_locked(struct gathering *g, const struct catalog_wal_stretch *stretch, uint64_t unlocked)
+{
+	struct catalog_wal_stretch all = *stretch;
+	struct catalog_wal_sum sum;
+	int r;
+
+	all.now_us = INT64_MAX;
+	r = catalog_wal_stretch_sum(g->p->repository->catalog, &all, &sum);
+	if (r == 0)
+		g->survey->locked += sum.files - (unlocked < sum.files ? unlocked : sum.files);
+	return r;
+}
+
 /* @reading: the earliest segment that is read, or NULL. */
 static int add_stretch(struct gathering *g, const struct wal_keep_stretch *from,
                        const struct wal_name *reading, struct error *err)
 {
 	struct wal_survey *s = g->survey;
 	uint64_t to = from->to;
-	struct catalog_wal_stretch stretch = {.before_us = from->before_us};
+	struct catalog_wal_stretch stretch = {.before_us = from->before_us, .now_us = g->p->time.now_us};
 	struct catalog_wal_sum sum;
 	int r;
 
@@ -241,6 +255,8 @@ static int add_stretch(struct gathering *g, const struct wal_keep_stretch *from,
 	name_wal_place(from->timeline, from->from, g->facts.segment_bytes, stretch.from);
 	name_wal_place(from->timeline, to, g->facts.segment_bytes, stretch.to);
 	r = catalog_wal_stretch_sum(g->p->repository->catalog, &stretch, &sum);
+	if (r == 0)
+		r = count_locked(g, &stretch, sum.files);
 	if (r < 0)
 		return survey_failed(r, err);
 	if (sum.files == 0)
@@ -349,6 +365,11 @@ void wal_survey_append(const struct wal_survey *s, struct str *out)
 	if (s->goes.files > 0)
 		append_wal_sum("; nobody needs ", s->goes.files, s->goes.stored_bytes, s->goes.first,
 		               s->goes.last, out);
+	if (s->locked)
+		str_appendf(out, "; %" PRIu64 " %s, and locked in the store", s->locked,
+		            s->goes.files    ? "more"
+		            : s->locked == 1 ? "file is needed by nobody"
+		                             : "files are needed by nobody");
 	if (s->unjudged)
 		str_appendf(out,
 		            "; what timeline %" PRIu32

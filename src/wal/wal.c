@@ -35,6 +35,16 @@ bool wal_is_archived(const struct conf_job *job)
 	return job && job->kind == CONF_JOB_CLUSTER && job->cluster.wal == CONF_WAL_ARCHIVE;
 }
 
+bool wal_is_learnt(struct wal *w)
+{
+	bool is_learnt;
+
+	pthread_mutex_lock(&w->lock);
+	is_learnt = w->is_learnt;
+	pthread_mutex_unlock(&w->lock);
+	return is_learnt;
+}
+
 static void note_learnt(struct wal *w)
 {
 	pthread_mutex_lock(&w->lock);

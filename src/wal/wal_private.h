@@ -25,6 +25,7 @@
  *   keep.c      how these go
  *   command.c   control/prune, as far as it is about archives
  *   copies.c    further stores
+ *   lock.c      object lock
  */
 #include <keepfs/artifact.h>
 #include <keepfs/catalog/wal_places.h>
@@ -72,6 +73,9 @@ struct wal {
 /** wal_conf_ref() - the configuration in force: the caller's wal_conf_unref(). */
 const struct conf *wal_conf_ref(const struct wal *w);
 void wal_conf_unref(const struct wal *w, const struct conf *conf);
+
+/** wal_is_learnt() - was the store listed? Until then what goes might be taken for what was found. */
+bool wal_is_learnt(struct wal *w);
 
 /** struct wal_claim - a file whose end one thread looks at; others with the same name wait. */
 struct wal_claim {
@@ -298,3 +302,24 @@ void wal_copier_end(struct wal_copier *copier);
 struct wal_copier *wal_copier_free(struct wal_copier *copier); /* NULL allowed; returns NULL */
 /** wal_reading_store() - where @row is read: the store, and when that fails further ones that have it; the caller's store_free(). */
 struct store *wal_reading_store(const struct wal *w, const struct catalog_wal *row);
+
+/* lock.c */
+
+struct iovec;
+/** wal_lock_of_arrival() - how what comes for @job (NULL: nobody has it any more) is locked in @store: true, and the lock; false: it is not. */
+bool wal_lock_of_arrival(struct store *store, const struct conf_job *job, struct store_lock *ret);
+struct wal_put {
+	const struct conf_job *job;
+	const char *key, *content_type;
+	const struct iovec *iov;
+	int count;
+};
+/** wal_put_locked() - put what is not there, and lock it; where that is forbidden, put it without. @ret_lock: how it is locked. As store_put(). */
+int wal_put_locked(struct store *store, const struct store_call *call, const struct wal_put *put,
+                   struct store_lock *ret_lock, struct error *err);
+/** wal_locked_until() - may the object not be removed now? *@ret_until_us 0: it may. A request, where anything is locked in @store. */
+int wal_locked_until(struct store *store, const struct store_call *call, const char *key,
+                     int64_t *ret_until_us, struct error *err);
+/** wal_lock_bases() - what makes the base backups of @job consistent is locked for as long as these are. Blocks on the store. */
+int wal_lock_bases(struct repository *repository, const struct conf_job *job, struct cancel *cancel,
+                   struct error *err);

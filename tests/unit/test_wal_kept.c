@@ -41,7 +41,7 @@ static void add_segments(struct fixture *f, uint32_t timeline, unsigned from, un
 
 static struct catalog_wal_stretch stretch(const char *from, const char *to)
 {
-	struct catalog_wal_stretch s = {.job = "main", .before_us = INT64_MAX};
+	struct catalog_wal_stretch s = {.job = "main", .before_us = INT64_MAX, .now_us = AT_US};
 
 	str_copy(s.from, sizeof(s.from), from);
 	str_copy(s.to, sizeof(s.to), to);

@@ -43,6 +43,7 @@ struct catalog_wal_stretch {
 	char job[CATALOG_WAL_JOB_BYTES];
 	char from[WAL_NAME_BYTES], to[WAL_NAME_BYTES];
 	int64_t before_us;
+	int64_t now_us; /* what is locked in the store for longer is in none */
 };
 struct catalog_wal_sum {
 	uint64_t files, stored_bytes;
@@ -61,6 +62,21 @@ int catalog_wal_end_removal(struct catalog *c, const struct catalog_wal *rows, s
                             const struct catalog_audit *audit, struct error *err);
 /** catalog_wal_give_back() - nothing of @job is going any more: the store has forbidden it. */
 int catalog_wal_give_back(struct catalog *c, const char *job, struct error *err);
+
+/* Locks (object lock). */
+
+/** catalog_wal_set_locked() - the object of the file @name of @job is locked until then; if it was going it is not any more. */
+int catalog_wal_set_locked(struct catalog *c, const char *job, const char *name, int64_t until_us,
+                           struct error *err);
+/** struct catalog_wal_locked - a file, and until when its object is locked; 0: it is not, or nobody knows. */
+struct catalog_wal_locked {
+	char name[WAL_NAME_BYTES];
+	char key[STORE_KEY_BYTES];
+	int64_t until_us;
+};
+/** catalog_wal_locked_for_less() - files from @from on, and before @to, that are not locked until @until_us, by name, behind the name @after; how many of @max were filled, negative errno. */
+ssize_t catalog_wal_locked_for_less(struct catalog *c, const struct catalog_wal_stretch *s, const char *after,
+                                    int64_t until_us, struct catalog_wal_locked *rows, size_t max);
 
 /* What was decided. */
 

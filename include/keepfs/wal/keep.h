@@ -22,7 +22,8 @@
 struct wal_survey {
 	const struct conf_job *job; /* borrowed */
 	uint64_t files, stored_bytes;
-	struct catalog_wal_sum goes;           /* of all stretches together */
+	uint64_t locked;             /* files that nobody needs, and that the store lets nobody delete yet */
+	struct catalog_wal_sum goes; /* of all stretches together */
 	struct catalog_wal_stretch *stretches; /* heap; in the order in which they go */
 	size_t count;
 	char base[512]; /* the oldest base backup from which on all is kept; "": none */
@@ -32,6 +33,7 @@ struct wal_survey {
 	int64_t window_us; /* in force; 0: as long as there are bases */
 	int64_t shorter_until_us;     /* a shorter one is configured, and is in force then; 0: none is */
 	struct catalog_wal_kept kept; /* what was decided last */
+	bool is_doubtful;             /* the clock is */
 	char why[512];                /* nothing may go now; "" */
 };
 /** wal_survey() - of @job, which has an archive. Does not ask the store. @ret: the caller's wal_survey_finish(). */
@@ -67,7 +69,7 @@ int wal_keep_carry_out(const struct prune *p, const struct conf_job *job, const 
                        struct wal_keep_outcome *ret, struct error *err);
 /** wal_keep_append_outcome() - what went, and why not more, in one line without its end; nothing when there is nothing to say. */
 void wal_keep_append_outcome(const struct wal_keep_outcome *o, struct str *out);
-/** wal_keep_all() - the same for all archives, as "retention"; what goes wrong is in the log alone. */
+/** wal_keep_all() - the same for all archives, as "retention"; what goes wrong is in the log alone. @cancel NULL: until the archives end. */
 void wal_keep_all(const struct prune *p, struct cancel *cancel);
 /** wal_finish_removals() - what was going is removed, of all archives. Blocks on the store. */
 int wal_finish_removals(struct repository *repository, struct cancel *cancel, struct error *err);
