@@ -265,11 +265,14 @@ void artifact_unpin_packs(struct repository *repo, const char *job);
  * @now_us: of the clock
  *
  * Not those of a job whose packs are pinned, nor those that a run made behind the newest artifact which needs packs of its job: what is left of a run that broke off is used by the
- * next; but for a week at most. Nor those that are known to be locked. The caller is sure that the catalog knows all manifests of the store. Blocks on the store. *@ret_count: so many were removed. Return: 0; the first
+ * next, unless it is one of a base; but for a week at most. Nor those that are known to be locked. The caller is sure that the catalog knows all manifests of the store. Blocks on the store. *@ret_count: so many were removed. Return: 0; the first
  * failure, which keeps no other pack.
  */
 int artifact_collect_packs(struct repository *repo, int64_t now_us, struct cancel *cancel,
                            uint64_t *ret_count, struct error *err);
+/** artifact_remove_base_packs() - the same at once of those of bases that run @run_id has made for @job: it has failed, will publish nothing, and has ended its own artifact_pin_packs(). What is locked stays until
+ * artifact_collect_packs() finds it. Return: 0; the first failure, which keeps no other pack. */
+int artifact_remove_base_packs(struct repository *repo, const char *job, int64_t run_id, struct error *err);
 /** artifact_let_go() - of that run; one that was not kept is left alone. */
 void artifact_let_go(struct repository *repo, uint64_t ino, int64_t run_id);
 /**

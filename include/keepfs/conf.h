@@ -160,6 +160,7 @@ struct conf_mirror {            /* what only a job that mirrors a bucket has: [m
 };
 
 enum conf_wal { CONF_WAL_ARCHIVE };
+enum conf_checkpoint { CONF_CHECKPOINT_FAST, CONF_CHECKPOINT_SPREAD };
 
 struct conf_cluster { /* what only a job that is about a whole server has: [cluster NAME] */
 	char *database; /* libpq connection string or URI; "" lets libpq's environment decide; its role has REPLICATION */
@@ -167,6 +168,8 @@ struct conf_cluster { /* what only a job that is about a whole server has: [clus
 	char *pg_wal; /* of the server, when it is on this host, or mounted here: what is ready there is archived ahead; "": it is not looked at */
 	int64_t read_timeout_ms; /* how long whoever reads from wal/NAME/ waits for a store that does not answer */
 	int64_t wal_window_ms; /* any moment from so long ago on can be reached; 0: from the oldest base backup on */
+	int checkpoint; /* enum conf_checkpoint: how the server makes the one that a base backup begins with */
+	int64_t wal_timeout_ms; /* how long a base backup waits for its WAL to be archived, once it was copied */
 };
 
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };

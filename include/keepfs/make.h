@@ -17,6 +17,7 @@ struct draft;
 struct export_admins;
 struct inbox_arrivals;
 struct rate;
+struct wal;
 
 struct make_context {            /* all borrowed */
 	const struct conf *conf; /* as it was at the start */
@@ -28,6 +29,7 @@ struct make_context {            /* all borrowed */
 	        admins; /* learn who administers which tenant (keepfs/export/admins.h); NULL: nobody wants to know */
 	struct inbox_arrivals
 	        *arrivals; /* files that are written into the mount (keepfs/inbox.h); NULL: there is none */
+	struct wal *wal;   /* the WAL archives of the mount (keepfs/wal.h); NULL: there is none */
 };
 
 /** make_conf_ref() - the configuration in force; the caller's make_conf_unref(). */
@@ -43,6 +45,8 @@ struct make_progress {                        /* written by the maker, read by a
 	atomic_uint_least64_t read_bytes;     /* raw: made by the server, read from the disk */
 	atomic_uint_least64_t sent_bytes;     /* taken by the store */
 	atomic_uint_least64_t verified_bytes; /* read back; 0 until all was sent */
+	/* of all that will be read, where whoever makes it has learnt that since it began; 0: not known */
+	atomic_uint_least64_t expected_bytes;
 	atomic_int_least64_t
 	        ends_us; /* of another work than a job's: when the target will probably be done, clock_mono_us(); 0: not known */
 };

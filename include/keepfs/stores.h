@@ -55,6 +55,12 @@ int stores_open(struct stores *s, uint64_t id, struct store **ret_store, struct 
 struct store *stores_main(struct stores *s);
 /** stores_open_place() - the place [store NAME], in which others put files: for reading alone, but for their removal, and no trace is left there. As stores_open_at(). */
 int stores_open_place(struct stores *s, const char *name, struct store **ret_store, struct error *err);
+/** stores_place_within() - which other [store NAME] has the object @key of the place @name, as it lies within it, on the same server; of two with one url the first. Borrowed of @conf; NULL:
+ * none, so that it is that of @name. Pure. */
+const char *stores_place_within(const struct conf *conf, const char *name, const char *key);
+/** stores_open_above() - the same of a place on the same server in which that one lies: @url is a part of its url, from the begin. */
+int stores_open_above(struct stores *s, const char *name, const char *url, struct store **ret_store,
+                      struct error *err);
 /** stores_removes_adopted() - does what was adopted in the place of @key ("adopted/NAME/…") go with its backup? Never what lies in [store] itself. */
 bool stores_removes_adopted(struct stores *s, const char *key);
 /** stores_place_of_url() - heap: which [store NAME] has what lies at @url ("s3://bucket/prefix/2024", "dir:/srv/dumps/2024", or the name itself), and @ret_prefix (heap; "", or ends in '/'): where there. The one

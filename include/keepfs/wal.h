@@ -16,6 +16,7 @@
 #include <keepfs/base/error.h>
 #include <keepfs/base/pool.h>
 #include <keepfs/catalog/wal.h>
+#include <keepfs/codec/wal_name.h>
 #include <keepfs/conf.h>
 #include <sys/uio.h>
 
@@ -71,6 +72,21 @@ int wal_arrival_end(struct wal_arrival *a, char **ret_note, struct error *err);
 /** wal_take() - all three with what @in brings; the caller finishes that. */
 int wal_take(struct wal *w, const char *job, const char *name, struct intake *in, char **ret_note,
              struct error *err);
+
+/** struct wal_stretch - segments that follow one another on a timeline. */
+struct wal_stretch {
+	struct wal_name first, last;
+	uint32_t segment_bytes;
+};
+/**
+ * wal_await() - wait until the archive @job has all of @stretch; woken when a file arrives
+ * @timeout_ms: for so long at most
+ * @ret_missing: of -ETIMEDOUT: the first that is not there
+ *
+ * Return: 0; -ETIMEDOUT; -ECANCELED, also when keepfs ends; negative errno: the catalog cannot be read.
+ */
+int wal_await(struct wal *w, const char *job, const struct wal_stretch *stretch, int64_t timeout_ms,
+              struct cancel *cancel, char ret_missing[WAL_NAME_BYTES]);
 
 /* Out. */
 

@@ -12,13 +12,20 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/needs.h>
+#include <keepfs/codec/listing.h>
 
 #define REST_KEPT_US (INT64_C(7) * 86400 * US_PER_S)
+
+/* No other base can use it. */
+static bool is_pack_of_base(const struct catalog_pack *p)
+{
+	return str_ends(p->path, listing_pack_suffix(LISTING_BASE));
+}
 
 /* The rest of a run that broke off, which the next one takes up. */
 static bool is_rest(const struct catalog_pack *p, int64_t now_us)
 {
-	return p->run_id > p->newest_run && now_us - p->finished_at_us < REST_KEPT_US;
+	return !is_pack_of_base(p) && p->run_id > p->newest_run && now_us - p->finished_at_us < REST_KEPT_US;
 }
 
 static int remove_pack(struct repository *repo, const struct catalog_pack *p, struct error *err)
@@ -78,6 +85,33 @@ int artifact_collect_packs(struct repository *repo, int64_t now_us, struct cance
 		if (is_rest(&p, now_us) || p.locked_until_us > now_us)
 			continue;
 		r = collect_pack(repo, before, &p, ret_count, &why);
+		if (r < 0 && failed == 0) {
+			failed = r;
+			first = why;
+		}
+	}
+	if (r != -ENOENT)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (failed < 0 && err)
+		*err = first;
+	return failed;
+}
+
+int artifact_remove_base_packs(struct repository *repo, const char *job, int64_t run_id, struct error *err)
+{
+	struct catalog_pack p = {0};
+	char before[sizeof(p.path)] = "";
+	struct error first = {0};
+	int r, failed = 0;
+
+	for (; (r = catalog_next_unneeded_pack(repo->catalog, before, &p)) == 0;
+	     str_copy(before, sizeof(before), p.path)) {
+		struct error why = {0};
+		uint64_t count = 0;
+
+		if (p.run_id != run_id || !str_equal(p.job, job) || !is_pack_of_base(&p))
+			continue;
+		r = collect_pack(repo, before, &p, &count, &why);
 		if (r < 0 && failed == 0) {
 			failed = r;
 			first = why;

@@ -18,6 +18,7 @@
 #include <keepfs/catalog/runs.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
+#include <keepfs/codec/name.h>
 
 struct leftover {
 	uint64_t ino;   /* of a tomb */
@@ -286,6 +287,23 @@ static int end_links(struct settling *s, const char *path, struct error *err)
 	return r;
 }
 
+/* Of a base that came to nothing: "backups/main/20261120T020000Z". The store was just asked, and has no such base. */
+static void remove_its_packs(struct settling *s, const struct leftover *intent)
+{
+	const char *root = tree_roots[0].name;
+	_cleanup(free) char *job = NULL;
+	struct error err = {0};
+
+	/* An intent of a pack tells nothing of its base. */
+	if (!str_starts(intent->path, root) || intent->path[strlen(root)] != '/')
+		return;
+	job = mem_strdup(intent->path + strlen(root) + 1);
+	job[strcspn(job, "/")] = '\0';
+	if (artifact_remove_base_packs(s->repo, job, intent->run_id, &err) < 0)
+		log_warning("packs of %s, which came to nothing, stay for now: %s", intent->path,
+		            err.message);
+}
+
 static int settle_intent(struct settling *s, const struct leftover *intent, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
@@ -310,9 +328,11 @@ static int settle_intent(struct settling *s, const struct leftover *intent, stru
 	r = end_links(s, intent->path, err);
 	if (r == 0)
 		r = catalog_drop_intent(s->catalog, intent->path, err);
-	if (r == 0)
-		s->counts->discarded++;
-	return r;
+	if (r < 0)
+		return r;
+	s->counts->discarded++;
+	remove_its_packs(s, intent);
+	return 0;
 }
 
 #define INTERRUPTED "interrupted: keepfs ended before the run did"

@@ -239,7 +239,7 @@ static void collect_packs(struct artifact_tidier *t, struct left *left)
 		return;
 	r = artifact_collect_packs(t->repo, clock_now_us(), &t->cancel, &count, &err);
 	if (count > 0)
-		log_info("%llu packs of mirrors were removed, which no backup needs any more",
+		log_info("%llu packs were removed, which no backup needs any more",
 		         (unsigned long long)count);
 	if (r < 0 && r != -ECANCELED)
 		log_warning("packs that no backup needs stay for now: %s", err.message);

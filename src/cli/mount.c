@@ -287,7 +287,10 @@ static int start_wal(struct daemon *d, struct error *err)
 	                                    .repository = &d->engine.repository,
 	                                    .pool = d->engine.pool};
 
-	return wal_new(&options, &d->wal, err);
+	int r = wal_new(&options, &d->wal, err);
+
+	d->engine.make.wal = d->wal;
+	return r;
 }
 
 static int start_daemon(struct daemon *d, const char *mountpoint, const char *mount_options,
@@ -412,6 +415,7 @@ static void stop_daemon(struct daemon *d, bool served)
 	/* Those above tell it what is listed. */
 	d->cold = cold_free(d->cold);
 	d->fs = fs_free(d->fs);
+	d->engine.make.wal = NULL;
 	d->wal = wal_free(d->wal);
 	d->engine.make.arrivals = NULL;
 	d->arrivals = inbox_arrivals_free(d->arrivals);

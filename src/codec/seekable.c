@@ -64,6 +64,22 @@ static void append_u32(struct str *out, uint32_t value)
 	str_append_bytes(out, (const char *)&stored, sizeof(stored));
 }
 
+void seekable_entry_append(struct str *entries, uint32_t stored, uint32_t plain)
+{
+	append_u32(entries, stored);
+	append_u32(entries, plain);
+}
+
+void seekable_table_append(struct str *out, const struct str *entries)
+{
+	append_u32(out, SKIPPABLE_MAGIC);
+	append_u32(out, (uint32_t)(entries->len + SEEKABLE_TAIL_BYTES));
+	str_append_bytes(out, str_text(entries), entries->len);
+	append_u32(out, (uint32_t)(entries->len / ENTRY_BYTES));
+	str_append_bytes(out, "\0", 1); /* no checksums */
+	append_u32(out, SEEKABLE_MAGIC);
+}
+
 static int give_stored(struct seekable_writer *w, const void *data, size_t len, struct error *err)
 {
 	int r = w->out.write(w->out.arg, data, len, err);
@@ -89,8 +105,7 @@ int seekable_writer_cut(struct seekable_writer *w, struct error *err)
 	r = give_stored(w, w->packed, len, err);
 	if (r < 0)
 		return r;
-	append_u32(&w->entries, (uint32_t)len);
-	append_u32(&w->entries, (uint32_t)w->filled);
+	seekable_entry_append(&w->entries, (uint32_t)len, (uint32_t)w->filled);
 	w->frames++;
 	w->filled = 0;
 	return 0;
@@ -121,12 +136,7 @@ int seekable_writer_finish(struct seekable_writer *w, struct error *err)
 
 	if (r < 0)
 		return r;
-	append_u32(&table, SKIPPABLE_MAGIC);
-	append_u32(&table, (uint32_t)(w->entries.len + SEEKABLE_TAIL_BYTES));
-	str_append_bytes(&table, str_text(&w->entries), w->entries.len);
-	append_u32(&table, (uint32_t)w->frames);
-	str_append_bytes(&table, "\0", 1); /* no checksums */
-	append_u32(&table, SEEKABLE_MAGIC);
+	seekable_table_append(&table, &w->entries);
 	return give_stored(w, table.data, table.len, err);
 }
 

@@ -88,9 +88,13 @@ static int read_tar_name(struct tar_stream *t, const struct tar_header *h, struc
 	size_t len;
 
 	copy_tar_text(m->name, h->name, sizeof(h->name));
+	/* "./pg_wal/archive_status" */
+	if (m->name[0] == '.' && m->name[1] == '/')
+		memmove(m->name, m->name + 2, strlen(m->name + 2) + 1);
 	copy_tar_text(m->target, h->link, sizeof(h->link));
 	len = strlen(m->name);
-	if (m->type == TAR_STREAM_DIRECTORY && len > 1 && m->name[len - 1] == '/')
+	/* Of a link, too: PostgreSQL knows those that lead to directories alone. */
+	if (m->type != TAR_STREAM_FILE && len > 1 && m->name[len - 1] == '/')
 		m->name[len - 1] = '\0';
 	if (h->prefix[0] || !is_relative_path(m->name))
 		return refuse_tar(t, "a name is not a relative path of up to 100 bytes", err);

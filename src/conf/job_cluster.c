@@ -14,9 +14,8 @@ void conf_cluster_check(const void *base, const struct conf_clashes *clashes)
 
 	conf_policy_check(&job->policy, clashes);
 	conf_encryption_check(&job->encrypt, clashes);
-	if (conf_job_is_scheduled(job))
-		conf_clash(
-		        clashes, "schedule", "schedule",
-		        "says when a backup is made, but the WAL of a cluster comes when the server has it; it cannot have",
-		        "no schedule");
+	if (job->compression.kind == COMPRESS_NONE || job->compression.kind == COMPRESS_GZIP)
+		conf_clash(clashes, "compression", "wal",
+		           "cannot be read in its middle, as a base backup is, which goes with",
+		           "fast, small, zstd, zstd:1 to zstd:19");
 }

@@ -137,6 +137,12 @@ static const struct conf_choice wal_words[] = {
         {NULL, 0},
 };
 
+static const struct conf_choice checkpoints[] = {
+        {"fast", CONF_CHECKPOINT_FAST},
+        {"spread", CONF_CHECKPOINT_SPREAD},
+        {NULL, 0},
+};
+
 static const struct conf_choice unsures[] = {
         {"fail", CONF_UNSURE_FAIL},
         {"warn", CONF_UNSURE_WARN},
@@ -188,6 +194,7 @@ static const struct conf_choice methods[] = {
 #define CLUSTER(field)     CONF_KEYS_CLUSTER, .offset = offsetof(struct conf_job, cluster.field)
 #define BUNDLE(field)      CONF_KEYS_BUNDLE, .offset = offsetof(struct conf_job, bundle.field)
 #define MAKER(field)       CONF_KEYS_MAKER, .offset = offsetof(struct conf_job, field)
+#define COMPRESSED(field)  CONF_KEYS_MAKER | CONF_KEYS_CLUSTER, .offset = offsetof(struct conf_job, field)
 #define EXPORT(field)      CONF_KEYS_EXPORT, .offset = offsetof(struct conf_job, export.field)
 #define POLICY(field)      CONF_KEYS_POLICY, .policy = true, .offset = offsetof(struct conf_policy, field)
 #define KEPT               .type = CONF_INT, .fallback = "none", .zero = "none", .min = 1, .max = 100000

@@ -250,13 +250,13 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                          "CLUSTER_",
                  .example = "[cluster main]",
                  .is_extra = true,
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY | CONF_KEYS_CLUSTER,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_HOOKS | CONF_KEYS_POLICY | CONF_KEYS_CLUSTER,
                  .list = &jobs,
                  .kind = CONF_JOB_CLUSTER,
                  .check = conf_cluster_check,
                  .takes_everything = conf_cluster_takes_everything,
                  .help = "A whole PostgreSQL server (13 to 18), one section each. What its archive_command copies into wal/NAME/ in the mount is its WAL archive, from which "
-                         "a restore_command reads. This version does not make the base backups that a recovery begins with: pg_basebackup does. NAME is chosen as for [backup NAME]. It has no schedule."},
+                         "a restore_command reads. Each run of the job makes a base backup, all files of the server: backups/NAME/TIME. NAME is chosen as for [backup NAME]."},
         [CONF_SECTION_CLASS] =
                 {.name = "class",
                  .header = "[class NAME]",

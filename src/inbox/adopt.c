@@ -148,6 +148,8 @@ static int refuse_store_of_keepfs(struct adopting *a, struct error *err)
 
 	if (r == 0)
 		r = adopt_is_keepfs(a, "", err);
+	if (r == 0)
+		r = adopt_is_within_keepfs(a, err);
 	if (r < 0)
 		return r;
 	if (r == 0 && !stores_is_place_ours(a->conf, a->place, a->prefix))

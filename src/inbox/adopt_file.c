@@ -528,6 +528,8 @@ void adopt_consider(struct adopting *a, const struct source_object *o)
 	if (o->bytes == 0 && (!*o->key || str_ends(o->key, "/")))
 		return;
 	c.key = mem_printf("%s%s", a->prefix, o->key);
+	if (adopt_is_elsewhere(a, c.key))
+		return;
 	c.base = last_part_of(o->key);
 	str_append_line(&line, c.key);
 	c.line = str_take(&line);

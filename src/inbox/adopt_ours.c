@@ -67,6 +67,39 @@ static bool is_name_of_ours(const char *part)
 	return false;
 }
 
+/* Only the place is the operator's business: what he gives keepfs for it need not open what is around it. */
+static int is_store_above(struct adopting *a, const char *url, struct error *err)
+{
+	struct store *place = a->store;
+	int r = stores_open_above(a->ctx->repository->stores, a->place, url, &a->store, err);
+
+	if (r == 0) {
+		r = adopt_is_keepfs(a, "", err);
+		store_free(a->store);
+	}
+	a->store = place;
+	return r == -EACCES || r == -EPERM ? 0 : r;
+}
+
+int adopt_is_within_keepfs(struct adopting *a, struct error *err)
+{
+	_cleanup(free) char *url = mem_printf("%s/", conf_find_store(a->conf, a->place)->store.url);
+	const char *root = strstr(url, "://"),
+	           *part = root ? strchr(root + strlen("://"), '/') : strchr(url, '/');
+	int r = 0;
+
+	for (; r == 0 && part && part[1]; part = strchr(part + 1, '/')) {
+		_cleanup(free) char *above = NULL;
+
+		if (!is_name_of_ours(part + 1))
+			continue;
+		above = mem_printf("%.*s", (int)(part > url && part[-1] != ':' ? part - url : part + 1 - url),
+		                   url);
+		r = is_store_above(a, above, err);
+	}
+	return r;
+}
+
 static int ask_about_root(struct adopting *a, const char *root, size_t nested, struct error *err)
 {
 	int r;
@@ -99,6 +132,19 @@ int adopt_is_ours(struct adopting *a, const char *key, struct error *err)
 		r = ask_about_root(a, root, nested++, err);
 	}
 	return r;
+}
+
+bool adopt_is_elsewhere(struct adopting *a, const char *key)
+{
+	const char *within = stores_place_within(a->conf, a->place, key);
+
+	if (!within)
+		return false;
+	if (a->elsewhere != within)
+		make_say(a->order, "%s lies in [store %s], and is left to 'keepfs adopt %s'", key, within,
+		         within);
+	a->elsewhere = within;
+	return true;
 }
 
 void adopt_forget_ours(struct adopting *a)

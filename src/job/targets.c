@@ -72,6 +72,7 @@ static void end_slot(struct jobs *j, struct run *run, struct run_slot *slot)
 	run->done_sent += atomic_exchange(&slot->progress.sent_bytes, 0);
 	run->done_verified += atomic_exchange(&slot->progress.verified_bytes, 0);
 	atomic_store(&slot->progress.ends_us, 0);
+	atomic_store(&slot->progress.expected_bytes, 0);
 	slot->target = NULL;
 	run->targets_done++;
 	run_changed(j, run);

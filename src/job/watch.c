@@ -57,6 +57,23 @@ static bool is_verifying(const struct run *run)
 	return is_any;
 }
 
+/* What those that are made now have learnt since they began; 0: nothing. */
+static uint64_t learnt_bytes(const struct run *run)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < run->slot_count; i++)
+		bytes += atomic_load(&run->slots[i].progress.expected_bytes);
+	return bytes;
+}
+
+static int64_t eta_of_reading(const struct report_progress *p)
+{
+	return p->rate_bytes_per_s && p->expected_bytes > p->read_bytes
+	               ? (int64_t)((p->expected_bytes - p->read_bytes) / p->rate_bytes_per_s)
+	               : -1;
+}
+
 /* "acme", or "acme, globex" of those that are made at once, as far as there is room. */
 static void tell_present_targets(const struct run *run, char *ret, size_t size)
 {
@@ -228,9 +245,7 @@ static int64_t estimate_work_eta(const struct run *run, const struct report_prog
 	int64_t left_us = atomic_load(&run->slots[0].progress.ends_us) - clock_mono_us();
 
 	if (request_lane(&run->request) == MAKE_LANE_VERIFY)
-		return p->rate_bytes_per_s && p->expected_bytes > p->read_bytes
-		               ? (int64_t)((p->expected_bytes - p->read_bytes) / p->rate_bytes_per_s)
-		               : -1;
+		return eta_of_reading(p);
 	/* It takes longer than was thought, so nothing is known any more. */
 	if (left_us < 0)
 		return -1;
@@ -240,6 +255,15 @@ static int64_t estimate_work_eta(const struct run *run, const struct report_prog
 		left_us += run->targets.items[i].expected_us;
 	}
 	return left_us / US_PER_S;
+}
+
+/* Packs are read back while the next ones are copied. */
+static void tell_learnt(const struct run *run, struct report_progress *ret)
+{
+	ret->expected_bytes = learnt_bytes(run);
+	ret->reads = true;
+	ret->verifying = false;
+	ret->eta_s = eta_of_reading(ret);
 }
 
 static void fill_progress(const struct jobs *j, const struct run *run, struct report_progress *ret)
@@ -265,6 +289,8 @@ static void fill_progress(const struct jobs *j, const struct run *run, struct re
 		        (ret->read_bytes - from->bytes) * 1000 / (uint64_t)(now_ms - from->at_ms);
 	ret->reads = run->request.work != NULL;
 	ret->eta_s = ret->reads ? estimate_work_eta(run, ret) : estimate_eta(ret);
+	if (learnt_bytes(run) > 0)
+		tell_learnt(run, ret);
 }
 
 bool jobs_progress(struct jobs *j, int64_t run_id, struct report_progress *ret)

@@ -363,6 +363,34 @@ int draft_put_object(struct draft *d, const char *role, const char *key, const v
 	return r < 0 ? r : draft_finish_object(d, role, key, object, err);
 }
 
+static int copy_spooled(const struct spool *spool, struct stream_object *object, struct error *err)
+{
+	_cleanup(free) char *buf = mem_alloc(COPY_BYTES);
+	uint64_t size = spool ? spool_size(spool) : 0;
+	int r = 0;
+
+	for (uint64_t at = 0; r == 0 && at < size;) {
+		size_t len = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES;
+
+		r = spool_get(spool, buf, len, at, err);
+		if (r == 0)
+			r = stream_object_write(object, buf, len, err);
+		at += len;
+	}
+	return r;
+}
+
+int draft_put_spool(struct draft *d, const char *role, const char *key, const struct spool *spool,
+                    struct error *err)
+{
+	_cleanup(stream_object) struct stream_object *object = NULL;
+	int r = draft_open_object(d, key, &object, err);
+
+	if (r == 0)
+		r = copy_spooled(spool, object, err);
+	return r < 0 ? r : draft_finish_object(d, role, key, object, err);
+}
+
 size_t draft_file_count(const struct draft *d)
 {
 	return d->m.file_count;
@@ -393,23 +421,6 @@ static int compare_files(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-static int copy_sums(const struct spool *sums, struct stream_object *object, struct error *err)
-{
-	_cleanup(free) char *buf = mem_alloc(COPY_BYTES);
-	uint64_t size = sums ? spool_size(sums) : 0;
-	int r = 0;
-
-	for (uint64_t at = 0; r == 0 && at < size;) {
-		size_t len = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES;
-
-		r = spool_get(sums, buf, len, at, err);
-		if (r == 0)
-			r = stream_object_write(object, buf, len, err);
-		at += len;
-	}
-	return r;
-}
-
 /* @own: of the files; what listings of parts have may be any number. */
 static int put_sums(struct draft *d, const struct str *own, struct error *err)
 {
@@ -419,7 +430,7 @@ static int put_sums(struct draft *d, const struct str *own, struct error *err)
 	if (r == 0)
 		r = stream_object_write(object, own->data, own->len, err);
 	if (r == 0)
-		r = copy_sums(d->sums, object, err);
+		r = copy_spooled(d->sums, object, err);
 	return r < 0 ? r : draft_finish(d, SUMS_NAME, object, NULL, err);
 }
 

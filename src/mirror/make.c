@@ -14,9 +14,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define TRIES         5 /* for an object that changes while it is got */
-#define NAMES_TOLD    5 /* of objects that cannot be read */
-#define COPY_BYTES    ((size_t)1 << 20)
+#define TRIES         5  /* for an object that changes while it is got */
+#define NAMES_TOLD    5  /* of objects that cannot be read */
 #define FILES_AT_ONCE 16 /* small ones, by one thread: to read one takes less time than to wake a thread */
 
 struct counts {
@@ -383,23 +382,6 @@ static void begin_listing(struct mirror *m, int64_t taken_at_us)
 	m->listing = listing_writer_new(&head, &out);
 }
 
-static int copy_listing(struct mirror *m, struct stream_object *object, struct error *err)
-{
-	_cleanup(free) char *buf = mem_alloc(COPY_BYTES);
-	uint64_t size = spool_size(m->spool);
-	int r = 0;
-
-	for (uint64_t at = 0; r == 0 && at < size;) {
-		size_t len = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES;
-
-		r = spool_get(m->spool, buf, len, at, err);
-		if (r == 0)
-			r = stream_object_write(object, buf, len, err);
-		at += len;
-	}
-	return r;
-}
-
 static int add_mirrored_sum(void *arg, const struct mirror_item *item, struct error *err)
 {
 	return draft_add_sum(((struct mirror *)arg)->draft, item->entry.sha256, item->path, err);
@@ -430,7 +412,6 @@ static int store_listing(struct mirror *m, struct error *err)
 {
 	_cleanup(free) char *key = draft_contents_key(m->draft),
 	                    *index_key = draft_contents_index_key(m->draft);
-	_cleanup(stream_object) struct stream_object *object = NULL;
 	_cleanup(str) struct str index = {0};
 	int r = listing_writer_finish(m->listing, &index, err);
 
@@ -438,12 +419,7 @@ static int store_listing(struct mirror *m, struct error *err)
 		r = mirror_sums_digest(m->spool, &index, m->order->cancel, draft_manifest(m->draft)->sha256,
 		                       err);
 	if (r == 0)
-		r = draft_open_object(m->draft, key, &object, err);
-	if (r == 0)
-		r = copy_listing(m, object, err);
-	if (r == 0)
-		r = draft_finish_object(m->draft, MANIFEST_ROLE_LISTING, key, object, err);
-	object = stream_object_free(object);
+		r = draft_put_spool(m->draft, MANIFEST_ROLE_LISTING, key, m->spool, err);
 	if (r == 0 && draft_is_part(m->draft))
 		r = add_sums_to_whole(m, &index, err);
 	return r < 0 ? r

@@ -8,10 +8,8 @@
  *   rests.c      packs of runs that broke off
  *   fetch.c      objects on their way, in order
  *   pack.c       the packs that are filled
- *   pack_publish.c  one of them on its way into the store, beside the run
  *   sums.c       the digest of its SHA256SUMS
  *   used.c       which packs are needed
- *   tar_member.c headers in packs
  */
 #include "used.h"
 
@@ -20,6 +18,7 @@
 #include <keepfs/codec/listing.h>
 #include <keepfs/make.h>
 #include <keepfs/make/draft.h>
+#include <keepfs/make/pack.h>
 #include <keepfs/store/source.h>
 
 /** PACK_BYTES - small objects are gathered up to so much; PACK_ALONE_BYTES - an object from this size on has a pack of its own; PACK_MEMBERS - of a pack, at

@@ -88,7 +88,8 @@ static const char *phase_of(const struct catalog_run *run, const struct report_p
 {
 	static const struct {
 		const char *kind, *phase;
-	} works[] = {{"restore", "restoring"}, {"drill", "drilling"}, {"verify", "checking"}};
+	} works[] = {
+	        {"restore", "restoring"}, {"drill", "drilling"}, {"verify", "checking"}, {"base", "copying"}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(works); i++)
 		if (str_equal(run->kind, works[i].kind))

@@ -51,14 +51,16 @@ static int settings_of_place(const struct conf *conf, const char *name, struct s
 	return 0;
 }
 
-/* A directory that is not there must not look as if what lay in it had been removed one by one. */
-static int open_adopted_place(struct stores *s, const struct conf *conf, const char *name,
+/* A directory that is not there must not look as if what lay in it had been removed one by one. @url: NULL: the section's own. */
+static int open_adopted_place(struct stores *s, const struct conf *conf, const char *name, const char *url,
                               struct store **ret_store, struct error *err)
 {
 	_cleanup(free) char *label = NULL;
 	struct settings settings;
 	int r = settings_of_place(conf, name, &settings, &label, err);
 
+	if (r == 0 && url)
+		settings_move(&settings, url);
 	if (r == 0)
 		r = stores_open_settings(s, conf, &settings, label, ret_store, err);
 	if (r == -ENOENT && err)
@@ -69,7 +71,17 @@ static int open_adopted_place(struct stores *s, const struct conf *conf, const c
 int stores_open_place(struct stores *s, const char *name, struct store **ret_store, struct error *err)
 {
 	const struct conf *conf = stores_conf(s);
-	int r = open_adopted_place(s, conf, name, ret_store, err);
+	int r = open_adopted_place(s, conf, name, NULL, ret_store, err);
+
+	stores_conf_done(s, conf);
+	return r;
+}
+
+int stores_open_above(struct stores *s, const char *name, const char *url, struct store **ret_store,
+                      struct error *err)
+{
+	const struct conf *conf = stores_conf(s);
+	int r = open_adopted_place(s, conf, name, url, ret_store, err);
 
 	stores_conf_done(s, conf);
 	return r;
@@ -93,6 +105,36 @@ bool stores_is_place_ours(const struct conf *conf, const char *name, const char 
 
 	return named && str_equal(str_or_empty(named->store.endpoint), str_or_empty(conf->store.endpoint)) &&
 	       length_within(there, str_or_empty(conf->store.url)) > 0;
+}
+
+static bool has_same_endpoint(const struct conf_named_store *a, const struct conf_named_store *b)
+{
+	return str_equal(str_or_empty(a->store.endpoint), str_or_empty(b->store.endpoint));
+}
+
+const char *stores_place_within(const struct conf *conf, const char *name, const char *key)
+{
+	const struct conf_named_store *of = conf_find_store(conf, name), *within = of;
+	_cleanup(free) char *there = NULL;
+	size_t most;
+
+	if (!of)
+		return NULL;
+	there = mem_printf("%s%s%s", of->store.url, str_ends(of->store.url, "/") ? "" : "/", key);
+	most = length_within(there, of->store.url);
+	for (size_t i = 0; i < conf->store_count; i++) {
+		const struct conf_named_store *other = &conf->stores[i];
+		size_t len = length_within(there, other->store.url);
+
+		if (other == of || len < most || !has_same_endpoint(other, of))
+			continue;
+		/* Of two with one url the first has it. */
+		if (len == most && other > within)
+			continue;
+		most = len;
+		within = other;
+	}
+	return within == of ? NULL : within->name;
 }
 
 static bool is_removed_in(const struct conf *conf, const char *place)
@@ -123,7 +165,7 @@ int stores_open_adopted(void *arg, const char *place, bool removes, struct store
 	                ? error_set(err, ERROR_DENIED, EPERM,
 	                            "[store %s] does not say remove_adopted = yes: nothing is removed there",
 	                            place)
-	                : open_adopted_place(s, conf, place, ret_store, err);
+	                : open_adopted_place(s, conf, place, NULL, ret_store, err);
 
 	stores_conf_done(s, conf);
 	return r;

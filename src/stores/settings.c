@@ -267,6 +267,12 @@ static int settings_by_query(const struct conf *conf, const struct catalog_store
 	return r;
 }
 
+void settings_move(struct settings *s, const char *url)
+{
+	mem_replace_string(&s->conf.url, url);
+	note_mark(s);
+}
+
 int settings_of(const struct conf *conf, const struct catalog_store *at, struct settings *ret,
                 struct error *err)
 {

@@ -14,6 +14,8 @@ struct settings {
 int settings_of(const struct conf *conf, const struct catalog_store *at, struct settings *ret,
                 struct error *err);
 void settings_finish(struct settings *s);
+/** settings_move() - of @url instead, on the same server. */
+void settings_move(struct settings *s, const char *url);
 /** settings_read_only() - of a place in which nothing is to be made. */
 void settings_read_only(struct settings *s);
 /** stores_conf() - what is in force; stores_conf_done() gives it back. */

@@ -49,6 +49,7 @@ static void note_learnt(struct wal *w)
 {
 	pthread_mutex_lock(&w->lock);
 	w->is_learnt = true;
+	w->listed++;
 	pthread_cond_broadcast(&w->changed);
 	pthread_mutex_unlock(&w->lock);
 }
@@ -99,7 +100,7 @@ int wal_new(const struct wal_options *options, struct wal **ret, struct error *e
 	w->options = *options;
 	cancel_init(&w->cancel);
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->changed, NULL);
+	clock_cond_init(&w->changed);
 	w->options.repository->wal = w;
 	w->ahead = wal_ahead_new(w);
 	w->early = wal_early_new(w);
@@ -198,6 +199,7 @@ void wal_unclaim(struct wal *w, struct wal_claim *c)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
+	w->listed++;
 	pthread_cond_broadcast(&w->changed);
 	pthread_mutex_unlock(&w->lock);
 }

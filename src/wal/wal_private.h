@@ -7,6 +7,7 @@
  *   key.c       keys of objects
  *   pages.c     bytes in buffers of the pool
  *   arrival.c   a file that comes in
+ *   await.c     waiting for those that are expected
  *   same.c      one that is there already
  *   fetch.c     an object, and what it was made of
  *   learn.c     what the store has, and the catalog does not know
@@ -40,9 +41,10 @@ struct wal {
 	pthread_t learner;
 	bool has_learner;
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool is_learnt; /* lock: the store was listed */
-	bool ended;     /* lock */
+	pthread_cond_t changed; /* by the monotonic clock: any of these, and what the catalog has */
+	bool is_learnt;         /* lock: the store was listed */
+	bool ended;             /* lock */
+	uint64_t listed;        /* lock: grows whenever the catalog may have got files */
 	struct wal_ahead *ahead;
 	struct wal_early *early;
 	struct wal_copier *copier;    /* NULL: this process only reads */

@@ -72,6 +72,55 @@ def test_a_store_of_another_keepfs_in_the_bucket(new_keepfs, server, dumps):  # 
     assert os.getxattr(path, "user.keepfs.adopted_from").decode().endswith("/c/catalog/shop.dump")
 
 
+def test_two_sections_over_the_same_files(new_keepfs, server, dumps):  # noqa: F811
+    """each file is adopted as one of the innermost section alone, or its removal would take it from another backup"""
+    keepfs = new_keepfs({"inbox legacy": {}, "inbox other": {}})
+    removing = {"remove_adopted": "yes"}
+    keepfs.sections = {"store old": {**server.settings, **removing, "url": f"s3://{strict_s3.BUCKET}/dumps"},
+                       "store same": {**server.settings, **removing, "url": f"s3://{strict_s3.BUCKET}/dumps/"},
+                       "store year": {**server.settings, **removing, "url": f"s3://{strict_s3.BUCKET}/dumps/2024"}}
+    with server.lock:
+        server._store("dumps/shop.dump", dumps["custom"], None)
+        server._store("dumps/2024/shop.sql", dumps["plain"], None)
+    keepfs.write_conf()
+    keepfs.mount()
+    said = keepfs.run("adopt", "old", "--job", "legacy").stdout
+    assert "1 files (" in said and "2024/shop.sql lies in [store year]" in said, said
+    said = keepfs.run("adopt", "same", "--job", "other").stdout
+    assert "0 files (" in said and "shop.dump lies in [store old]" in said, said
+    said = keepfs.run("adopt", "year", "--job", "other").stdout
+    assert "1 files (" in said, said
+    assert [os.listdir(keepfs.path("backups", job)) != [] for job in ("legacy", "other")] == [True, True]
+
+
+@pytest.mark.parametrize("sees_above", (True, False))
+def test_a_place_within_the_store_of_another_keepfs(new_keepfs, server, dumps, tmp_path, sees_above):  # noqa: F811
+    """the place has nothing that says so; what it lies in has, where that may be looked at"""
+    keepfs = new_keepfs({"inbox legacy": {}})
+    there = tmp_path / "theirs"
+    (there / "backups/full").mkdir(parents=True)
+    (there / "manifests/backups/full").mkdir(parents=True)
+    (there / "manifests/backups/full/20260101T000000Z.dump.json").write_text("{}")
+    (there / "backups/full/20260101T000000Z.dump").write_bytes(dumps["custom"])
+    keepfs.sections = {"store bucket": {**server.settings, "url": f"s3://{strict_s3.BUCKET}/a/backups/full"},
+                       "store directory": {"url": f"dir:{there}/backups/full"}}
+    with server.lock:
+        for key in ("a/state/lease.json", "a/backups/full/20260101T000000Z.dump"):
+            server._store(key, dumps["custom"], None)
+    server.allowed = lambda _method, key, query: sees_above or (key or "").startswith("a/backups/full") or query.get("prefix", "").startswith("a/backups/full")
+    keepfs.write_conf()
+    keepfs.mount()
+    said = adopt(keepfs, "directory", check=False)
+    assert said.returncode == 1 and "[store directory] is a store of keepfs, or lies in one" in said.stdout + said.stderr, said
+    said = adopt(keepfs, "bucket", check=False)
+    if sees_above:
+        assert said.returncode == 1 and "[store bucket] is a store of keepfs, or lies in one" in said.stdout + said.stderr, said
+        assert backups(keepfs) == {}
+    else:
+        assert said.returncode == 0 and len(backups(keepfs)) == 1, said
+    server.allowed = None
+
+
 def test_a_file_is_replaced_when_it_has_just_been_read(new_keepfs, server, dumps):  # noqa: F811
     """what was read and what is there are not the same: it is no backup, and with remove_adopted nothing would go but what was read"""
     keepfs = new_keepfs({"inbox legacy": {}})

@@ -36,7 +36,28 @@ static void test_cluster_defaults(void **state)
 	assert_int_equal(f->conf.jobs[0].cluster.wal_window_ms, 0);
 	accept(f, SERVER "wal_window = bases\n");
 	assert_int_equal(f->conf.jobs[0].cluster.wal_window_ms, 0);
+	assert_int_equal(f->conf.jobs[0].cluster.checkpoint, CONF_CHECKPOINT_FAST);
+	assert_int_equal(f->conf.jobs[0].cluster.wal_timeout_ms, 10 * 60 * 1000);
+	assert_int_equal(f->conf.jobs[0].compression.kind, COMPRESS_FAST);
 	accept(f, SERVER "copies = primary, other\n[store other]\nurl = dir:/other\n");
+}
+
+/* What every job has that makes something. */
+static void test_a_cluster_is_scheduled(void **state)
+{
+	struct fixture *f = *state;
+	const struct conf_job *job;
+
+	accept(f, SERVER
+	       "schedule = daily-2am\nkeep_daily = 7\npre_hook = true\ncheckpoint = spread\nwal_timeout = 1h\n"
+	       "compression = zstd:3\nmax_rate = 50M/s\n");
+	job = &f->conf.jobs[0];
+	assert_string_equal(job->policy.schedule, "daily-2am");
+	assert_int_equal(job->policy.keep_daily, 7);
+	assert_string_equal(job->pre_hook, "true");
+	assert_int_equal(job->cluster.checkpoint, CONF_CHECKPOINT_SPREAD);
+	assert_int_equal(job->cluster.wal_timeout_ms, 3600 * 1000);
+	assert_int_equal(job->compression.level, 3);
 }
 
 static void test_what_a_cluster_cannot_be(void **state)
@@ -44,7 +65,11 @@ static void test_what_a_cluster_cannot_be(void **state)
 	struct fixture *f = *state;
 
 	refuse(f, SERVER "wal = no\n", "wal");
-	refuse(f, SERVER "schedule = daily-2am\n", "the WAL of a cluster comes when the server has it");
+	refuse(f, SERVER "compression = gzip\n", "cannot be read in its middle");
+	refuse(f, SERVER "compression = none\n", "fast, small, zstd, zstd:1 to zstd:19");
+	refuse(f, SERVER "checkpoint = slow\n", "fast or spread");
+	refuse(f, SERVER "wal_timeout = 0\n", "wal_timeout");
+	refuse(f, SERVER "jobs = 4\n", "jobs");
 	refuse(f, SERVER "format = plain\n", "format");
 	refuse(f, SERVER "drill = daily-2am\n", "drill");
 	refuse(f, "[cluster packs]\n", "[cluster packs]: the name is reserved");
@@ -56,6 +81,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        CONF_TEST(test_a_server),
 	        CONF_TEST(test_cluster_defaults),
+	        CONF_TEST(test_a_cluster_is_scheduled),
 	        CONF_TEST(test_what_a_cluster_cannot_be),
 	};
 

@@ -258,8 +258,7 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 		example = "dbname=registry";
 	}
 	/* Nothing but that there is none can be said of it. */
-	if ((ref.section == CONF_SECTION_INBOX || ref.section == CONF_SECTION_CLUSTER) &&
-	    strcmp(k->name, "schedule") == 0)
+	if (ref.section == CONF_SECTION_INBOX && strcmp(k->name, "schedule") == 0)
 		example = "disabled";
 	setenv("KEEPFS_STORE_URL", "s3://bucket", 1);
 	if (ref.section == CONF_SECTION_FILES)

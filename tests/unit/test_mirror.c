@@ -16,13 +16,13 @@
 #include <cmocka.h>
 
 #include "../../src/mirror/mirror_private.h"
-#include "../../src/mirror/tar_member.h"
 #include "../../src/mirror/used.h"
 #include "../../src/store/source/source_private.h"
 #include "../support/tree.h"
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/tar_member.h>
 #include <keepfs/conf.h>
 #include <keepfs/store/source.h>
 
@@ -75,12 +75,16 @@ static void test_headers_of_members(void **state)
 	_cleanup(str) struct str small = {0}, large = {0};
 	_cleanup(free) char *name = mem_printf("%0200d", 0);
 
-	tar_member_append(&small, "a/b", 1000, INT64_C(1795140000999999));
+	tar_member_append(&small, &(struct tar_member){.name = "a/b",
+	                                               .bytes = 1000,
+	                                               .modified_us = INT64_C(1795140000999999),
+	                                               .mode = 0644});
 	assert_int_equal(small.len, TAR_BLOCK);
 	assert_string_equal(small.data, "a/b");
 	assert_string_equal(small.data + 124, "00000001750");
 	assert_memory_equal(small.data + 257, "ustar\00000", 8);
-	tar_member_append(&large, name, UINT64_C(1) << 40, 0);
+	tar_member_append(&large,
+	                  &(struct tar_member){.name = name, .bytes = UINT64_C(1) << 40, .mode = 0644});
 	assert_int_equal(large.len, 3 * TAR_BLOCK);
 	assert_int_equal(large.data[156], 'x');
 	assert_non_null(strstr(large.data + TAR_BLOCK, "210 path=000"));

@@ -97,7 +97,7 @@ static void fill(struct str *tar)
 {
 	put_file(tar, "backup_label", "START WAL");
 	put_header(tar, "pg_notify/", '5', 0, "");
-	put_header(tar, "pg_tblspc/16384", '2', 0, "/srv/space");
+	put_header(tar, "pg_tblspc/16384/", '2', 0, "/srv/space");
 	put_file(tar, "empty", "");
 	put_file(tar, "global/pg_control", "x");
 }
@@ -156,6 +156,19 @@ static void test_bad_names(void **state)
 		put_file(&tar, names[i], "x");
 		expect_refused_tar(&tar, "a tar is damaged behind good: a name is not a relative path");
 	}
+}
+
+/* PostgreSQL calls "pg_wal/archive_status" so. */
+static void test_a_dot_before_a_name(void **state)
+{
+	_cleanup(str) struct str tar = {0};
+	_cleanup(str) struct str said = {0};
+	struct error err = {0};
+
+	put_file(&tar, "./pg_wal/archive_status", "x");
+	assert_int_equal(read_tar(&tar, 100, &said, &err), 0);
+	assert_non_null(strstr(str_text(&said), "pg_wal/archive_status"));
+	assert_null(strstr(str_text(&said), "./"));
 }
 
 static void test_bad_headers(void **state)
@@ -223,9 +236,13 @@ static void test_cut_off(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_members),       cmocka_unit_test(test_large_sizes),
-	        cmocka_unit_test(test_bad_names),     cmocka_unit_test(test_bad_headers),
-	        cmocka_unit_test(test_other_members), cmocka_unit_test(test_cut_off),
+	        cmocka_unit_test(test_members),
+	        cmocka_unit_test(test_large_sizes),
+	        cmocka_unit_test(test_bad_names),
+	        cmocka_unit_test(test_bad_headers),
+	        cmocka_unit_test(test_a_dot_before_a_name),
+	        cmocka_unit_test(test_other_members),
+	        cmocka_unit_test(test_cut_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
  * frame (RFC 8878, Content_Checksum), and so none in the table; a table with checksums is read, too.
  *
  *   seekable_writer_new(), …_write(), …_cut(), …_finish()              writing
+ *   seekable_entry_append() …, seekable_table_append()                the table alone, of frames that others have made
  *   seekable_table_tail_bytes(), …_table_decode(), …_table_find()      which frames has a stretch?
  *   seekable_frame_decode()                                            one of them
  *
@@ -14,6 +15,7 @@
  */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
+#include <keepfs/base/str.h>
 #include <keepfs/codec/decompression.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,6 +55,11 @@ int seekable_writer_finish(struct seekable_writer *w, struct error *err);
 uint64_t seekable_writer_plain(const struct seekable_writer *w);
 uint64_t seekable_writer_stored(const struct seekable_writer *w);
 size_t seekable_writer_frames(const struct seekable_writer *w);
+
+/** seekable_entry_append() - where whoever compresses frames himself (keepfs/stream/ordered.h) gathers the table: the next frame. seekable_table_append() - the table of all of @entries, which ends
+ * the stream. */
+void seekable_entry_append(struct str *entries, uint32_t stored, uint32_t plain);
+void seekable_table_append(struct str *out, const struct str *entries);
 
 struct seekable_frame {
 	uint64_t plain_at, stored_at; /* where it begins */

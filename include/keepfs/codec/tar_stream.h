@@ -18,7 +18,7 @@ enum tar_stream_type { TAR_STREAM_FILE, TAR_STREAM_DIRECTORY, TAR_STREAM_LINK };
 
 struct tar_stream_member {
 	char name
-	        [TAR_STREAM_NAME_SIZE]; /* relative, without ".." and empty parts, and without a "/" at its end */
+	        [TAR_STREAM_NAME_SIZE]; /* relative, without ".." and empty parts, without a "./" before it and a "/" at its end */
 	char target[TAR_STREAM_NAME_SIZE]; /* of a link; as it is */
 	enum tar_stream_type type;
 	uint64_t bytes; /* of a file; 0 of others */

@@ -15,6 +15,7 @@
  *
  * A draft belongs to one thread, but for draft_open(), draft_finish_facts() and draft_pace(), which any may call.
  */
+#include <keepfs/base/spool.h>
 #include <keepfs/codec/compression.h>
 #include <keepfs/codec/manifest.h>
 #include <keepfs/make.h>
@@ -108,6 +109,9 @@ int draft_put_object(struct draft *d, const char *role, const char *key, const v
 int draft_open_object(struct draft *d, const char *key, struct stream_object **ret_object, struct error *err);
 int draft_finish_object(struct draft *d, const char *role, const char *key, struct stream_object *object,
                         struct error *err);
+/** draft_put_spool() - the same of what a spool has. */
+int draft_put_spool(struct draft *d, const char *role, const char *key, const struct spool *spool,
+                    struct error *err);
 /** draft_contents_key() - heap: under which key such an object lies that lists what the artifact has; draft_contents_index_key(): its index. */
 char *draft_contents_key(const struct draft *d);
 char *draft_contents_index_key(const struct draft *d);

@@ -17,11 +17,11 @@
 struct report_progress { /* a live run's figures; zero for one that has ended */
 	uint64_t read_bytes, sent_bytes, verified_bytes; /* sums over its databases so far */
 	bool verifying; /* the current database was sent whole and is being read back from the store */
-	uint64_t expected_bytes; /* from the last run; 0: not known */
+	uint64_t expected_bytes; /* from the last run, or by the server's estimate; 0: not known */
 	int64_t elapsed_ms;
 	uint64_t rate_bytes_per_s;
-	int64_t eta_s;    /* until all is done; -1: not known */
-	bool reads;       /* another work than a job's, of which expected_bytes is what is read */
+	int64_t eta_s; /* until all is done; -1: not known */
+	bool reads; /* expected_bytes is what is read: another work than a job's, or the copy of a cluster */
 	char target[256]; /* the label of the present one: a database, a directory */
 	uint64_t targets_done;
 	char waits_for
@@ -33,7 +33,7 @@ int report_run_status(struct catalog *c, const struct catalog_run *run, const st
                       struct spool *out);
 /** report_run_progress() - one line of key=value pairs, for people and for `keepfs watch`: run, job, state;
  * while it lives the fields of @p by their names (eta_s and waits_for only when known; once it runs phase=verifying or
- * phase=dumping, of other works phase=checking, restoring or drilling; spaces as %20), else size_bytes and elapsed_ms. */
+ * phase=dumping, of a base backup phase=copying, of other works phase=checking, restoring or drilling; spaces as %20), else size_bytes and elapsed_ms. */
 void report_run_progress(const struct catalog_run *run, const struct report_progress *p, struct spool *out);
 /** report_run_log() - "TIME line" lines, oldest first: those behind *@position, which is moved to the last one.
  * REPORT_WHOLE: all that there are. */

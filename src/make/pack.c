@@ -3,8 +3,7 @@
  * A pack on its way into the store. What comes behind its last byte takes as long as all before it: parts that are still being sent, the list of its members, and reading back every byte of it. So it is
  * done on a thread of its own, with memory of its own, while the next pack is filled.
  */
-#include "pack.h"
-#include "tar_member.h"
+#include "pack_private.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
@@ -19,8 +18,9 @@ struct pack {
 	struct draft *draft;
 	struct stream_object *object; /* NULL: finished */
 	uint64_t at;
-	struct listing_writer *members;
-	struct str listing; /* of members */
+	bool is_broken;                 /* the store has refused bytes of it */
+	struct listing_writer *members; /* NULL: none are listed */
+	struct str listing;             /* of members */
 	pthread_t thread;
 	bool is_running; /* the thread, which all above belongs to */
 	atomic_bool has_failed;
@@ -35,30 +35,30 @@ static int take_members(void *arg, const void *data, size_t len, struct error *e
 	return 0;
 }
 
-int pack_new(const struct make_context *ctx, const struct make_order *order, const char *directory,
-             const char *stem, const struct listing_head *head, struct pack **ret, struct error *err)
+int pack_new(const struct pack_options *options, struct pack **ret, struct error *err)
 {
 	_cleanup(pack) struct pack *pack = mem_alloc(sizeof(*pack));
-	const struct draft_options options = {.ctx = ctx,
-	                                      .order = &pack->order,
-	                                      .kind = "pack",
-	                                      .suffix = ".tar",
-	                                      .is_pack = true,
-	                                      .started_at_us = head->taken_at_us};
+	const struct draft_options draft = {.ctx = options->ctx,
+	                                    .order = &pack->order,
+	                                    .kind = "pack",
+	                                    .suffix = options->suffix,
+	                                    .is_pack = true,
+	                                    .started_at_us = options->started_at_us};
 	const struct listing_out out = {.write = take_members, .arg = &pack->listing};
 	int r;
 
-	pack->order = *order;
+	pack->order = *options->order;
 	pack->order.target = &pack->target;
-	pack->target.label = mem_strdup(head->job);
-	pack->target.directory = mem_strdup(directory);
-	pack->target.stem = mem_strdup(stem);
-	r = draft_new(&options, &pack->draft, err);
+	pack->target.label = mem_strdup(options->job);
+	pack->target.directory = mem_strdup(options->directory);
+	pack->target.stem = mem_strdup(options->stem);
+	r = draft_new(&draft, &pack->draft, err);
 	if (r == 0)
 		r = draft_open(pack->draft, NULL, 0, &pack->object, err);
 	if (r < 0)
 		return r;
-	pack->members = listing_writer_new(head, &out);
+	if (options->members)
+		pack->members = listing_writer_new(options->members, &out);
 	*ret = take_ptr(&pack);
 	return 0;
 }
@@ -93,8 +93,11 @@ int pack_pace(struct pack *pack, uint64_t bytes, struct error *err)
 
 int pack_put(struct pack *pack, const void *data, size_t len, struct error *err)
 {
+	int r = stream_object_write(pack->object, data, len, err);
+
 	pack->at += len;
-	return stream_object_write(pack->object, data, len, err);
+	pack->is_broken |= r < 0;
+	return r;
 }
 
 int pack_put_zeros(struct pack *pack, uint64_t bytes, struct error *err)
@@ -119,7 +122,22 @@ uint64_t pack_bytes(const struct pack *pack)
 
 uint64_t pack_count(const struct pack *pack)
 {
-	return listing_writer_count(pack->members);
+	return pack->members ? listing_writer_count(pack->members) : 0;
+}
+
+uint64_t pack_content_bytes(const struct pack *pack)
+{
+	return pack->members ? listing_writer_bytes(pack->members) : 0;
+}
+
+struct manifest *pack_manifest(struct pack *pack)
+{
+	return draft_manifest(pack->draft);
+}
+
+bool pack_is_broken(const struct pack *pack)
+{
+	return pack->is_broken;
 }
 
 static int put_pack_members(struct pack *pack, struct error *err)
@@ -135,18 +153,11 @@ static int put_pack_members(struct pack *pack, struct error *err)
 static int seal_pack(struct pack *pack, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	struct manifest *made = draft_manifest(pack->draft);
-	int r = pack_put_zeros(pack, 2 * TAR_BLOCK, err);
+	int r = draft_finish(pack->draft, NULL, pack->object, NULL, err);
 
-	if (r == 0)
-		r = draft_finish(pack->draft, NULL, pack->object, NULL, err);
 	pack->object = stream_object_free(pack->object);
-	if (r < 0)
-		return r;
-	manifest_set_fact(made, "format", "tar");
-	manifest_set_fact_int(made, "objects", (int64_t)listing_writer_count(pack->members));
-	manifest_set_fact_int(made, "content_bytes", (int64_t)listing_writer_bytes(pack->members));
-	r = put_pack_members(pack, err);
+	if (r == 0 && pack->members)
+		r = put_pack_members(pack, err);
 	return r < 0 ? r : draft_publish(pack->draft, NULL, &m, err);
 }
 
