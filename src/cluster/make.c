@@ -8,6 +8,7 @@
  */
 #include "cluster_private.h"
 
+#include <keepfs/catalog/wal_keep.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/intents.h>
@@ -153,6 +154,23 @@ static int open_base(struct base_run *b, struct error *err)
 	return cluster_packer_new(&packer, &b->packer, err);
 }
 
+/* From the segment @first on, or ("") all of it: as long as nobody knows where the base begins. The end of the run ends it. */
+static int pin_wal(const struct base_run *b, const char *first, struct error *err)
+{
+	return catalog_wal_pin(b->ctx->repository->catalog, b->order->job->name, b->order->run_id, first,
+	                       err);
+}
+
+static int pin_from_start(const struct base_run *b, struct error *err)
+{
+	const struct wal_name name =
+	        wal_name_of_lsn(b->facts.timeline, b->facts.start_lsn, b->facts.segment_bytes);
+	char first[WAL_NAME_BYTES];
+
+	wal_name_format(&name, first);
+	return pin_wal(b, first, err);
+}
+
 static int copy_cluster(struct base_run *b, struct error *err)
 {
 	_cleanup(free) char *label = mem_printf("keepfs %s", draft_manifest(b->draft)->path);
@@ -168,13 +186,17 @@ static int copy_cluster(struct base_run *b, struct error *err)
 	make_say(b->order, "PostgreSQL %d, system identifier %s: waiting for its checkpoint (%s)",
 	         b->server.version_num / 10000, b->server.system_identifier,
 	         options.spread ? "spread" : "fast");
-	r = cluster_take(&b->taking, b->session, &options, &b->facts.stop_lsn, err);
+	r = pin_wal(b, "", err);
+	if (r == 0)
+		r = cluster_take(&b->taking, b->session, &options, &b->facts.stop_lsn, err);
 	/* It is a WAL sender less for whoever waits for one. */
 	b->session = pg_replication_free(b->session);
 	b->facts.start_lsn = b->taking.start_lsn;
 	b->facts.timeline = b->taking.timeline;
 	b->facts.stopped_us = make_now_us(b->ctx);
 	manifest_set_fact(draft_manifest(b->draft), "label", label);
+	if (r == 0)
+		r = pin_from_start(b, err);
 	return r < 0 ? r : cluster_packer_finish(b->packer, err);
 }
 
