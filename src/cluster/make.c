@@ -10,6 +10,7 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/intents.h>
 #include <keepfs/catalog/wal.h>
 #include <keepfs/cluster.h>
 #include <keepfs/codec/base_facts.h>
@@ -34,7 +35,6 @@ struct base_run {
 	struct cluster_taking taking;
 	struct spool *spool; /* of the listing */
 	struct str index;
-	bool is_publishing;
 };
 
 /* The server. */
@@ -321,19 +321,19 @@ static int make_base_steps(struct base_run *b, struct manifest *ret, struct erro
 		r = await_wal(b, err);
 	if (r == 0)
 		r = store_base_listing(b, err);
-	if (r < 0)
-		return r;
-	b->is_publishing = true;
-	return draft_publish(b->draft, NULL, ret, err);
+	return r < 0 ? r : draft_publish(b->draft, NULL, ret, err);
 }
 
-/* Not when it may have been published: what the store has may need them, and tidying up finds out. */
-static void give_up_packs(const struct base_run *b)
+/* Not while the name is taken: it may have been published, and then what the store has needs them. Whoever settles the name removes them, too. */
+static void give_up_packs(const struct base_run *b, const char *path)
 {
+	const char *slash = strrchr(path, '/');
+	_cleanup(free) char *directory = mem_printf("%.*s", (int)(slash - path), path);
 	struct error err = {0};
-	int r = artifact_remove_base_packs(b->ctx->repository, b->order->job->name, b->order->run_id, &err);
 
-	if (r < 0)
+	if (catalog_stem_taken(b->ctx->repository->catalog, directory, slash + 1) != 0)
+		return;
+	if (artifact_remove_base_packs(b->ctx->repository, b->order->job->name, b->order->run_id, &err) < 0)
 		make_say(b->order, "warning: what is left of it will be cleared up later: %s", err.message);
 }
 
@@ -342,6 +342,7 @@ static int make_base(const struct make_context *ctx, const struct make_order *or
 {
 	struct base_run b = {.ctx = ctx, .order = order, .started_at_us = make_now_us(ctx)};
 	int r = make_base_steps(&b, ret, err);
+	_cleanup(free) char *path = r < 0 && b.draft ? mem_strdup(draft_manifest(b.draft)->path) : NULL;
 
 	pg_replication_free(b.session);
 	cluster_packer_free(b.packer);
@@ -349,11 +350,9 @@ static int make_base(const struct make_context *ctx, const struct make_order *or
 	cluster_taking_finish(&b.taking);
 	spool_free(b.spool);
 	str_finish(&b.index);
-	if (b.draft) {
-		draft_free(b.draft);
-		if (r < 0 && !b.is_publishing)
-			give_up_packs(&b);
-	}
+	draft_free(b.draft);
+	if (path)
+		give_up_packs(&b, path);
 	return r;
 }
 
