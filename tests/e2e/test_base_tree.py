@@ -114,6 +114,16 @@ def test_random_reads(cluster, tmp_path):
                 os.posix_fadvise(of_mount.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+@pytest.mark.parametrize("store", ["ceph"], indirect=True)
+def test_on_s3(cluster, tmp_path):
+    cluster.fill(scale=2)
+    cluster.backup()
+    base = newest(cluster)
+    cluster.server.tool("pg_verifybackup", "-n", base)
+    copy = copy_of(base, tmp_path / "copy")
+    assert tree_of(copy) == tree_of(base)
+
+
 def packs_of(keepfs):
     return sorted(path for path in (keepfs.store.root / "packs" / JOB).glob("*/*.tar.zst*") if path.is_file())
 
