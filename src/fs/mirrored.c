@@ -624,14 +624,32 @@ static char *telling_pack(struct fs *fs, const char *job, const struct listing_e
 	return first ? first : mem_strdup("");
 }
 
+/* Is it in a base, of whose files no attributes are listed? A copy that had them would be another directory than was backed up, and each takes a question of its own. */
+static int lists_no_names(struct fs *fs, const struct node *node)
+{
+	_cleanup(mirrored) struct mirrored *m = NULL;
+	uint64_t part = mirrored_part_of(node);
+	struct error err = {0};
+	int r = mirrored_open(fs, node->entry.ino, node->cancel, &m, &err);
+
+	if (r < 0)
+		return mirrored_failed(fs, node, r, &err);
+	for (size_t i = 0; i < m->count; i++)
+		if (mirror_tree_has(m->trees[i].tree, part))
+			return mirrored_is_base(&m->trees[i]);
+	return 0;
+}
+
 static int mirrored_file_facts(struct fs *fs, const struct node *node, struct facts *ret)
 {
 	_cleanup(mirror_item) struct mirror_item item = {0};
 	_cleanup(free) char *pack = NULL;
 	char job[NAME_MAX_BYTES];
-	int r = find_mirrored_file(fs, node, &item, job);
+	int r = ret->for_names ? lists_no_names(fs, node) : 0;
 
-	if (r < 0)
+	if (r == 0)
+		r = find_mirrored_file(fs, node, &item, job);
+	if (r != 0)
 		return r;
 	pack = is_item_of_base(&item) ? telling_pack(fs, job, &item.entry)
 	                              : mem_printf(TREE_PACKS "/%s/%s.tar", job, item.entry.pack);

@@ -247,7 +247,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 static int answer_names(struct fs *fs, const struct node *node, const struct asked *a, struct answer *ret)
 {
 	_cleanup(str) struct str list = {0};
-	struct facts facts = {.for_admin = node->for_admin};
+	struct facts facts = {.for_admin = node->for_admin, .for_names = true};
 	bool has_facts = node->class->facts;
 	int r = has_facts ? node->class->facts(fs, node, &facts) : 0;
 

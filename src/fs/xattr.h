@@ -18,6 +18,7 @@ struct facts { /* zeroed before it is filled; the manifest is finished by whoeve
 	char *copies; /* "primary:whole, offsite:copying 43%"; NULL: no further store has or is to have it; heap, as the manifest */
 	struct catalog_class storage_class; /* of the artifact; name "": it is not known */
 	bool for_admin;                     /* of a tenant: who is told the least */
+	bool for_names; /* set before it is filled: the attributes are listed, and none was asked for by its name */
 	bool is_one_of_many; /* only what it does not share with others is listed: cp -a asks twice for each name */
 	bool damaged;        /* of a file in a directory: that one or another of it */
 };

@@ -51,6 +51,10 @@ def test_the_mount_has_the_data_directory(cluster, tmp_path):
     assert stat.S_IMODE((base / "base").stat().st_mode) == 0o700
     cluster.server.tool("pg_verifybackup", "-n", base)
     cluster.server.tool("pg_controldata", base)
+    assert os.listxattr(base / "PG_VERSION") == []
+    assert os.getxattr(base / "PG_VERSION", "user.keepfs.state") == b"completed"
+    assert len(os.getxattr(base / "PG_VERSION", "user.keepfs.crc32c")) == 8
+    assert os.getxattr(base, "user.keepfs.kind") == b"base"
     # The same after a remount, by number and by name.
     numbers = {path: (base / path).stat().st_ino for path in tree_of(base)}
     assert len(set(numbers.values())) == len(numbers)
@@ -108,6 +112,16 @@ def test_random_reads(cluster, tmp_path):
             assert os.pread(of_mount.fileno(), count, at) == os.pread(of_plain.fileno(), count, at), (path, at, count)
             if turn % 50 == 0:
                 os.posix_fadvise(of_mount.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+@pytest.mark.parametrize("store", ["ceph"], indirect=True)
+def test_on_s3(cluster, tmp_path):
+    cluster.fill(scale=2)
+    cluster.backup()
+    base = newest(cluster)
+    cluster.server.tool("pg_verifybackup", "-n", base)
+    copy = copy_of(base, tmp_path / "copy")
+    assert tree_of(copy) == tree_of(base)
 
 
 def packs_of(keepfs):
