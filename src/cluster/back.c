@@ -52,7 +52,7 @@ struct bringing_base {
 	struct listing_scan *scan;
 };
 
-static int spool_base_listing(void *arg, const void *data, size_t len, struct error *err)
+static int spool_listing_bytes(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct bringing_base *g = arg;
 	int r = spool_put(g->b->listing, data, len, err);
@@ -102,7 +102,7 @@ static int bring_base_listing(struct cluster_back *b, const struct manifest_obje
 
 	b->listing = spool_new(b->options.ctx->conf->state_dir);
 	g.scan = listing_scan_new(&to);
-	r = refill_read_object(b, b->options.path, b->m.encrypted_to, o, spool_base_listing, &g, err);
+	r = refill_read_object(b, b->options.path, b->m.encrypted_to, o, spool_listing_bytes, &g, err);
 	if (r == 0)
 		r = listing_scan_end(g.scan, err);
 	listing_scan_free(g.scan);

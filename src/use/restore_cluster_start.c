@@ -25,6 +25,7 @@
 #define UNANSWERED_MAX 20
 #define APPEAR_MS      60000 /* until it has written its number */
 #define START_MS       60000
+#define SETSID         "/usr/bin/setsid"
 #define LOG_NAME       "keepfs-start.log"
 #define LOG_SHOWN      1024
 #define PID_LINES      8
@@ -113,6 +114,11 @@ static int order_start(struct starting *g, struct error *err)
 	                                     .output_to_lines = true};
 	int r;
 
+	/* What is left of a child's group when that has ended is killed: pg_ctl may end before the server has a group of its own. */
+	if (access(SETSID, X_OK) == 0) {
+		add_owner_argument(&a, SETSID);
+		add_owner_argument(&a, "--wait");
+	}
 	begin_as_owner(g->s, &a);
 	add_owner_argument(&a, pg_ctl);
 	add_owner_argument(&a, "start");
