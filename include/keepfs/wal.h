@@ -50,12 +50,12 @@ bool wal_is_archived(const struct conf_job *job);
 
 /** struct wal_server_state - how far the server of an archive has written, as it said when it was asked last: each half minute, by the one who archives */
 struct wal_server_state {
-	int64_t asked_us; /* when it answered */
-	uint64_t lsn;     /* that it had flushed then */
-	uint32_t timeline; /* that it was on; 0: the size of segments is not known yet */
-	uint64_t waiting;  /* whole segments up to there that had not come yet */
+	int64_t asked_us;         /* when it answered */
+	uint64_t lsn;             /* that it had flushed then */
+	uint32_t timeline;        /* that it was on; 0: the size of segments is not known yet */
+	uint64_t waiting;         /* whole segments up to there that had not come yet */
 	int64_t waiting_since_us; /* since when there always were some, as far as was asked; 0: there are none */
-	int64_t silent_since_us;  /* it has not answered since; 0: it did */
+	int64_t silent_since_us; /* it has not answered since; 0: it did */
 };
 /** wal_server_state() - of the archive @job; false: it has not answered so far. Never blocks for long; any thread. */
 bool wal_server_state(struct wal *w, const char *job, struct wal_server_state *ret);

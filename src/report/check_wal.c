@@ -65,13 +65,14 @@ static bool check_newest_base(struct checking *c, const char *job, const struct 
 	wal_name_format(&r->view.reaches[at].missing, missing);
 	item = checking_add(c, REPORT_CRIT, mem_printf("WAL of %s", job), job);
 	item->kind = "base";
-	item->text = mem_printf("%s cannot be recovered: %s, which it needs, is missing", newest->path, missing);
+	item->text =
+	        mem_printf("%s cannot be recovered: %s, which it needs, is missing", newest->path, missing);
 	item->what_to_do = mem_printf("make a new base backup: keepfs trigger %s", job);
 	return true;
 }
 
 /* Whole segments wait at the server. */
-static bool check_server(struct checking *c, const struct conf_job *job)
+static bool check_waiting_segments(struct checking *c, const struct conf_job *job)
 {
 	int64_t limit_us = job->cluster.wal_max_age_ms * 1000, late_us;
 	struct wal_server_state state;
@@ -104,10 +105,11 @@ static void tell_last(struct checking *c, const char *job, const struct catalog_
 	char at[CLOCK_ISO_BYTES];
 
 	checking_add(c, REPORT_OK, mem_printf("WAL of %s", job), job)->text =
-	        last->id ? mem_printf("%s was archived at %s", last->name,
-	                              clock_format_iso(last->arrived_us, at))
-	                 : mem_printf("nothing has come yet: archive_command = 'cp %%p MOUNTPOINT/wal/%s/%%f'",
-	                              job);
+	        last->id
+	                ? mem_printf("%s was archived at %s", last->name,
+	                             clock_format_iso(last->arrived_us, at))
+	                : mem_printf("nothing has come yet: archive_command = 'cp %%p MOUNTPOINT/wal/%s/%%f'",
+	                             job);
 }
 
 static void tell_archive(struct checking *c, const struct conf_job *job)
@@ -123,7 +125,7 @@ static void tell_archive(struct checking *c, const struct conf_job *job)
 	if (check_newest_base(c, job->name, &r))
 		return;
 	recovery_each_gap(&r.facts, check_gap, &gap);
-	if (!gap.found && !check_server(c, job))
+	if (!gap.found && !check_waiting_segments(c, job))
 		tell_last(c, job->name, &r.last);
 }
 

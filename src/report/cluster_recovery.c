@@ -65,7 +65,7 @@ struct telling {
 	unsigned count;
 };
 
-static void tell_newest(const struct telling *t)
+static void tell_newest_point(const struct telling *t)
 {
 	const struct recovery_window *w = t->c->newest;
 	char at[32], age[32], lsn[WAL_LSN_BYTES];
@@ -96,8 +96,7 @@ static void tell_server_place(const struct telling *t, const char *job)
 	spool_appendf(t->out, "  the server is at   %s, timeline %" PRIu32 ", at %s",
 	              wal_lsn_format(state.lsn, lsn), state.timeline, line_time(state.asked_us, "-", at));
 	if (cluster_behind(t->c, &state, &bytes))
-		spool_appendf(t->out, ": %s have not come",
-		              str_format_bytes(size, sizeof(size), bytes));
+		spool_appendf(t->out, ": %s have not come", str_format_bytes(size, sizeof(size), bytes));
 	if (state.waiting)
 		spool_appendf(t->out, ", %" PRIu64 " whole segments among them", state.waiting);
 	if (state.silent_since_us)
@@ -135,12 +134,12 @@ static int tell_gap(void *arg, const struct recovery_gap *g)
 	}
 	wal_name_format(&g->first_name, first);
 	wal_name_format(&g->last_name, last);
-	spool_appendf(t->out, "  %s %s%s%s (%" PRIu64 ")%s\n",
-	              g->is_cut ? "removed           " : "missing           ", first,
-	              g->first == g->last ? "" : " to ", g->first == g->last ? "" : last,
-	              g->last - g->first + 1,
-	              g->blocks_newest ? ": what came later cannot be recovered before there is a new base backup"
-	                               : "");
+	spool_appendf(
+	        t->out, "  %s %s%s%s (%" PRIu64 ")%s\n",
+	        g->is_cut ? "removed           " : "missing           ", first,
+	        g->first == g->last ? "" : " to ", g->first == g->last ? "" : last, g->last - g->first + 1,
+	        g->blocks_newest ? ": what came later cannot be recovered before there is a new base backup"
+	                         : "");
 	return 0;
 }
 
@@ -205,7 +204,7 @@ int report_cluster_recovery(const struct report_sources *from, const struct conf
 	if (r < 0)
 		return r;
 	spool_appendf(out, "%s\n", job->name);
-	tell_newest(&t);
+	tell_newest_point(&t);
 	tell_server_place(&t, job->name);
 	tell_windows(&t);
 	recovery_each_gap(&c.facts, tell_gap, &t);

@@ -32,9 +32,16 @@ static int tell_wal(const struct report_sources *from, const char *job, const ch
 }
 
 /* What can be recovered. */
-enum recovery_fact { RECOVERY_NEWEST, RECOVERY_OLDEST, RECOVERY_MISSING, RECOVERY_UNREAD, RECOVERY_WAITING, RECOVERY_BEHIND };
+enum recovery_fact {
+	RECOVERY_NEWEST,
+	RECOVERY_OLDEST,
+	RECOVERY_MISSING,
+	RECOVERY_UNREAD,
+	RECOVERY_WAITING,
+	RECOVERY_BEHIND
+};
 
-static int add_missing(void *arg, const struct recovery_gap *g)
+static int add_missing_segments(void *arg, const struct recovery_gap *g)
 {
 	uint64_t *missing = arg;
 
@@ -47,11 +54,11 @@ static uint64_t count_missing(const struct cluster_recovery *c)
 {
 	uint64_t missing = 0;
 
-	recovery_each_gap(&c->facts, add_missing, &missing);
+	recovery_each_gap(&c->facts, add_missing_segments, &missing);
 	return missing;
 }
 
-static uint64_t count_unread(const struct cluster_recovery *c)
+static uint64_t count_unread_segments(const struct cluster_recovery *c)
 {
 	uint64_t unread = 0;
 
@@ -91,7 +98,7 @@ static bool recovery_fact_of(const struct report_sources *from, const char *job,
 		*ret = count_missing(c);
 		return true;
 	case RECOVERY_UNREAD:
-		*ret = count_unread(c);
+		*ret = count_unread_segments(c);
 		return true;
 	case RECOVERY_WAITING:
 	case RECOVERY_BEHIND:
@@ -106,12 +113,18 @@ static int metrics_recovery(const struct report_sources *from, struct spool *out
 		const char *name, *help;
 		enum recovery_fact fact;
 	} families[] = {
-	        {"keepfs_recovery_newest_timestamp_seconds", "The newest moment of a cluster that can be recovered: its last commit that has come.", RECOVERY_NEWEST},
+	        {"keepfs_recovery_newest_timestamp_seconds",
+	         "The newest moment of a cluster that can be recovered: its last commit that has come.",
+	         RECOVERY_NEWEST},
 	        {"keepfs_recovery_oldest_timestamp_seconds", "The oldest such moment.", RECOVERY_OLDEST},
-	        {"keepfs_wal_missing_segments", "Segments that are missing, so that what came later cannot be recovered.", RECOVERY_MISSING},
-	        {"keepfs_wal_unread_segments", "Segments of which it is not known yet what is in them.", RECOVERY_UNREAD},
-	        {"keepfs_wal_waiting_segments", "Whole segments that the server has written, and that have not come.", RECOVERY_WAITING},
-	        {"keepfs_wal_behind_bytes", "Bytes that the server has written, and that have not come.", RECOVERY_BEHIND},
+	        {"keepfs_wal_missing_segments",
+	         "Segments that are missing, so that what came later cannot be recovered.", RECOVERY_MISSING},
+	        {"keepfs_wal_unread_segments", "Segments of which it is not known yet what is in them.",
+	         RECOVERY_UNREAD},
+	        {"keepfs_wal_waiting_segments",
+	         "Whole segments that the server has written, and that have not come.", RECOVERY_WAITING},
+	        {"keepfs_wal_behind_bytes", "Bytes that the server has written, and that have not come.",
+	         RECOVERY_BEHIND},
 	};
 	int r = 0;
 

@@ -49,7 +49,8 @@ static void read_tail(void *arg)
 	struct catching_row *one = arg;
 	struct wal_fetching f = fetching_for(one->c, &one->row);
 
-	one->result = cancel_is_set(one->c->cancel) ? -ECANCELED : wal_fetch_index(&f, &one->index, &one->err);
+	one->result =
+	        cancel_is_set(one->c->cancel) ? -ECANCELED : wal_fetch_index(&f, &one->index, &one->err);
 	pthread_mutex_lock(&one->crowd->lock);
 	one->crowd->left--;
 	pthread_cond_broadcast(&one->crowd->done);
@@ -72,8 +73,8 @@ static void read_tails(struct workers *workers, struct crowd *crowd, struct catc
 /* It will not be otherwise when it is read again at once: it is not there, damaged, or nobody here can decrypt it. */
 static bool is_lasting(int r, const struct error *err)
 {
-	return r == -ENOENT || r == -ERANGE || r == -EBADMSG || r == -ENOTSUP || r == -ENOKEY || r == -EKEYREJECTED ||
-	       r == -EACCES || r == -ENOSPC || err->class == ERROR_CORRUPT;
+	return r == -ENOENT || r == -ERANGE || r == -EBADMSG || r == -ENOTSUP || r == -ENOKEY ||
+	       r == -EKEYREJECTED || r == -EACCES || r == -ENOSPC || err->class == ERROR_CORRUPT;
 }
 
 /* --- whole segments --- */
@@ -158,8 +159,8 @@ static int learn_batch(struct wal_catching *c, struct batch *b, size_t count, st
 			if (!c->reads_whole || r < 0)
 				continue;
 		}
-		lessons[known++] = (struct catalog_wal_lesson){
-		        .id = one->row.id, .state = state, .index = &one->index};
+		lessons[known++] =
+		        (struct catalog_wal_lesson){.id = one->row.id, .state = state, .index = &one->index};
 		c->found += state == CATALOG_WAL_READ;
 	}
 	if (known > 0) {
@@ -183,9 +184,8 @@ static int catch_segments(struct wal_catching *c, struct batch *b, struct error 
 		for (ssize_t i = 0; i < count; i++)
 			b->rows[i] = (struct catching_row){.c = c, .row = rows[i]};
 		read_tails(b->workers, &b->crowd, b->rows, (size_t)count);
-		r = cancel_is_set(c->cancel)
-		            ? error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled")
-		            : learn_batch(c, b, (size_t)count, err);
+		r = cancel_is_set(c->cancel) ? error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled")
+		                             : learn_batch(c, b, (size_t)count, err);
 		for (ssize_t i = 0; i < count; i++)
 			wal_index_finish(&b->rows[i].index);
 	}
@@ -230,7 +230,8 @@ static int catch_histories(struct wal_catching *c, struct error *err)
 	ssize_t count;
 	int r = 0;
 
-	while (r == 0 && (count = catalog_wal_unread_histories(c->repository->catalog, after, rows, BATCH)) != 0) {
+	while (r == 0 &&
+	       (count = catalog_wal_unread_histories(c->repository->catalog, after, rows, BATCH)) != 0) {
 		if (count < 0)
 			return error_system(err, (int)-count, "the catalog cannot be read");
 		for (ssize_t i = 0; r == 0 && i < count; i++)

@@ -58,7 +58,7 @@ static int open_tail(const struct wal_fetching *f, struct age_key *ret, struct e
 
 /* Cells @first to the last one. */
 static int open_last_cells(const struct wal_fetching *f, const struct age_key *key, uint64_t first,
-                      struct str *ret, struct error *err)
+                           struct str *ret, struct error *err)
 {
 	_cleanup(age_cipher) struct age_cipher *cipher = age_cipher_new(key);
 	uint64_t at = key->head_bytes + first * AGE_CELL_STORED_BYTES;

@@ -98,7 +98,8 @@ int wal_new(const struct wal_options *options, struct wal **ret, struct error *e
 	w->ahead = wal_ahead_new(w);
 	w->early = wal_early_new(w);
 	w->servers = wal_servers_new(w);
-	r = w->ahead && w->early && w->servers ? thread_start(&w->learner, "wal-learn", learn_at_start, w) : -EAGAIN;
+	r = w->ahead && w->early && w->servers ? thread_start(&w->learner, "wal-learn", learn_at_start, w)
+	                                       : -EAGAIN;
 	w->has_learner = r == 0;
 	if (r < 0) {
 		wal_free(w);

@@ -22,13 +22,15 @@ static void put_archive(struct fixture *f, uint64_t first, uint64_t last, int64_
 		struct wal_name name = wal_name_of_lsn(1, n * SEGMENT_BYTES, SEGMENT_BYTES);
 		struct wal_index x = {.end = (n + 1) * SEGMENT_BYTES - 8,
 		                      .latest_us = AT_US + (int64_t)n * US_PER_S};
-		struct catalog_wal row = {.bytes = SEGMENT_BYTES, .stored_bytes = 100, .arrived_us = arrived_us};
+		struct catalog_wal row = {
+		        .bytes = SEGMENT_BYTES, .stored_bytes = 100, .arrived_us = arrived_us};
 
 		str_copy(row.job, sizeof(row.job), "tenants");
 		wal_name_format(&name, row.name);
 		str_copy(row.key, sizeof(row.key), row.name);
-		assert_int_equal(
-		        catalog_wal_add_known(f->catalog, &row, &(struct catalog_wal_known){.index = &x}, NULL), 0);
+		assert_int_equal(catalog_wal_add_known(f->catalog, &row,
+		                                       &(struct catalog_wal_known){.index = &x}, NULL),
+		                 0);
 	}
 }
 
@@ -109,7 +111,8 @@ static void a_missing_segment_is_an_alarm_until_there_is_a_new_base(void **state
 	put_archive(f, 8, 8, AT_US);
 	assert_item(f, "wal", "tenants", REPORT_CRIT, AT_US, "keepfs trigger tenants");
 	text = written_by(f, report_recovery);
-	assert_has(text, "any time from      2026-11-20T02:00:03Z to 2026-11-20T02:00:05Z, timeline 1, 1 base\n");
+	assert_has(text,
+	           "any time from      2026-11-20T02:00:03Z to 2026-11-20T02:00:05Z, timeline 1, 1 base\n");
 	assert_has(text, "(2): what came later cannot be recovered before there is a new base backup\n");
 	metrics = written_by(f, report_metrics);
 	assert_has(metrics, "keepfs_wal_missing_segments{backup_job=\"tenants\"} 2\n");
@@ -127,7 +130,8 @@ static void what_came_just_now_is_no_gap_yet(void **state)
 	put_archive(f, 7, 7, f->sources.now_us - US_PER_S);
 	assert_item(f, "wal", "tenants", REPORT_OK, 0, NULL);
 	f->sources.now_us += 60 * US_PER_S;
-	assert_item(f, "wal", "tenants", REPORT_CRIT, f->sources.now_us - 61 * US_PER_S, "keepfs trigger tenants");
+	assert_item(f, "wal", "tenants", REPORT_CRIT, f->sources.now_us - 61 * US_PER_S,
+	            "keepfs trigger tenants");
 }
 
 static void a_base_without_its_own_log(void **state)
