@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What can be recovered of a cluster, as status/recovery, its JSON, health and metrics tell it. */
 #include "report_test.h"
+#include "manifest_support.h"
 
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/wal_places.h>
