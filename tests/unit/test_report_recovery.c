@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What can be recovered of a cluster, as status/recovery, its JSON, health and metrics tell it. */
 #include "report_test.h"
-#include "manifest_support.h"
+#include "../support/manifests.h"
 
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/wal_places.h>
 #include <keepfs/codec/base_facts.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/report/drills.h>
 
 #define SEGMENT_BYTES UINT32_C(0x1000000)
