@@ -78,7 +78,7 @@ static bool check_newest_base(struct checking *c, const char *job, const struct 
 }
 
 /* Whole segments wait at the server. */
-static bool check_server(struct checking *c, const struct conf_job *job)
+static bool check_waiting_segments(struct checking *c, const struct conf_job *job)
 {
 	int64_t limit_us = job->cluster.wal_max_age_ms * 1000, late_us;
 	struct wal_server_state state;
@@ -131,7 +131,7 @@ static void tell_archive(struct checking *c, const struct conf_job *job)
 	if (check_newest_base(c, job->name, &r))
 		return;
 	recovery_each_gap(&r.facts, check_gap, &gap);
-	if (!gap.found && !check_server(c, job))
+	if (!gap.found && !check_waiting_segments(c, job))
 		tell_last(c, job->name, &r.last);
 }
 

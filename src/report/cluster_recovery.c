@@ -65,7 +65,7 @@ struct telling {
 	unsigned count;
 };
 
-static void tell_newest(const struct telling *t)
+static void tell_newest_point(const struct telling *t)
 {
 	const struct recovery_window *w = t->c->newest;
 	char at[32], age[32], lsn[WAL_LSN_BYTES];
@@ -204,7 +204,7 @@ int report_cluster_recovery(const struct report_sources *from, const struct conf
 	if (r < 0)
 		return r;
 	spool_appendf(out, "%s\n", job->name);
-	tell_newest(&t);
+	tell_newest_point(&t);
 	tell_server_place(&t, job->name);
 	tell_windows(&t);
 	recovery_each_gap(&c.facts, tell_gap, &t);

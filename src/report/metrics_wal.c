@@ -58,7 +58,7 @@ enum recovery_fact {
 	RECOVERY_BEHIND
 };
 
-static int add_missing(void *arg, const struct recovery_gap *g)
+static int add_missing_segments(void *arg, const struct recovery_gap *g)
 {
 	uint64_t *missing = arg;
 
@@ -71,11 +71,11 @@ static uint64_t count_missing(const struct cluster_recovery *c)
 {
 	uint64_t missing = 0;
 
-	recovery_each_gap(&c->facts, add_missing, &missing);
+	recovery_each_gap(&c->facts, add_missing_segments, &missing);
 	return missing;
 }
 
-static uint64_t count_unread(const struct cluster_recovery *c)
+static uint64_t count_unread_segments(const struct cluster_recovery *c)
 {
 	uint64_t unread = 0;
 
@@ -115,7 +115,7 @@ static bool recovery_fact_of(const struct report_sources *from, const char *job,
 		*ret = count_missing(c);
 		return true;
 	case RECOVERY_UNREAD:
-		*ret = count_unread(c);
+		*ret = count_unread_segments(c);
 		return true;
 	case RECOVERY_WAITING:
 	case RECOVERY_BEHIND:

@@ -6,7 +6,7 @@
 #include <keepfs/codec/json.h>
 #include <keepfs/wal.h>
 
-static void set_place(struct json *j, const char *key, uint64_t lsn)
+static void set_lsn_or_none(struct json *j, const char *key, uint64_t lsn)
 {
 	char text[WAL_LSN_BYTES];
 
@@ -26,7 +26,7 @@ static struct json *moment(int64_t at_us, uint64_t lsn, uint32_t timeline)
 	struct json *j = json_object_new();
 
 	json_set_time(j, "at", at_us);
-	set_place(j, "lsn", lsn);
+	set_lsn_or_none(j, "lsn", lsn);
 	json_set_int(j, "timeline", timeline);
 	return j;
 }
@@ -82,8 +82,8 @@ static struct json *json_bases(const struct cluster_recovery *c)
 		json_set_string(j, "path", b->path);
 		json_set_time(j, "at", b->stopped_us);
 		json_set_int(j, "timeline", b->timeline);
-		set_place(j, "start_lsn", b->start_lsn);
-		set_place(j, "stop_lsn", b->stop_lsn);
+		set_lsn_or_none(j, "start_lsn", b->start_lsn);
+		set_lsn_or_none(j, "stop_lsn", b->stop_lsn);
 		json_set_int(j, "bytes", (int64_t)b->bytes);
 		json_set_bool(j, "usable", !b->is_unusable);
 		json_set_bool(j, "whole", reach->is_whole);
@@ -105,7 +105,7 @@ static int append_point(void *arg, const struct recovery_point *p)
 	return 0;
 }
 
-static void set_server(struct json *j, const struct report_sources *from, const char *job,
+static void set_server_place(struct json *j, const struct report_sources *from, const char *job,
                        const struct cluster_recovery *c)
 {
 	struct wal_server_state state;
@@ -149,7 +149,7 @@ static int append_cluster(const struct report_sources *from, const char *job, st
 		                c.facts.bases[c.oldest->base].timeline));
 	else
 		json_set_string(j, "oldest", NULL);
-	set_server(j, from, job, &c);
+	set_server_place(j, from, job, &c);
 	json_set(j, "windows", json_windows(&c));
 	json_set(j, "gaps", json_gaps(&c));
 	json_set(j, "bases", json_bases(&c));

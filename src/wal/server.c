@@ -33,7 +33,7 @@ struct wal_servers {
 	struct wal_server *first; /* lock */
 };
 
-static int ask_server(struct wal_servers *s, const char *conninfo, struct pg_replication_system *ret,
+static int ask_place_of_server(struct wal_servers *s, const char *conninfo, struct pg_replication_system *ret,
                       struct error *err)
 {
 	_cleanup(pg_replication) struct pg_replication *session = NULL;
@@ -43,7 +43,7 @@ static int ask_server(struct wal_servers *s, const char *conninfo, struct pg_rep
 }
 
 /* With the lock. */
-static struct wal_server *find_server(struct wal_servers *s, const char *job, bool add)
+static struct wal_server *find_wal_server(struct wal_servers *s, const char *job, bool add)
 {
 	struct wal_server *one = s->first;
 
@@ -64,7 +64,7 @@ static void note_silence(struct wal_servers *s, const char *job, const struct er
 	bool is_new;
 
 	pthread_mutex_lock(&s->lock);
-	one = find_server(s, job, true);
+	one = find_wal_server(s, job, true);
 	is_new = one->state.silent_since_us == 0;
 	if (is_new)
 		one->state.silent_since_us = clock_now_us();
@@ -93,7 +93,7 @@ static void note_answer(struct wal_servers *s, const char *job, const struct pg_
 
 	(void)catalog_wal_cluster(s->w->options.repository->catalog, job, &cluster);
 	pthread_mutex_lock(&s->lock);
-	one = find_server(s, job, true);
+	one = find_wal_server(s, job, true);
 	if (one->state.timeline != is->timeline && cluster.segment_bytes)
 		one->first_number = is->lsn / cluster.segment_bytes;
 	one->state.silent_since_us = 0;
@@ -119,7 +119,7 @@ static void ask_servers(struct wal_servers *s)
 
 		if (!wal_is_archived(job))
 			continue;
-		if (ask_server(s, job->cluster.database, &is, &err) < 0)
+		if (ask_place_of_server(s, job->cluster.database, &is, &err) < 0)
 			note_silence(s, job->name, &err);
 		else
 			note_answer(s, job->name, &is);
@@ -182,7 +182,7 @@ bool wal_server_state(struct wal *w, const char *job, struct wal_server_state *r
 	const struct wal_server *one;
 
 	pthread_mutex_lock(&s->lock);
-	one = find_server(s, job, false);
+	one = find_wal_server(s, job, false);
 	*ret = one ? one->state : (struct wal_server_state){0};
 	pthread_mutex_unlock(&s->lock);
 	return ret->asked_us > 0;

@@ -138,7 +138,7 @@ static void files_keep_their_numbers(void **state)
 	assert_lists(
 	        f, "status",
 	        "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "
-	        "metrics.prom schedule retention dashboard.html diffs schedule.json backups.jsonl recovery recovery.json keys replicas replicas.jsonl confirmations evidence/ thaws ");
+	        "metrics.prom schedule retention dashboard.html diffs schedule.json backups.jsonl recovery keys replicas replicas.jsonl confirmations evidence/ recovery.json thaws ");
 	assert_lists(
 	        f, "control",
 	        "./ ../ trigger probe README schedule prune hold ack undelete verify restore drill rescue import restore-tenant erase replicate confirm rewrap adopt thaw ");

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What can be recovered of a cluster, as status/recovery, its JSON, health and metrics tell it. */
 #include "report_test.h"
+#include "../support/manifests.h"
 
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/wal_places.h>
+#include <keepfs/codec/base_facts.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/report/drills.h>
 
 #define SEGMENT_BYTES UINT32_C(0x1000000)
@@ -75,12 +80,85 @@ static void metrics_of_an_archive(void **state)
 	assert_null(strstr(text, "keepfs_recovery_newest_timestamp_seconds{"));
 }
 
+/* A base in segment @number of timeline 1. */
+static void put_base(struct fixture *f, uint64_t number)
+{
+	const struct base_facts facts = {.system_id = 1,
+	                                 .timeline = 1,
+	                                 .start_lsn = number * SEGMENT_BYTES + 0x28,
+	                                 .stop_lsn = number * SEGMENT_BYTES + 0x100,
+	                                 .segment_bytes = SEGMENT_BYTES,
+	                                 .stopped_us = AT_US + (int64_t)number * US_PER_S};
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *path = mem_printf("backups/tenants/20261120T02%02uZ", (unsigned)number);
+
+	manifest_describe(&m, path, 1, "primary");
+	mem_replace_string(&m.job, "tenants");
+	mem_replace_string(&m.kind, "base");
+	m.started_at_us = m.finished_at_us = facts.stopped_us;
+	manifest_put_own(&m, 10, 1, "");
+	base_facts_set(&m, &facts);
+	manifest_seal(&m);
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/tenants", AT_US, NULL), 0);
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+}
+
+static void a_missing_segment_is_an_alarm_until_there_is_a_new_base(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *text = NULL, *metrics = NULL;
+
+	put_archive(f, 3, 5, AT_US);
+	put_base(f, 3);
+	assert_item(f, "wal", "tenants", REPORT_OK, 0, NULL);
+	put_archive(f, 8, 8, AT_US);
+	assert_item(f, "wal", "tenants", REPORT_CRIT, AT_US, "keepfs trigger tenants");
+	text = written_by(f, report_recovery);
+	assert_has(text,
+	           "any time from      2026-11-20T02:00:03Z to 2026-11-20T02:00:05Z, timeline 1, 1 base\n");
+	assert_has(text, "(2): what came later cannot be recovered before there is a new base backup\n");
+	metrics = written_by(f, report_metrics);
+	assert_has(metrics, "keepfs_wal_missing_segments{backup_job=\"tenants\"} 2\n");
+	put_base(f, 8);
+	assert_item(f, "wal", "tenants", REPORT_OK, 0, NULL);
+}
+
+/* Several come at once, and not in order. */
+static void what_came_just_now_is_no_gap_yet(void **state)
+{
+	struct fixture *f = *state;
+
+	put_archive(f, 3, 5, AT_US);
+	put_base(f, 3);
+	put_archive(f, 7, 7, f->sources.now_us - US_PER_S);
+	assert_item(f, "wal", "tenants", REPORT_OK, 0, NULL);
+	f->sources.now_us += 60 * US_PER_S;
+	assert_item(f, "wal", "tenants", REPORT_CRIT, f->sources.now_us - 61 * US_PER_S,
+	            "keepfs trigger tenants");
+}
+
+static void a_base_without_its_own_log(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *text = NULL;
+
+	put_archive(f, 5, 6, AT_US);
+	put_base(f, 3);
+	assert_item(f, "wal", "tenants", REPORT_CRIT, 0, "make a new base backup: keepfs trigger tenants");
+	text = written_by(f, report_recovery);
+	assert_has(text, "CANNOT BE RECOVERED: 000000010000000000000003 is missing\n");
+	assert_has(text, "newest point       NONE: no base backup has all WAL that it needs\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        REPORT_TEST(without_a_base),
 	        REPORT_TEST(a_gap_without_a_base_is_told_and_no_alarm),
 	        REPORT_TEST(metrics_of_an_archive),
+	        REPORT_TEST(a_missing_segment_is_an_alarm_until_there_is_a_new_base),
+	        REPORT_TEST(what_came_just_now_is_no_gap_yet),
+	        REPORT_TEST(a_base_without_its_own_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
