@@ -16,6 +16,7 @@
 #include <keepfs/base/mem.h>
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 /* Of bytes that are stored as they are, any extent can be read by itself. */
@@ -116,6 +117,20 @@ int stream_object_head(struct stream_object *o, const void *data, size_t len, st
 	assert(len <= o->head_bytes - o->head_given);
 	o->head_given += len;
 	return sink_head(o->sink, data, len, err);
+}
+
+int stream_object_copy(struct stream_object *o, const struct sink_copy *from, struct error *err)
+{
+	struct stream_facts *facts = &o->facts;
+
+	assert(facts->copied_bytes == 0 && facts->bytes % STREAM_COPIED_UNIT == 0 &&
+	       from->from->bytes % STREAM_COPIED_UNIT == 0);
+	if (o->stage)
+		return error_set(err, ERROR_USAGE, ENOTSUP,
+		                 "the store holds other bytes than those of the object");
+	facts->copied_at = facts->bytes;
+	facts->copied_bytes = from->from->bytes;
+	return sink_copy(o->sink, from, err);
 }
 
 int stream_object_finish(struct stream_object *o, const void *head, struct stream_facts *ret,
