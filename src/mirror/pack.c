@@ -40,8 +40,10 @@ struct packer {
 	struct sha256 *digest; /* of the member that is written */
 	bool is_in_member,
 	        is_broken;        /* one was begun and not ended; the store has refused bytes of the pack */
+	bool is_copied;           /* of the member that is written the store has copied bytes */
 	uint64_t member_at, left; /* of it */
 	uint64_t member_bytes;
+	struct packer_told told;
 };
 
 struct packer *packer_new(const struct make_context *ctx, const struct make_order *order,
@@ -71,7 +73,7 @@ static void forget_pack(struct packer *p)
 {
 	p->pack = pack_free(p->pack);
 	p->digest = sha256_free(p->digest);
-	p->is_in_member = p->is_broken = false;
+	p->is_in_member = p->is_broken = p->is_copied = false;
 }
 
 struct packer *packer_free(struct packer *p)
@@ -101,22 +103,34 @@ static int told_packer_failure(const struct packer *p, struct error *err)
 	return p->failed;
 }
 
-/* Waits until the pack behind is published. */
-static int await_pack_behind(struct packer *p, struct error *err)
+void packer_tell(struct packer *p, const struct packer_told *told)
 {
-	if (p->behind) {
-		p->failed = pack_await(p->behind, &p->failure);
-		p->behind = pack_free(p->behind);
-		p->count += p->failed == 0;
-	}
-	return told_packer_failure(p, err);
+	p->told = *told;
+}
+
+static int tell_copied_member(struct packer *p, const struct pack *pack, struct error *err)
+{
+	const struct str *line;
+	const struct listing_entry *e = pack_copied(pack, &line);
+
+	return e ? p->told.copied(p->told.arg, e, line, err) : 0;
+}
+
+int packer_settle(struct packer *p, struct error *err)
+{
+	_cleanup(pack) struct pack *behind = take_ptr(&p->behind);
+
+	if (!behind)
+		return told_packer_failure(p, err);
+	p->failed = pack_await(behind, &p->failure);
+	p->count += p->failed == 0;
+	return p->failed < 0 ? told_packer_failure(p, err) : tell_copied_member(p, behind, err);
 }
 
 /* A pack that cannot be published is found out before the one behind it is full: an object may be very large. */
 static int look_behind(struct packer *p, struct error *err)
 {
-	return p->behind && pack_has_failed(p->behind) ? await_pack_behind(p, err)
-	                                               : told_packer_failure(p, err);
+	return p->behind && pack_has_failed(p->behind) ? packer_settle(p, err) : told_packer_failure(p, err);
 }
 
 /* The first second from the begin of the run on in whose directory nothing is. */
@@ -165,7 +179,7 @@ static int put_packed_zeros(struct packer *p, uint64_t bytes, struct error *err)
 /* What could not be published is given up: nothing can be written to it any more. */
 static int publish_pack(struct packer *p, struct error *err)
 {
-	int r = await_pack_behind(p, err);
+	int r = packer_settle(p, err);
 
 	if (r == 0) {
 		p->behind = take_ptr(&p->pack);
@@ -185,7 +199,7 @@ int packer_finish(struct packer *p, struct error *err)
 	if (r == 0 && p->pack && !p->is_broken && pack_count(p->pack) > 0)
 		r = publish_pack(p, err);
 	forget_pack(p);
-	return r == 0 ? await_pack_behind(p, err) : r;
+	return r == 0 ? packer_settle(p, err) : r;
 }
 
 static bool is_full_for(const struct packer *p, uint64_t bytes)
@@ -195,9 +209,17 @@ static bool is_full_for(const struct packer *p, uint64_t bytes)
 	        pack_count(p->pack) >= PACK_MEMBERS);
 }
 
+void packer_headers(const struct listing_entry *e, struct str *out)
+{
+	_cleanup(str) struct str name = {0};
+
+	shown_name(e->key, strlen(e->key), &name);
+	tar_member_append(out, str_text(&name), e->bytes, e->modified_us);
+}
+
 int packer_begin(struct packer *p, const struct listing_entry *e, struct error *err)
 {
-	_cleanup(str) struct str name = {0}, headers = {0};
+	_cleanup(str) struct str headers = {0};
 	int r = look_behind(p, err);
 
 	if (r == 0 && is_full_for(p, e->bytes))
@@ -206,8 +228,7 @@ int packer_begin(struct packer *p, const struct listing_entry *e, struct error *
 		r = open_pack(p, err);
 	if (r < 0)
 		return r;
-	shown_name(e->key, strlen(e->key), &name);
-	tar_member_append(&headers, str_text(&name), e->bytes, e->modified_us);
+	packer_headers(e, &headers);
 	p->is_in_member = true;
 	r = put_packed(p, headers.data, headers.len, err);
 	p->member_at = pack_bytes(p->pack);
@@ -232,17 +253,56 @@ int packer_write(struct packer *p, const void *data, size_t len, struct error *e
 	return put_packed(p, data, len, err);
 }
 
-int packer_end(struct packer *p, struct listing_entry *e, struct error *err)
+static int pace_copied(void *arg, uint64_t bytes, struct error *err)
+{
+	struct packer *p = arg;
+	int r = look_behind(p, err);
+
+	return r < 0 ? r : pack_pace(p->pack, bytes, err);
+}
+
+int packer_copy(struct packer *p, const struct store_range *from, struct error *err)
+{
+	const struct sink_copy copy = {.from = from, .pace = pace_copied, .arg = p};
+	int r = look_behind(p, err);
+
+	if (r == 0 && (from->bytes > p->left || pack_count(p->pack) > 0))
+		r = error_set(err, ERROR_INTERNAL, EINVAL,
+		              "bytes are copied into a pack that they are not for");
+	if (r < 0)
+		return r;
+	p->is_copied = true;
+	p->left -= from->bytes;
+	r = pack_copy(p->pack, &copy, err);
+	p->is_broken = r < 0;
+	return r;
+}
+
+/* Its digest is not known yet. */
+static int end_copied_member(struct packer *p, struct listing_entry *e, bool etag_is_md5, struct error *err)
+{
+	int r = put_packed_zeros(p, tar_member_padding(p->member_bytes), err);
+
+	e->sha256[0] = '\0';
+	if (r < 0)
+		return r;
+	pack_end_copied(p->pack, e, etag_is_md5 ? e->etag : "");
+	return publish_pack(p, err);
+}
+
+int packer_end(struct packer *p, struct listing_entry *e, bool etag_is_md5, struct error *err)
 {
 	uint8_t digest[SHA256_BYTES];
 	int r;
 
-	sha256_final(p->digest, digest);
-	hex_encode(digest, sizeof(digest), e->sha256);
 	free(e->pack);
 	e->pack = mem_printf("%s/%05" PRId64, p->time, p->number);
 	e->at = p->member_at;
 	p->is_in_member = false;
+	if (p->is_copied)
+		return end_copied_member(p, e, etag_is_md5, err);
+	sha256_final(p->digest, digest);
+	hex_encode(digest, sizeof(digest), e->sha256);
 	r = put_packed_zeros(p, tar_member_padding(p->member_bytes), err);
 	str_clear(&p->line);
 	listing_entry_encode(e, &p->line);

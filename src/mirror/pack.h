@@ -23,6 +23,12 @@ int pack_pace(struct pack *pack, uint64_t bytes, struct error *err);
 /** pack_put() - the next bytes of the tar; pack_put_zeros() - so many zeros. */
 int pack_put(struct pack *pack, const void *data, size_t len, struct error *err);
 int pack_put_zeros(struct pack *pack, uint64_t bytes, struct error *err);
+/** pack_copy() - the next bytes of the tar are @from: returns when the store has copied them. Of a pack that has one member alone. */
+int pack_copy(struct pack *pack, const struct sink_copy *from, struct error *err);
+/** pack_end_copied() - @e, which is cloned but for its digest, is that member. @md5: "", or the MD5 that its bytes have to have, in hexadecimal digits. */
+void pack_end_copied(struct pack *pack, const struct listing_entry *e, const char *md5);
+/** pack_copied() - what was published with pack_await(): that member, with its digest and its line; borrowed. NULL: the store has copied nothing of it. */
+const struct listing_entry *pack_copied(const struct pack *pack, const struct str **ret_line);
 /** pack_list() - @e, whose line is @line, is a member. */
 int pack_list(struct pack *pack, const struct listing_entry *e, const struct str *line, struct error *err);
 /** pack_bytes() - that were put; pack_count() - of its members. */
