@@ -70,6 +70,8 @@ struct stream_object_options {
 	/* A copy of an object whose extents and SHA-256 are known, or that is compared byte by byte: neither is made again, and
 	 * of the facts there are the bytes alone. Not with a stage. */
 	bool no_sums;
+	/* All of it will be read back, which tells the SHA-256: it is not computed before. Not with a stage. */
+	bool no_digest;
 	struct cancel *cancel;
 	atomic_uint_least64_t *sent_bytes; /* counts what the store has taken; NULL */
 };

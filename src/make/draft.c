@@ -219,6 +219,7 @@ static int open_draft_object(struct draft *d, const char *key, size_t head_bytes
 	        .part_bytes = store->part_bytes,
 	        .max_parts = store->max_parts > 0 ? (unsigned)store->max_parts : 0,
 	        .head_bytes = head_bytes,
+	        .no_digest = d->is_pack && !d->recipients && draft_job(d)->verify == CONF_VERIFY_READBACK,
 	        .cancel = d->order->cancel,
 	        .sent_bytes = progress ? &progress->sent_bytes : NULL,
 	};

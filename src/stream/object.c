@@ -52,6 +52,11 @@ int stream_object_buffers(const struct stream_object_options *options, size_t *r
 	return upload_buffers(options, ret, err);
 }
 
+static bool has_digest(const struct stream_object_options *options)
+{
+	return !options->no_sums && !options->no_digest && options->head_bytes == 0;
+}
+
 int stream_object_new(const struct stream_object_options *options, struct stream_object **ret_object,
                       struct error *err)
 {
@@ -60,7 +65,7 @@ int stream_object_new(const struct stream_object_options *options, struct stream
 	struct sink *sink;
 	int r;
 
-	assert(!options->no_sums || !options->stage);
+	assert(!(options->no_sums || options->no_digest) || !options->stage);
 	if (options->stage) {
 		assert(cells_are_usable(&options->stage->cells));
 		stored.head_bytes = (size_t)cells_covering_bytes(&options->stage->cells, options->head_bytes);
@@ -74,8 +79,7 @@ int stream_object_new(const struct stream_object_options *options, struct stream
 		sink = list_extents(o, sink, stored.head_bytes);
 	if (o->stage)
 		sink = transform(o, sink);
-	o->sink =
-	        digest_new(sink, &o->facts.bytes, options->no_sums || o->head_bytes ? NULL : o->facts.sha256);
+	o->sink = digest_new(sink, &o->facts.bytes, has_digest(options) ? o->facts.sha256 : NULL);
 	*ret_object = o;
 	return 0;
 }

@@ -235,6 +235,30 @@ static void test_without_sums(void **state)
 }
 
 /* A table of contents may be larger than all that a pool has. */
+/* Who reads it back knows the digest then; the extents are as ever. */
+static void test_without_digest(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_facts facts = {0};
+	struct stream_object *o;
+	struct error err = {0};
+
+	f->store = new_faulty("");
+	f->options.no_digest = true;
+	make_data(f, 300000);
+	o = new_object(f, 0);
+	assert_int_equal(write_body(f, o, 0, 333, &err), 0);
+	assert_int_equal(stream_object_finish(o, NULL, &facts, NULL), 0);
+	stream_object_free(o);
+	assert_string_equal(facts.sha256, "");
+	assert_string_equal(facts.stored_sha256, "");
+	assert_true(facts.bytes == 300000 && facts.stored_bytes == 300000);
+	assert_int_equal(facts.extents.total_bytes, 300000);
+	assert_int_equal(facts.extents.items[0].crc32c, crc32c(0, f->data.data, EXTENT_MIN_BYTES));
+	expect_stored(f);
+	extents_finish(&facts.extents);
+}
+
 /* A directory that copies by itself, of the object "from". */
 
 static atomic_uint copies;
@@ -500,6 +524,7 @@ int main(void)
 	        TEST(test_parts_of_several_buffers),
 	        TEST(test_one_put),
 	        TEST(test_without_sums),
+	        TEST(test_without_digest),
 	        TEST(test_copied_by_the_store),
 	        TEST(test_copying_that_fails),
 	        TEST(test_head_larger_than_memory),
