@@ -20,13 +20,15 @@ static void put_archive(struct fixture *f, uint64_t first, uint64_t last, int64_
 		struct wal_name name = wal_name_of_lsn(1, n * SEGMENT_BYTES, SEGMENT_BYTES);
 		struct wal_index x = {.end = (n + 1) * SEGMENT_BYTES - 8,
 		                      .latest_us = AT_US + (int64_t)n * US_PER_S};
-		struct catalog_wal row = {.bytes = SEGMENT_BYTES, .stored_bytes = 100, .arrived_us = arrived_us};
+		struct catalog_wal row = {
+		        .bytes = SEGMENT_BYTES, .stored_bytes = 100, .arrived_us = arrived_us};
 
 		str_copy(row.job, sizeof(row.job), "tenants");
 		wal_name_format(&name, row.name);
 		str_copy(row.key, sizeof(row.key), row.name);
-		assert_int_equal(
-		        catalog_wal_add_known(f->catalog, &row, &(struct catalog_wal_known){.index = &x}, NULL), 0);
+		assert_int_equal(catalog_wal_add_known(f->catalog, &row,
+		                                       &(struct catalog_wal_known){.index = &x}, NULL),
+		                 0);
 	}
 }
 

@@ -350,10 +350,10 @@ static void restore_points_and_histories_are_kept(void **state)
 	assert_int_equal(count, 2);
 	assert_int_equal(catalog_wal_each_point(c, "main", "there", 10, count_points, &count), 0);
 	assert_int_equal(count, 2);
-	assert_int_equal(
-	        catalog_wal_add_known(
-	                c, &history, &(struct catalog_wal_known){.history = "1\t0/2000180\tpromoted\n"}, NULL),
-	        0);
+	assert_int_equal(catalog_wal_add_known(
+	                         c, &history,
+	                         &(struct catalog_wal_known){.history = "1\t0/2000180\tpromoted\n"}, NULL),
+	                 0);
 	assert_int_equal(wal_recovery_load(c, "main", &facts, NULL), 0);
 	assert_int_equal(facts.segment_bytes, 1 << 24);
 	assert_int_equal(facts.range_count, 1);
