@@ -149,6 +149,7 @@ struct conf_bundle {  /* what only a job that makes one backup of several jobs h
 };
 
 enum conf_unreadable { CONF_UNREADABLE_FAIL, CONF_UNREADABLE_SKIP };
+enum conf_server_copy { CONF_SERVER_COPY_AUTO, CONF_SERVER_COPY_NO };
 /** CONF_MIRROR_NONE - the url of a mirror that mirrors nothing, and says so. */
 #define CONF_MIRROR_NONE "none"
 
@@ -156,7 +157,8 @@ struct conf_mirror {            /* what only a job that mirrors a bucket has: [m
 	struct conf_store from; /* what is mirrored; of it only what the keys of the section say is set */
 	int64_t connections;    /* gets at once */
 	int skip_unreadable;    /* enum conf_unreadable */
-	bool allow_empty;       /* a state without objects is made also when the one before had some */
+	int server_copy; /* enum conf_server_copy: of large objects, where source and store are on one server */
+	bool allow_empty; /* a state without objects is made also when the one before had some */
 };
 
 enum conf_wal { CONF_WAL_ARCHIVE };

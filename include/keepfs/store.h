@@ -158,6 +158,8 @@ struct store_range {
 	uint64_t offset, bytes; /* @bytes: 1 or more */
 	const char *if_match;   /* -ESTALE when the object's etag is another; NULL: do not care */
 	bool is_whole;          /* it is all of the object: AWS takes ranges of objects above 5 MB alone */
+	/* NULL: of the same store. Else of this bucket of the same server, in which @key, which may be any bytes, is the whole key: source_copied_from(). */
+	const char *bucket;
 };
 
 struct store;
@@ -336,8 +338,8 @@ void store_upload_announce(struct store_upload *up, unsigned number, uint64_t by
 int store_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
                       const struct iovec *iov, int count, struct store_part *ret_part, struct error *err);
 /**
- * store_upload_copy() - part @number becomes a range of another object of the same store, which the store copies by itself
- * Sizes are bound as those of sent parts. What was copied is not checked: read it back. Return: 0; -ENOENT: there is no such object; -ENOTSUP: the store does not do that,
+ * store_upload_copy() - part @number becomes a range of another object, which the store copies by itself
+ * It is of the same store, or of a bucket beside it that the store's own credentials may read. Not every server looks at if_match (Ceph's does not). Sizes are bound as those of sent parts. What was copied is not checked: read it back. Return: 0; -ENOENT: there is no such object; -ENOTSUP: the store does not do that,
  * and the caller sends the bytes. A server that does not know it may also fail in its own way, or make a part of something else.
  */
 int store_upload_copy(struct store_upload *up, const struct store_call *call, unsigned number,

@@ -33,6 +33,8 @@ struct stream_facts {
 	uint64_t stored_bytes;
 	char stored_sha256[SHA256_HEX_BYTES]; /* "": not known */
 	struct extents extents;               /* of the stored bytes: to check or to copy them needs no key */
+	/* So many bytes, from @copied_at on, were copied by the store: of the extents in them no CRC-32C is known, nor any SHA-256 of the object. stream_readback() tells them. */
+	uint64_t copied_at, copied_bytes;
 };
 
 /**
@@ -68,6 +70,8 @@ struct stream_object_options {
 	/* A copy of an object whose extents and SHA-256 are known, or that is compared byte by byte: neither is made again, and
 	 * of the facts there are the bytes alone. Not with a stage. */
 	bool no_sums;
+	/* All of it will be read back, which tells the SHA-256: it is not computed before. Not with a stage. */
+	bool no_digest;
 	struct cancel *cancel;
 	atomic_uint_least64_t *sent_bytes; /* counts what the store has taken; NULL */
 };
@@ -94,6 +98,15 @@ int stream_object_write(struct stream_object *o, const void *data, size_t len, s
 /** stream_object_head() - the next of the options.head_bytes bytes of the head, in pieces of any size, when all else was
  * written. */
 int stream_object_head(struct stream_object *o, const void *data, size_t len, struct error *err);
+/** STREAM_COPIED_UNIT - of which what comes before copied bytes, and these, are multiples. */
+#define STREAM_COPIED_UNIT EXTENT_MAX_BYTES
+/**
+ * stream_object_copy() - what comes next are bytes of another object, which the store copies by itself, several pieces at once
+ *
+ * Once for an object without head and stage, behind at least so many written bytes as the store's smallest part has (store_features()), and not at the end of it. Returns when the store has all of
+ * them. -ENOTSUP: the store does not do that, or not with parts of any size; or as store_upload_copy(). After a failure the object can only be freed.
+ */
+int stream_object_copy(struct stream_object *o, const struct sink_copy *from, struct error *err);
 /** stream_object_finish() - @head: all of the head, NULL when there is none, or it came by stream_object_head(). On 0 the
  * object is in the store, and
  * @ret (held nothing) tells bytes and extents; both SHA-256 are "" when there was a head: only reading it

@@ -49,15 +49,38 @@ void sha256_once(const void *data, size_t len, uint8_t ret_digest[static SHA256_
 	must_digest(EVP_Digest(data, len, ret_digest, NULL, EVP_sha256(), NULL));
 }
 
-void md5_iov(const struct iovec *iov, int count, uint8_t ret_digest[static MD5_BYTES])
+struct md5 *md5_new(void)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
-	must_digest(ctx != NULL && EVP_DigestInit_ex(ctx, EVP_md5(), NULL));
+	must_digest(ctx && EVP_DigestInit_ex(ctx, EVP_md5(), NULL));
+	return (struct md5 *)ctx;
+}
+
+struct md5 *md5_free(struct md5 *h)
+{
+	EVP_MD_CTX_free((EVP_MD_CTX *)h);
+	return NULL;
+}
+
+void md5_update(struct md5 *h, const void *data, size_t len)
+{
+	must_digest(EVP_DigestUpdate((EVP_MD_CTX *)h, data, len));
+}
+
+void md5_final(struct md5 *h, uint8_t ret_digest[static MD5_BYTES])
+{
+	must_digest(EVP_DigestFinal_ex((EVP_MD_CTX *)h, ret_digest, NULL));
+}
+
+void md5_iov(const struct iovec *iov, int count, uint8_t ret_digest[static MD5_BYTES])
+{
+	struct md5 *h = md5_new();
+
 	for (int i = 0; i < count; i++)
-		must_digest(EVP_DigestUpdate(ctx, iov[i].iov_base, iov[i].iov_len));
-	must_digest(EVP_DigestFinal_ex(ctx, ret_digest, NULL));
-	EVP_MD_CTX_free(ctx);
+		md5_update(h, iov[i].iov_base, iov[i].iov_len);
+	md5_final(h, ret_digest);
+	md5_free(h);
 }
 
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,

@@ -132,6 +132,12 @@ static const struct conf_choice unreadables[] = {
         {NULL, 0},
 };
 
+static const struct conf_choice server_copies[] = {
+        {"auto", CONF_SERVER_COPY_AUTO},
+        {"no", CONF_SERVER_COPY_NO},
+        {NULL, 0},
+};
+
 static const struct conf_choice wal_words[] = {
         {"archive", CONF_WAL_ARCHIVE},
         {NULL, 0},

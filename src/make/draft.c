@@ -14,6 +14,7 @@
 #include <keepfs/codec/listing.h>
 #include <keepfs/codec/name.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -218,6 +219,7 @@ static int open_draft_object(struct draft *d, const char *key, size_t head_bytes
 	        .part_bytes = store->part_bytes,
 	        .max_parts = store->max_parts > 0 ? (unsigned)store->max_parts : 0,
 	        .head_bytes = head_bytes,
+	        .no_digest = d->is_pack && !d->recipients && draft_job(d)->verify == CONF_VERIFY_READBACK,
 	        .cancel = d->order->cancel,
 	        .sent_bytes = progress ? &progress->sent_bytes : NULL,
 	};
@@ -305,9 +307,28 @@ int draft_finish(struct draft *d, const char *name, struct stream_object *object
 
 	if (r == 0)
 		r = stream_object_finish(object, head, &facts, err);
+	assert(facts.copied_bytes == 0);
 	if (r == 0)
 		enter_file(d, name, &facts);
 	return r;
+}
+
+int draft_finish_copied(struct draft *d, const char *name, struct stream_object **object,
+                        const struct draft_check *check, struct error *err)
+{
+	struct stream_facts facts = {0};
+	int r = draft_check_free(d, err);
+
+	assert(d->m.object_count == 0);
+	if (r == 0)
+		r = stream_object_finish(*object, NULL, &facts, err);
+	*object = stream_object_free(*object);
+	if (r < 0)
+		return r;
+	d->copied_at = facts.copied_at;
+	d->copied_bytes = facts.copied_bytes;
+	enter_file(d, name, &facts);
+	return draft_read_copied(d, check, err);
 }
 
 int draft_put(struct draft *d, const char *name, const void *data, size_t len, struct error *err)

@@ -41,9 +41,11 @@ struct draft {
 	struct store *opened; /* a handle of a tenant's; NULL: it is the store itself */
 	int64_t started_mono_us;
 	struct draft *whole; /* that it is a part of; NULL: of none */
-	size_t parts_objects; /* so many objects, the first ones, are of parts, and were read back with these */
-	struct spool *sums;   /* lines for its SHA256SUMS of what listings of parts have; NULL: none */
-	char **pinned;        /* jobs whose packs are */
+	size_t read_objects; /* so many objects, the first ones, were read back: those of parts, with these, and one that the store has copied bytes into */
+	uint64_t copied_at,
+	        copied_bytes; /* of the object that is entered last: no CRC-32C of these is known before it is read back; 0 bytes: none */
+	struct spool *sums; /* lines for its SHA256SUMS of what listings of parts have; NULL: none */
+	char **pinned;      /* jobs whose packs are */
 	size_t pinned_count;
 	struct age_recipients *recipients; /* NULL: nothing is encrypted; of a part: the whole's */
 	pthread_mutex_t secrets_lock;
@@ -83,6 +85,8 @@ const struct age_key *draft_secret_of(const struct draft *d, const char *key);
 void draft_forget_secrets(struct draft *d);
 /** draft_key() - heap: the key of the object of a file; @name NULL: of the artifact's own. */
 char *draft_key(const struct draft *d, const char *name);
+/** draft_read_copied() - the object that is entered last, of which the store has copied bytes: sets its SHA-256, and the CRC-32C that are not known. */
+int draft_read_copied(struct draft *d, const struct draft_check *check, struct error *err);
 /** draft_read_back() - all objects; sets the SHA-256 of what has none yet, and verified_at_us. @check: NULL, or for
  * the own file. */
 int draft_read_back(struct draft *d, const struct draft_check *check, struct error *err);

@@ -8,9 +8,20 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
 
+#include <errno.h>
 #include <string.h>
 
 #define ZEROS_BYTES ((size_t)64 << 10)
+
+/* A member whose bytes the store has copied: nobody has seen them before they are read back. */
+struct copied_member {
+	struct listing_entry entry;
+	char md5[2 * MD5_BYTES + 1]; /* that its bytes have to have; "": nobody knows */
+	struct str line;
+	struct sha256 *sha256; /* of what was read so far, as all below */
+	struct md5 *md5_so_far;
+	uint64_t at; /* in the pack */
+};
 
 struct pack {
 	struct make_order order;
@@ -21,6 +32,7 @@ struct pack {
 	bool is_broken;                 /* the store has refused bytes of it */
 	struct listing_writer *members; /* NULL: none are listed */
 	struct str listing;             /* of members */
+	struct copied_member *copied;   /* NULL: all bytes were put */
 	pthread_t thread;
 	bool is_running; /* the thread, which all above belongs to */
 	atomic_bool has_failed;
@@ -70,11 +82,23 @@ static void await_thread(struct pack *pack)
 	pack->is_running = false;
 }
 
+static void copied_member_free(struct copied_member *c)
+{
+	if (!c)
+		return;
+	listing_entry_finish(&c->entry);
+	str_finish(&c->line);
+	sha256_free(c->sha256);
+	md5_free(c->md5_so_far);
+	free(c);
+}
+
 struct pack *pack_free(struct pack *pack)
 {
 	if (!pack)
 		return NULL;
 	await_thread(pack);
+	copied_member_free(pack->copied);
 	stream_object_free(pack->object);
 	draft_free(pack->draft);
 	listing_writer_free(pack->members);
@@ -110,6 +134,38 @@ int pack_put_zeros(struct pack *pack, uint64_t bytes, struct error *err)
 	return r;
 }
 
+int pack_copy(struct pack *pack, const struct sink_copy *from, struct error *err)
+{
+	int r = stream_object_copy(pack->object, from, err);
+
+	pack->at += from->from->bytes;
+	pack->is_broken |= r < 0;
+	return r;
+}
+
+void pack_end_copied(struct pack *pack, const struct listing_entry *e, const char *md5)
+{
+	struct copied_member *c = pack->copied = mem_alloc(sizeof(*c));
+
+	c->entry = (struct listing_entry){.key = mem_strdup(e->key),
+	                                  .bytes = e->bytes,
+	                                  .etag = mem_strdup(e->etag),
+	                                  .modified_us = e->modified_us,
+	                                  .type = mem_strdup(e->type),
+	                                  .version_id = mem_strdup(e->version_id),
+	                                  .meta = e->meta ? json_clone(e->meta) : NULL,
+	                                  .pack = mem_strdup(e->pack),
+	                                  .at = e->at};
+	str_copy(c->md5, sizeof(c->md5), md5);
+}
+
+const struct listing_entry *pack_copied(const struct pack *pack, const struct str **ret_line)
+{
+	if (pack->copied)
+		*ret_line = &pack->copied->line;
+	return pack->copied ? &pack->copied->entry : NULL;
+}
+
 int pack_list(struct pack *pack, const struct listing_entry *e, const struct str *line, struct error *err)
 {
 	return listing_writer_add_line(pack->members, e, line, err);
@@ -140,6 +196,68 @@ bool pack_is_broken(const struct pack *pack)
 	return pack->is_broken;
 }
 
+/* Of what is read back, what is the member's. */
+static int take_copied_bytes(void *arg, const void *data, size_t len, struct error *err)
+{
+	struct copied_member *c = arg;
+	uint64_t begin = c->entry.at, end = begin + c->entry.bytes, from = c->at, to = c->at + len;
+
+	(void)err;
+	c->at = to;
+	from = from > begin ? from : begin;
+	to = to < end ? to : end;
+	if (from >= to)
+		return 0;
+	data = (const char *)data + (from - (c->at - len));
+	sha256_update(c->sha256, data, (size_t)(to - from));
+	if (c->md5_so_far)
+		md5_update(c->md5_so_far, data, (size_t)(to - from));
+	return 0;
+}
+
+static int check_copied_md5(struct copied_member *c, struct error *err)
+{
+	uint8_t digest[MD5_BYTES];
+	char found[2 * MD5_BYTES + 1];
+
+	if (!c->md5_so_far)
+		return 0;
+	md5_final(c->md5_so_far, digest);
+	hex_encode(digest, sizeof(digest), found);
+	return strcmp(found, c->md5) == 0
+	               ? 0
+	               : error_set(
+	                         err, ERROR_CORRUPT, EBADMSG,
+	                         "%s: what the server has copied has the MD5 %s, and the object in the source has the ETag %s: if that server's ETags are no MD5s, set server_copy = no",
+	                         c->entry.key, found, c->md5);
+}
+
+static int end_copied_bytes(void *arg, struct error *err)
+{
+	struct copied_member *c = arg;
+	uint8_t digest[SHA256_BYTES];
+
+	sha256_final(c->sha256, digest);
+	hex_encode(digest, sizeof(digest), c->entry.sha256);
+	return check_copied_md5(c, err);
+}
+
+/* It is read back before it is listed as a member, since only then its digest is known. */
+static int finish_copied_pack(struct pack *pack, struct error *err)
+{
+	struct copied_member *c = pack->copied;
+	const struct draft_check check = {.feed = take_copied_bytes, .end = end_copied_bytes, .arg = c};
+	int r;
+
+	c->sha256 = sha256_new();
+	c->md5_so_far = c->md5[0] ? md5_new() : NULL;
+	r = draft_finish_copied(pack->draft, NULL, &pack->object, &check, err);
+	if (r < 0)
+		return r;
+	listing_entry_encode(&c->entry, &c->line);
+	return pack_list(pack, &c->entry, &c->line, err);
+}
+
 static int put_pack_members(struct pack *pack, struct error *err)
 {
 	_cleanup(free) char *key = draft_contents_key(pack->draft);
@@ -153,7 +271,8 @@ static int put_pack_members(struct pack *pack, struct error *err)
 static int seal_pack(struct pack *pack, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	int r = draft_finish(pack->draft, NULL, pack->object, NULL, err);
+	int r = pack->copied ? finish_copied_pack(pack, err)
+	                     : draft_finish(pack->draft, NULL, pack->object, NULL, err);
 
 	pack->object = stream_object_free(pack->object);
 	if (r == 0 && pack->members)

@@ -16,6 +16,8 @@ int pack_new(const struct pack_options *options, struct pack **ret, struct error
 /** pack_free() - what was not published is taken back; of one that is still being published: waits for that. NULL allowed; returns NULL. */
 struct pack *pack_free(struct pack *pack);
 DEFINE_CLEANUP(pack, struct pack *, pack_free)
+/** pack_copied() - of one that is published: its member that was copied, with digest and line; borrowed. NULL: the store has copied nothing of it. */
+const struct listing_entry *pack_copied(const struct pack *pack, const struct str **ret_line);
 /** pack_publish() - all of it was put. On a thread of its own, when there is memory for that; else before it returns. */
 void pack_publish(struct pack *pack);
 /** pack_has_failed() - it is known already that it could not be published. Never waits. */

@@ -27,6 +27,7 @@ struct packs {
 	uint64_t count;      /* packs that were published */
 	int failed;          /* negative errno of the first that was not, and why */
 	struct error failure;
+	struct packs_told told;
 };
 
 struct packs *packs_new(const struct packs_options *options)
@@ -73,22 +74,34 @@ static int told_packs_failure(const struct packs *p, struct error *err)
 	return p->failed;
 }
 
-/* Waits until the pack behind is published. */
-static int await_pack_behind(struct packs *p, struct error *err)
+void packs_tell(struct packs *p, const struct packs_told *told)
 {
-	if (p->behind) {
-		p->failed = pack_await(p->behind, &p->failure);
-		p->behind = pack_free(p->behind);
-		p->count += p->failed == 0;
-	}
-	return told_packs_failure(p, err);
+	p->told = *told;
+}
+
+static int tell_copied_member(struct packs *p, const struct pack *pack, struct error *err)
+{
+	const struct str *line;
+	const struct listing_entry *e = pack_copied(pack, &line);
+
+	return e ? p->told.copied(p->told.arg, e, line, err) : 0;
+}
+
+int packs_settle(struct packs *p, struct error *err)
+{
+	_cleanup(pack) struct pack *behind = take_ptr(&p->behind);
+
+	if (!behind)
+		return told_packs_failure(p, err);
+	p->failed = pack_await(behind, &p->failure);
+	p->count += p->failed == 0;
+	return p->failed < 0 ? told_packs_failure(p, err) : tell_copied_member(p, behind, err);
 }
 
 /* A pack that cannot be published is found out before the one behind it is full, which may be very large. */
 int packs_check(struct packs *p, struct error *err)
 {
-	return p->behind && pack_has_failed(p->behind) ? await_pack_behind(p, err)
-	                                               : told_packs_failure(p, err);
+	return p->behind && pack_has_failed(p->behind) ? packs_settle(p, err) : told_packs_failure(p, err);
 }
 
 int packs_find_directory(struct packs *p, struct error *err)
@@ -141,7 +154,7 @@ void packs_drop(struct packs *p)
 /* What could not be published is given up: nothing can be written to it any more. */
 int packs_publish(struct packs *p, struct error *err)
 {
-	int r = await_pack_behind(p, err);
+	int r = packs_settle(p, err);
 
 	if (r == 0 && p->filled) {
 		p->behind = take_ptr(&p->filled);
@@ -154,7 +167,7 @@ int packs_publish(struct packs *p, struct error *err)
 int packs_finish(struct packs *p, struct error *err)
 {
 	packs_drop(p);
-	return await_pack_behind(p, err);
+	return packs_settle(p, err);
 }
 
 char *packs_name(const struct packs *p, int64_t number)

@@ -163,7 +163,7 @@ int draft_join(struct draft *d, struct error *err)
 	move_objects(to, &d->m);
 	move_needs(to, &d->m);
 	whole->extents = d->extents;
-	whole->parts_objects = to->object_count;
+	whole->read_objects = to->object_count;
 	d->published = true;
 	return 0;
 }

@@ -3,7 +3,10 @@
 /*
  * A run of a mirror.
  *
- *   make.c       what is new, what is known; the listing; the state
+ *   make.c       a run: the listing; the state
+ *   walk.c       what is new, what is known; what is got, and listed
+ *   copying.c    which objects the server copies by itself
+ *   late.c       what is to be listed behind these
  *   base.c       the state before: its listing, and which of its packs are hardly needed any more
  *   rests.c      packs of runs that broke off
  *   fetch.c      objects on their way, in order
@@ -87,10 +90,13 @@ int mirror_read_object(const struct make_context *ctx, struct cancel *cancel, co
 struct fetched_object {             /* shared by its pieces */
 	struct listing_entry entry; /* without what its pack gives it */
 	char *etag; /* by which its pieces are asked for, whatever becomes of the entry meanwhile; NULL: is_known */
-	unsigned pieces;         /* that were not freed */
-	bool is_known;           /* nothing is got: it is complete */
-	bool is_told_anew;       /* its bytes are known; what its headers say of it is asked for */
-	bool is_begun;           /* in a pack */
+	unsigned pieces;   /* that were not freed */
+	bool is_known;     /* nothing is got: it is complete */
+	bool is_told_anew; /* its bytes are known; what its headers say of it is asked for */
+	bool is_begun;     /* in a pack */
+	bool etag_is_md5;  /* as its first piece says */
+	/* So many of its bytes, from there on, the server copies by itself: no piece has them; 0: none. */
+	uint64_t copied_at, copied_bytes;
 	atomic_bool is_given_up; /* what comes of it is of no use */
 };
 
@@ -146,14 +152,27 @@ struct packer *packer_new(const struct make_context *ctx, const struct make_orde
 /** packer_free() - what was not published is taken back. NULL allowed; returns NULL. */
 struct packer *packer_free(struct packer *p);
 DEFINE_CLEANUP(packer, struct packer *, packer_free)
+/** packer_headers() - append what comes in a pack before the bytes of @e. Pure. */
+void packer_headers(const struct listing_entry *e, struct str *out);
 /**
  * packer_begin() - the next member is @e, by its key, size and time. What is full is published, beside what comes next where there is memory for that
  * That a pack could not be published is told by whichever call of a packer comes next, and by all behind it.
  */
 int packer_begin(struct packer *p, const struct listing_entry *e, struct error *err);
 int packer_write(struct packer *p, const void *data, size_t len, struct error *err);
-/** packer_end() - all bytes of the member came: sets digest, pack and place of @e. */
-int packer_end(struct packer *p, struct listing_entry *e, struct error *err);
+/**
+ * packer_copy() - the next bytes of the member are @from: returns when the store has copied them
+ *
+ * Of a member that is alone in its pack, at STREAM_COPIED_UNIT of that, and not to its end. As stream_object_copy(); after a failure the member can only be spoilt.
+ */
+int packer_copy(struct packer *p, const struct store_range *from, struct error *err);
+/** packer_end() - all bytes of the member came: sets digest, pack and place of @e. Of one that was copied the digest is "", and is told later (struct packs_told). @etag_is_md5: that of @e is the MD5 of
+ * its bytes: what was copied has to have it. */
+int packer_end(struct packer *p, struct listing_entry *e, bool etag_is_md5, struct error *err);
+/** packer_tell() - before the first member is copied. */
+void packer_tell(struct packer *p, const struct packs_told *told);
+/** packer_settle() - wait until the pack that is published beside the run is. 0: there is none, or it is. */
+int packer_settle(struct packer *p, struct error *err);
 /** packer_line() - of the member that was ended last, as listings have it: borrowed until the next one ends. */
 const struct str *packer_line(const struct packer *p);
 /** packer_spoil() - the member that was begun is of no use: what came of it is no member of the pack. */

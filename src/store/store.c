@@ -283,7 +283,7 @@ int store_upload_copy(struct store_upload *up, const struct store_call *call, un
 {
 	int r = check_part_number(number, err);
 
-	if (r == 0)
+	if (r == 0 && !from->bucket)
 		r = store_key_check(from->key, err);
 	if (r == 0 && from->bytes == 0)
 		r = error_set(err, ERROR_USAGE, EINVAL, "no byte of %s is to be copied", from->key);

@@ -3,6 +3,7 @@
 #include "digest.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/store.h>
 
 #include <stdlib.h>
 
@@ -32,6 +33,16 @@ static int digest_head(struct sink *s, const void *data, size_t len, struct erro
 	return sink_head(d->next, data, len, err);
 }
 
+/* Bytes that nobody has seen: only who reads all of them back knows the digest. */
+static int digest_copy(struct sink *s, const struct sink_copy *from, struct error *err)
+{
+	struct digest *d = (struct digest *)s;
+
+	d->sha256 = sha256_free(d->sha256);
+	*d->bytes += from->from->bytes;
+	return sink_copy(d->next, from, err);
+}
+
 static int digest_finish(struct sink *s, struct error *err)
 {
 	struct digest *d = (struct digest *)s;
@@ -58,6 +69,7 @@ static const struct sink_ops digest_ops = {
         .finish = digest_finish,
         .free = digest_free,
         .head = digest_head,
+        .copy = digest_copy,
 };
 
 struct sink *digest_new(struct sink *next, uint64_t *bytes, char *sha256)

@@ -6,6 +6,6 @@
 #include <stdint.h>
 
 /** digest_new() - passes bytes on to @next (consumed), adds their number to *@bytes, and, unless @sha256 is
- * NULL, sets their SHA-256 when they end: the digest of a stream with a head is not computed, since that
- * needs the bytes in order. Both are borrowed. */
+ * NULL, sets their SHA-256 when they end: the digest of a stream with a head, or with bytes that the store copies, is not computed, since that
+ * needs all bytes in order. Both are borrowed. */
 struct sink *digest_new(struct sink *next, uint64_t *bytes, char *sha256);

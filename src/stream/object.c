@@ -16,6 +16,7 @@
 #include <keepfs/base/mem.h>
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 /* Of bytes that are stored as they are, any extent can be read by itself. */
@@ -51,6 +52,11 @@ int stream_object_buffers(const struct stream_object_options *options, size_t *r
 	return upload_buffers(options, ret, err);
 }
 
+static bool has_digest(const struct stream_object_options *options)
+{
+	return !options->no_sums && !options->no_digest && options->head_bytes == 0;
+}
+
 int stream_object_new(const struct stream_object_options *options, struct stream_object **ret_object,
                       struct error *err)
 {
@@ -59,7 +65,7 @@ int stream_object_new(const struct stream_object_options *options, struct stream
 	struct sink *sink;
 	int r;
 
-	assert(!options->no_sums || !options->stage);
+	assert(!(options->no_sums || options->no_digest) || !options->stage);
 	if (options->stage) {
 		assert(cells_are_usable(&options->stage->cells));
 		stored.head_bytes = (size_t)cells_covering_bytes(&options->stage->cells, options->head_bytes);
@@ -73,8 +79,7 @@ int stream_object_new(const struct stream_object_options *options, struct stream
 		sink = list_extents(o, sink, stored.head_bytes);
 	if (o->stage)
 		sink = transform(o, sink);
-	o->sink =
-	        digest_new(sink, &o->facts.bytes, options->no_sums || o->head_bytes ? NULL : o->facts.sha256);
+	o->sink = digest_new(sink, &o->facts.bytes, has_digest(options) ? o->facts.sha256 : NULL);
 	*ret_object = o;
 	return 0;
 }
@@ -116,6 +121,20 @@ int stream_object_head(struct stream_object *o, const void *data, size_t len, st
 	assert(len <= o->head_bytes - o->head_given);
 	o->head_given += len;
 	return sink_head(o->sink, data, len, err);
+}
+
+int stream_object_copy(struct stream_object *o, const struct sink_copy *from, struct error *err)
+{
+	struct stream_facts *facts = &o->facts;
+
+	assert(facts->copied_bytes == 0 && facts->bytes % STREAM_COPIED_UNIT == 0 &&
+	       from->from->bytes % STREAM_COPIED_UNIT == 0);
+	if (o->stage)
+		return error_set(err, ERROR_USAGE, ENOTSUP,
+		                 "the store holds other bytes than those of the object");
+	facts->copied_at = facts->bytes;
+	facts->copied_bytes = from->from->bytes;
+	return sink_copy(o->sink, from, err);
 }
 
 int stream_object_finish(struct stream_object *o, const void *head, struct stream_facts *ret,

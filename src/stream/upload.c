@@ -49,6 +49,7 @@ struct upload {
 	size_t head_at;      /* so many of them came */
 	unsigned head_parts; /* with a head: those that hold bytes of it, of the first size */
 	unsigned max_parts;
+	uint64_t min_part_bytes;
 	bool equal_parts;
 	/* The writer's: */
 	uint64_t part_bytes; /* of the next part */
@@ -139,6 +140,14 @@ static void note_sent(struct upload *up, const struct store_part *part)
 		atomic_fetch_add(up->sent_bytes, part->bytes);
 }
 
+static void part_is_done(struct upload *up)
+{
+	pthread_mutex_lock(&up->lock);
+	up->in_flight--;
+	pthread_cond_signal(&up->changed);
+	pthread_mutex_unlock(&up->lock);
+}
+
 /* On a sender's thread. The store does not begin a call whose token is set: after a failure this is quick. */
 static void send_part(void *arg)
 {
@@ -158,10 +167,7 @@ static void send_part(void *arg)
 		note_upload_failure(up, r, &err);
 	}
 	part_free(part);
-	pthread_mutex_lock(&up->lock);
-	up->in_flight--;
-	pthread_cond_signal(&up->changed);
-	pthread_mutex_unlock(&up->lock);
+	part_is_done(up);
 }
 
 static int begin_multipart(struct upload *up, struct error *err)
@@ -332,6 +338,93 @@ static int put_head_bytes(struct upload *up, const void *data, size_t len, size_
 	return up->filling->bytes == up->filling->max_bytes ? hand_over(up, &up->filling, err) : 0;
 }
 
+/* Copied by the store. */
+
+#define COPY_PIECE_BYTES ((uint64_t)64 << 20) /* a server answers when it has copied all of it */
+
+struct copied_part {
+	struct upload *owner;
+	unsigned number;
+	struct store_range from;
+};
+
+/* On a sender's thread, as send_part(). */
+static void have_part_copied(void *arg)
+{
+	_cleanup(free) struct copied_part *part = arg;
+	struct upload *up = part->owner;
+	struct store_call call = call_of(up);
+	struct store_part made = {0};
+	struct error err = {0};
+	int r = store_upload_copy(up->multipart, &call, part->number, &part->from, &made, &err);
+
+	if (r == 0)
+		note_sent(up, &made);
+	else
+		note_upload_failure(up, r, &err);
+	part_is_done(up);
+}
+
+static void ask_for_copy(struct upload *up, const struct store_range *from)
+{
+	struct copied_part *part = mem_alloc(sizeof(*part));
+
+	*part = (struct copied_part){.owner = up, .number = ++up->last_number, .from = *from};
+	pthread_mutex_lock(&up->lock);
+	up->in_flight++;
+	pthread_mutex_unlock(&up->lock);
+	workers_add(up->workers, have_part_copied, part);
+}
+
+/* In how many pieces, all of about one size; 0: in so few as there may be they are too large. What comes behind them needs a part, too. */
+static uint64_t pieces_of_copy(const struct upload *up, uint64_t bytes)
+{
+	uint64_t most = up->last_number + 2 < up->max_parts ? up->max_parts - up->last_number - 2 : 0;
+	uint64_t pieces = (bytes + COPY_PIECE_BYTES - 1) / COPY_PIECE_BYTES;
+
+	pieces = pieces < most ? pieces : most;
+	return pieces > 0 && bytes / pieces < up->max_part_bytes ? pieces : 0;
+}
+
+static int have_pieces_copied(struct upload *up, const struct sink_copy *copy, uint64_t pieces,
+                              struct error *err)
+{
+	const struct store_range *from = copy->from;
+	uint64_t each = from->bytes / pieces;
+	int r = 0;
+
+	for (uint64_t i = 0; r == 0 && i < pieces; i++) {
+		struct store_range piece = *from;
+
+		piece.offset += i * each;
+		piece.bytes = i + 1 < pieces ? each : from->bytes - i * each;
+		r = wait_for_senders(up, SENT_AT_ONCE - 1, err);
+		if (r == 0 && copy->pace)
+			r = copy->pace(copy->arg, piece.bytes, err);
+		if (r == 0)
+			ask_for_copy(up, &piece);
+	}
+	return r < 0 ? r : wait_for_senders(up, 0, err);
+}
+
+/* What was written is a part of its own, however full it is. */
+static int upload_copy_range(struct sink *s, const struct sink_copy *copy, struct error *err)
+{
+	struct upload *up = (struct upload *)s;
+	uint64_t pieces = pieces_of_copy(up, copy->from->bytes);
+	int r = told_upload_failure(up, err);
+
+	if (r < 0)
+		return r;
+	if (up->equal_parts || pieces == 0 || copy->from->bytes / pieces < up->min_part_bytes ||
+	    (up->filling ? up->filling->bytes < up->min_part_bytes : !up->multipart))
+		return error_set(err, ERROR_USAGE, ENOTSUP, "%s: the store cannot have parts of these sizes",
+		                 up->key);
+	if (up->filling)
+		r = hand_over(up, &up->filling, err);
+	return r < 0 ? r : have_pieces_copied(up, copy, pieces, err);
+}
+
 /* Where nothing follows the head it may be shorter than was said, and is written like everything else. */
 static int upload_head(struct sink *s, const void *data, size_t len, struct error *err)
 {
@@ -451,6 +544,7 @@ static const struct sink_ops upload_ops = {
         .finish = upload_finish,
         .free = upload_free,
         .head = upload_head,
+        .copy = upload_copy_range,
 };
 
 static uint64_t at_least(uint64_t value, uint64_t least)
@@ -470,6 +564,7 @@ static void choose_sizes(struct upload *up, const struct stream_object_options *
                          const struct store_features *features)
 {
 	up->max_part_bytes = features->max_part_bytes;
+	up->min_part_bytes = features->min_part_bytes;
 	up->equal_parts = features->equal_parts;
 	up->first_part_bytes = first_part_bytes(options, features);
 	up->part_bytes = up->first_part_bytes;

@@ -5,6 +5,7 @@
 #include <keepfs/base/mem.h>
 
 #include <stdio.h>
+#include <string.h>
 
 #define MOST 8
 
@@ -279,6 +280,24 @@ static void wrong_completions_are_refused(void **state)
 	job_finish(&j);
 }
 
+/* By bucket and whole key, as an object of another bucket is named. */
+static void copy_by_bucket(struct job *j, const char *key)
+{
+	const char *name = j->t->store->name + strlen("s3://"), *slash = strchr(name, '/');
+	_cleanup(free) char *bucket = mem_printf("%.*s", (int)(slash - name), name),
+	                    *whole = mem_printf("%s/%s", slash + 1, key),
+	                    *missing = mem_printf("%s-which-is-not-there", whole);
+	struct store_range from = {.bucket = bucket, .key = missing, .offset = 3, .bytes = 5};
+	struct store_part copied;
+
+	assert_int_equal(store_upload_copy(j->up, NULL, 2, &from, &copied, NULL), -ENOENT);
+	from.key = whole;
+	assert_ok(store_upload_copy(j->up, NULL, 2, &from, &copied, &err));
+	assert_true(copied.number == 2 && copied.bytes == 5 && copied.etag[0]);
+	from.bucket = "no-bucket-of-this-name";
+	assert_true(store_upload_copy(j->up, NULL, 2, &from, &copied, NULL) < 0);
+}
+
 /* A store that copies by itself makes of it what it is; another one says so. */
 static void a_part_may_be_a_range_of_another_object(void **state)
 {
@@ -310,6 +329,7 @@ static void a_part_may_be_a_range_of_another_object(void **state)
 	assert_fails(EINVAL, ERROR_USAGE, store_upload_copy(j.up, NULL, 1, &from, &copied, &err));
 	from = (struct store_range){.key = j.key, .bytes = 1};
 	assert_int_equal(store_upload_copy(j.up, NULL, 1, &from, &copied, NULL), -ENOENT);
+	copy_by_bucket(&j, source.key);
 	from = (struct store_range){.key = source.key, .offset = 3, .bytes = 5};
 	assert_ok(store_upload_copy(j.up, NULL, 2, &from, &copied, &err));
 	assert_ok(store_upload_complete(j.up, NULL, &copied, 1, &err));

@@ -16,7 +16,7 @@ static void test_a_bucket(void **state)
 	const struct conf_job *job;
 
 	accept(f, BUCKET
-	       "endpoint = https://h\naccess_key = A\nsecret_key = S\nconnections = 8\nunreadable = skip\nallow_empty = yes\nkeep_daily = 7\n");
+	       "endpoint = https://h\naccess_key = A\nsecret_key = S\nconnections = 8\nunreadable = skip\nserver_copy = no\nallow_empty = yes\nkeep_daily = 7\n");
 	job = &f->conf.jobs[0];
 	assert_int_equal(job->kind, CONF_JOB_MIRROR);
 	assert_string_equal(job->name, "docs");
@@ -25,6 +25,7 @@ static void test_a_bucket(void **state)
 	assert_string_equal(job->mirror.from.region, "us-east-1");
 	assert_int_equal(job->mirror.connections, 8);
 	assert_int_equal(job->mirror.skip_unreadable, CONF_UNREADABLE_SKIP);
+	assert_int_equal(job->mirror.server_copy, CONF_SERVER_COPY_NO);
 	assert_true(job->mirror.allow_empty);
 	assert_int_equal(job->policy.keep_daily, 7);
 }
@@ -36,6 +37,7 @@ static void test_defaults(void **state)
 	accept(f, BUCKET);
 	assert_int_equal(f->conf.jobs[0].mirror.connections, 32);
 	assert_int_equal(f->conf.jobs[0].mirror.skip_unreadable, CONF_UNREADABLE_FAIL);
+	assert_int_equal(f->conf.jobs[0].mirror.server_copy, CONF_SERVER_COPY_AUTO);
 	assert_false(f->conf.jobs[0].mirror.allow_empty);
 	accept(f, "[mirror docs]\nurl = dir:/srv/uploads\n");
 	accept(f, "[mirror docs]\nurl = none\n");
@@ -53,6 +55,7 @@ static void test_what_is_refused(void **state)
 	refuse(f, BUCKET "session_token = T\n", "belongs to an access key");
 	refuse(f, BUCKET "connections = 0\n", "connections");
 	refuse(f, BUCKET "unreadable = maybe\n", "unreadable");
+	refuse(f, BUCKET "server_copy = yes\n", "server_copy");
 	refuse(f, BUCKET "allow_empty = perhaps\n", "is neither yes nor no");
 	refuse(f, "[mirror docs]\nurl = dir:/srv/uploads\nprofile = x\n", "is for a bucket only");
 	refuse(f, "[mirror docs]\nurl = none\nendpoint = https://h\n", "is for a bucket only");

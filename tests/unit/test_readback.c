@@ -184,6 +184,36 @@ static void test_ranges(void **state)
 	}
 }
 
+/* What nobody has seen yet is learnt, and the rest is checked as ever. */
+static void test_what_is_learnt(void **state)
+{
+	struct fixture *f = *state;
+	char sha256[SHA256_HEX_BYTES];
+	struct error err;
+	uint32_t *crcs;
+
+	make_object(f, 9 * MIB + 17, 300000);
+	crcs = mem_array(f->extents.count, sizeof(*crcs));
+	f->options.learn = &f->extents;
+	f->options.learn_at = f->extents.items[7].offset;
+	f->options.learn_bytes = f->extents.items[30].offset - f->options.learn_at;
+	for (size_t i = 0; i < f->extents.count; i++) {
+		crcs[i] = f->extents.items[i].crc32c;
+		if (i >= 7 && i < 30)
+			f->extents.items[i].crc32c = 0;
+	}
+	expect_whole(f);
+	for (size_t i = 0; i < f->extents.count; i++)
+		assert_int_equal(f->extents.items[i].crc32c, crcs[i]);
+	f->extents.items[6].crc32c ^= 1;
+	assert_int_equal(read_back(f, sha256, &err), -EBADMSG);
+	f->extents.items[6].crc32c ^= 1;
+	f->extents.items[30].crc32c ^= 1;
+	assert_int_equal(read_back(f, sha256, &err), -EBADMSG);
+	f->options.learn = NULL;
+	free(crcs);
+}
+
 static void test_small_pools(void **state)
 {
 	struct fixture *f = *state;
@@ -394,6 +424,7 @@ int main(void)
 	        TEST(test_whole_objects),
 	        TEST(test_small_pools),
 	        TEST(test_ranges),
+	        TEST(test_what_is_learnt),
 	        TEST(test_a_wrong_byte),
 	        TEST(test_wrong_sizes),
 	        TEST(test_cut_while_it_is_read),

@@ -2,6 +2,8 @@
 /* Uploads in parts over the S3 driver: how they are listed, completed and given up. */
 #include "s3_test.h"
 
+#include <keepfs/store/source.h>
+
 static void test_upload_lists(void **state)
 {
 	struct store_upload_info *uploads;
@@ -109,6 +111,82 @@ static void test_upload_answers(void **state)
 	world_end(&w);
 }
 
+#define COPIED  "200 OK\r\n\r\n<CopyPartResult><ETag>&quot;c1&quot;</ETag></CopyPartResult>"
+#define CHANGED "412 Precondition Failed\r\n\r\n" ERROR_XML("PreconditionFailed", "")
+
+/* A range of an object in a bucket beside the store's, which may have any key. */
+static void test_copies_from_another_bucket(void **state)
+{
+	const struct store_range from = {
+	        .bucket = "other", .key = "up//a b", .offset = 5, .bytes = 7, .if_match = "e1"};
+	struct store_upload *up;
+	struct store_part part;
+	struct world w;
+
+	world_begin(&w, SCRIPT(BEGUN, COPIED, CHANGED, NO_KEY,
+	                       "403 Forbidden\r\n\r\n" ERROR_XML("AccessDenied", ""),
+	                       "501 Not Implemented\r\n\r\n" ERROR_XML("NotImplemented", ""),
+	                       "200 OK\r\n\r\n" ERROR_XML("SlowDown", "")));
+	assert_int_equal(store_upload_begin(w.store, NULL, "a", &up, &w.err), 0);
+	assert_int_equal(store_upload_copy(up, NULL, 2, &from, &part, &w.err), 0);
+	assert_true(part.number == 2 && part.bytes == 7);
+	assert_string_equal(part.etag, "c1");
+	assert_seen(&w, 1, "x-amz-copy-source: /other/up//a%20b\r\n");
+	assert_seen(&w, 1, "x-amz-copy-source-range: bytes=5-11\r\n");
+	assert_seen(&w, 1, "x-amz-copy-source-if-match: \"e1\"\r\n");
+	assert_int_equal(store_upload_copy(up, NULL, 2, &from, &part, &w.err), -ESTALE);
+	assert_int_equal(store_upload_copy(up, NULL, 2, &from, &part, &w.err), -ENOENT);
+	assert_int_equal(store_upload_copy(up, NULL, 2, &from, &part, &w.err), -EACCES);
+	assert_non_null(strstr(w.err.message, "s3:GetObject on the objects that are copied"));
+	assert_int_equal(store_upload_copy(up, NULL, 2, &from, &part, &w.err), -EOPNOTSUPP);
+	assert_int_equal(store_upload_copy(up, NULL, 2, &from, &part, &w.err), -EAGAIN);
+	assert_true(w.err.retry);
+	store_upload_free(up);
+	world_end(&w);
+}
+
+static bool is_beside(const struct world *w, const char *endpoint, const char *region, const char *url)
+{
+	struct conf_store of = w->conf;
+	struct source *s = NULL;
+	char *key = NULL;
+	bool is;
+
+	of.endpoint = (char *)endpoint;
+	of.region = (char *)region;
+	of.url = (char *)url;
+	assert_int_equal(source_open(&of, 1, &s, NULL), 0);
+	is = source_is_beside(s, &w->conf);
+	if (is) {
+		assert_string_equal(source_copied_from(s, "x//y", &key), "other");
+		assert_string_equal(key, "sub/x//y");
+	}
+	free(key);
+	source_free(s);
+	return is;
+}
+
+/* On one server, in one region; whatever the names of the buckets. */
+static void test_what_is_beside_a_store(void **state)
+{
+	_cleanup(free) char *same = NULL;
+	struct conf_store directory = {.url = (char *)"dir:/srv/x"};
+	struct world w;
+
+	world_begin(&w, SCRIPT(OK));
+	same = mem_printf("%s/", w.endpoint);
+	assert_true(is_beside(&w, w.endpoint, "us-east-1", "s3://other/sub"));
+	assert_true(is_beside(&w, same, "", "s3://other/sub"));
+	assert_false(is_beside(&w, w.endpoint, "eu-central-1", "s3://other/sub"));
+	assert_false(is_beside(&w, "http://127.0.0.1:1", "us-east-1", "s3://other/sub"));
+	assert_false(is_beside(&w, w.endpoint, "us-east-1", "dir:/srv/x"));
+	w.conf.url = directory.url;
+	assert_false(is_beside(&w, w.endpoint, "us-east-1", "s3://other/sub"));
+	w.conf.url = (char *)"s3://bucket/pre";
+	assert_int_equal(store_remove(w.store, NULL, "k", NULL), 0); /* the script is over */
+	world_end(&w);
+}
+
 /* Repeated until the server does not know the upload any more. */
 static void test_abort(void **state)
 {
@@ -137,6 +215,8 @@ int main(void)
 	        cmocka_unit_test(test_complete),
 	        cmocka_unit_test(test_upload_answers),
 	        cmocka_unit_test(test_abort),
+	        cmocka_unit_test(test_copies_from_another_bucket),
+	        cmocka_unit_test(test_what_is_beside_a_store),
 	};
 
 	return cmocka_run_group_tests_name("s3_uploads", tests, NULL, NULL);

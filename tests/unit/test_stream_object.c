@@ -4,6 +4,7 @@
 
 #include <keepfs/base/str.h>
 #include <keepfs/stream.h>
+#include <keepfs/stream/readback.h>
 
 #include <errno.h>
 
@@ -234,6 +235,133 @@ static void test_without_sums(void **state)
 }
 
 /* A table of contents may be larger than all that a pool has. */
+/* Who reads it back knows the digest then; the extents are as ever. */
+static void test_without_digest(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_facts facts = {0};
+	struct stream_object *o;
+	struct error err = {0};
+
+	f->store = new_faulty("");
+	f->options.no_digest = true;
+	make_data(f, 300000);
+	o = new_object(f, 0);
+	assert_int_equal(write_body(f, o, 0, 333, &err), 0);
+	assert_int_equal(stream_object_finish(o, NULL, &facts, NULL), 0);
+	stream_object_free(o);
+	assert_string_equal(facts.sha256, "");
+	assert_string_equal(facts.stored_sha256, "");
+	assert_true(facts.bytes == 300000 && facts.stored_bytes == 300000);
+	assert_int_equal(facts.extents.total_bytes, 300000);
+	assert_int_equal(facts.extents.items[0].crc32c, crc32c(0, f->data.data, EXTENT_MIN_BYTES));
+	expect_stored(f);
+	extents_finish(&facts.extents);
+}
+
+/* A directory that copies by itself, of the object "from". */
+
+static atomic_uint copies;
+static int copy_result; /* of the second copy, and those behind it */
+
+static int copy_within(struct store_upload *up, const struct store_call *call, unsigned number,
+                       const struct store_range *from, struct store_part *ret, struct error *err)
+{
+	_cleanup(free) char *bytes = mem_alloc(from->bytes);
+	const struct iovec iov = {bytes, from->bytes};
+	int r;
+
+	if (atomic_fetch_add(&copies, 1) > 0 && copy_result < 0)
+		return error_set(err, ERROR_CONFLICT, -copy_result, "it is another one now");
+	r = store_get(up->store, call, from->key, from->offset, &iov, 1, NULL, err);
+	return r < 0 ? r : store_upload_part(up, call, number, &iov, 1, ret, err);
+}
+
+static struct store *new_copying(void)
+{
+	static struct store_ops ops;
+	struct store *s = NULL;
+
+	assert_int_equal(store_dir_new(root, &s, NULL), 0);
+	ops = *s->ops;
+	ops.upload_copy = copy_within;
+	s->ops = &ops;
+	return s;
+}
+
+static int count_pace(void *arg, uint64_t bytes, struct error *err)
+{
+	*(uint64_t *)arg += bytes;
+	return 0;
+}
+
+static int copy_middle(struct stream_object *o, uint64_t at, uint64_t bytes, uint64_t *paced,
+                       struct error *err)
+{
+	const struct store_range from = {.key = "from", .offset = at, .bytes = bytes, .if_match = "e"};
+	const struct sink_copy copy = {.from = &from, .pace = count_pace, .arg = paced};
+
+	return stream_object_copy(o, &copy, err);
+}
+
+/* Some bytes are copied by the store: it is the same object, and what is not known of it reading it back tells. */
+static void expect_copied(struct fixture *f, size_t before, size_t bytes, size_t behind)
+{
+	struct stream_facts facts = {0}, plain = {0};
+	struct stream_object *o;
+	struct error err = {0};
+	uint64_t paced = 0;
+	char sha256[SHA256_HEX_BYTES];
+
+	make_data(f, before + bytes + behind);
+	assert_int_equal(store_put_bytes(f->store, NULL, "from", f->data.data, f->data.len, NULL, NULL), 0);
+	o = stream_object_sums();
+	assert_int_equal(stream_object_write(o, f->data.data, f->data.len, NULL), 0);
+	assert_int_equal(stream_object_finish(o, NULL, &plain, NULL), 0);
+	stream_object_free(o);
+	o = new_object(f, 0);
+	assert_int_equal(stream_object_write(o, f->data.data, before, NULL), 0);
+	if (copy_middle(o, before, bytes, &paced, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(paced, bytes);
+	assert_int_equal(stream_object_write(o, f->data.data + before + bytes, behind, NULL), 0);
+	assert_int_equal(stream_object_finish(o, NULL, &facts, NULL), 0);
+	stream_object_free(o);
+	assert_string_equal(facts.sha256, "");
+	assert_true(facts.copied_at == before && facts.copied_bytes == bytes && facts.bytes == f->data.len);
+	const struct readback_options back = {.store = f->store,
+	                                      .pool = f->pool,
+	                                      .key = KEY,
+	                                      .extents = &facts.extents,
+	                                      .learn = &facts.extents,
+	                                      .learn_at = facts.copied_at,
+	                                      .learn_bytes = facts.copied_bytes};
+	assert_int_equal(stream_readback(&back, sha256, NULL), 0);
+	assert_string_equal(sha256, plain.sha256);
+	assert_int_equal(facts.extents.count, plain.extents.count);
+	assert_memory_equal(facts.extents.items, plain.extents.items,
+	                    plain.extents.count * sizeof(*plain.extents.items));
+	assert_int_equal(store_remove(f->store, NULL, "from", NULL), 0);
+	expect_stored(f);
+	extents_finish(&facts.extents);
+	extents_finish(&plain.extents);
+}
+
+static void test_copied_by_the_store(void **state)
+{
+	struct fixture *f = *state;
+
+	f->store = new_copying();
+	copy_result = 0;
+	f->options.part_bytes = 2 * MIB;
+	expect_copied(f, 2 * MIB, MIB, 1);
+	expect_copied(f, MIB, 3 * MIB, MIB);     /* what is written does not fill a part */
+	expect_copied(f, 3 * MIB, MIB, 5 * MIB); /* nor does it end with one */
+	copies = 0;
+	expect_copied(f, MIB, 130 * MIB, 700000); /* several pieces */
+	assert_int_equal(copies, 3);
+}
+
 static void test_head_larger_than_memory(void **state)
 {
 	struct fixture *f = *state;
@@ -270,6 +398,45 @@ static void expect_nothing(struct fixture *f)
 	assert_int_equal(store_upload_list(f->store, NULL, "", &uploads, &count, NULL), 0);
 	assert_int_equal(count, 0);
 	store_upload_list_free(uploads, count);
+}
+
+static void test_copying_that_fails(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_object *o;
+	struct error err = {0};
+	uint64_t paced = 0;
+
+	f->store = new_copying();
+	make_data(f, MIB);
+	f->options.part_bytes = 2 * MIB;
+	/* Of an object that is not there; and another one when the second is copied, which leaves nothing. */
+	for (int i = 0; i < 2; i++) {
+		o = new_object(f, 0);
+		copies = (unsigned)i;
+		copy_result = -ESTALE;
+		assert_int_equal(stream_object_write(o, f->data.data, MIB, NULL), 0);
+		assert_int_equal(copy_middle(o, 0, MIB, &paced, &err), i ? -ESTALE : -ENOENT);
+		assert_true(stream_object_write(o, "x", 1, NULL) < 0);
+		stream_object_free(o);
+		expect_nothing(f);
+	}
+	/* With too few parts for it; in an object in which nothing was written yet; in a store that does not copy. */
+	f->options.max_parts = 2;
+	o = new_object(f, 0);
+	assert_int_equal(stream_object_write(o, f->data.data, MIB, NULL), 0);
+	assert_int_equal(copy_middle(o, 0, MIB, &paced, &err), -ENOTSUP);
+	stream_object_free(o);
+	f->options.max_parts = 0;
+	o = new_object(f, 0);
+	assert_int_equal(copy_middle(o, 0, MIB, &paced, &err), -ENOTSUP);
+	stream_object_free(o);
+	f->store = store_free(f->store);
+	f->store = new_faulty("");
+	o = new_object(f, 0);
+	assert_int_equal(stream_object_write(o, f->data.data, MIB, NULL), 0);
+	assert_int_equal(copy_middle(o, 0, MIB, &paced, &err), -ENOTSUP);
+	stream_object_free(o);
 }
 
 static void expect_failure(struct fixture *f, const char *spec, size_t head_bytes, size_t body_bytes)
@@ -357,6 +524,9 @@ int main(void)
 	        TEST(test_parts_of_several_buffers),
 	        TEST(test_one_put),
 	        TEST(test_without_sums),
+	        TEST(test_without_digest),
+	        TEST(test_copied_by_the_store),
+	        TEST(test_copying_that_fails),
 	        TEST(test_head_larger_than_memory),
 	        TEST(test_failures),
 	        TEST(test_unfinished_leaves_nothing),

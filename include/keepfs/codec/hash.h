@@ -20,6 +20,13 @@ struct iovec;
 /** md5_iov() - for Content-MD5, which S3 asks for in places; protects from accidents, and from nothing else. */
 void md5_iov(const struct iovec *iov, int count, uint8_t ret_digest[static MD5_BYTES]);
 
+struct md5; /* a running digest, as struct sha256 */
+
+struct md5 *md5_new(void);
+struct md5 *md5_free(struct md5 *h);
+void md5_update(struct md5 *h, const void *data, size_t len);
+void md5_final(struct md5 *h, uint8_t ret_digest[static MD5_BYTES]);
+
 void sha256_once(const void *data, size_t len, uint8_t ret_digest[static SHA256_BYTES]);
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
                  uint8_t ret_mac[static SHA256_BYTES]);

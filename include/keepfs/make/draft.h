@@ -91,6 +91,16 @@ int draft_open(struct draft *d, const char *name, size_t head_bytes, struct stre
  * be entered in any order. */
 int draft_finish(struct draft *d, const char *name, struct stream_object *object, const void *head,
                  struct error *err);
+struct draft_check;
+/**
+ * draft_finish_copied() - as draft_finish(), of an object of which the store has copied bytes by itself (stream_object_copy()), and the first one of the draft
+ * @object: is freed, whatever comes of it: what it held is needed
+ * @check:  as for draft_publish()
+ *
+ * It is read back at once, whatever the job says: only that tells its SHA-256 and its checksums, and nothing else knows what those bytes are. draft_publish() does not read it once more.
+ */
+int draft_finish_copied(struct draft *d, const char *name, struct stream_object **object,
+                        const struct draft_check *check, struct error *err);
 /** draft_enter() - a file whose object was completed by the caller, after draft_check_free(). @facts' extents are
  * taken. */
 void draft_enter(struct draft *d, const char *name, struct stream_facts *facts);

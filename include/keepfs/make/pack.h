@@ -22,6 +22,10 @@ int pack_pace(struct pack *pack, uint64_t bytes, struct error *err);
 /** pack_put() - the next bytes of it; pack_put_zeros() - so many zeros. */
 int pack_put(struct pack *pack, const void *data, size_t len, struct error *err);
 int pack_put_zeros(struct pack *pack, uint64_t bytes, struct error *err);
+/** pack_copy() - the next bytes of it are @from: returns when the store has copied them. Of a pack that has one member alone; else as stream_object_copy(). */
+int pack_copy(struct pack *pack, const struct sink_copy *from, struct error *err);
+/** pack_end_copied() - @e, which is cloned but for its digest, is that member. @md5: "", or the MD5 that its bytes have to have, in hexadecimal digits. */
+void pack_end_copied(struct pack *pack, const struct listing_entry *e, const char *md5);
 /** pack_list() - @e, whose line is @line, is a member: of a series that lists them. */
 int pack_list(struct pack *pack, const struct listing_entry *e, const struct str *line, struct error *err);
 /** pack_is_broken() - the store has refused bytes of it: it can only be given up. */
@@ -60,6 +64,16 @@ int packs_publish(struct packs *p, struct error *err);
 void packs_drop(struct packs *p);
 /** packs_check() - 0, or why one could not be published, as soon as that is known. Does not wait. */
 int packs_check(struct packs *p, struct error *err);
+/** struct packs_told - what became of members that were copied, in their order. */
+struct packs_told {
+	/* @e, with @line, has its digest, and its pack is published: on the thread of whichever call of the series waited for that. What it returns is passed on. */
+	int (*copied)(void *arg, const struct listing_entry *e, const struct str *line, struct error *err);
+	void *arg;
+};
+/** packs_tell() - before the first member is copied. */
+void packs_tell(struct packs *p, const struct packs_told *told);
+/** packs_settle() - wait until the pack that is published beside the run is. 0: there is none, or it is. */
+int packs_settle(struct packs *p, struct error *err);
 /** packs_finish() - waits until all are published. What is still filled is given up. */
 int packs_finish(struct packs *p, struct error *err);
 /** packs_name() - heap: how listings call the pack with that number: "20261120T020000Z/00001". The directory was found. */

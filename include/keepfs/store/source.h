@@ -30,6 +30,11 @@ const char *source_name(const struct source *s);
 void source_set_section(struct source *s, const char *section);
 /** source_is_local() - a directory: no request is on its way to anybody. */
 bool source_is_local(const struct source *s);
+/** source_is_beside() - is it a bucket of the same server, and in the same region, as that of @store? Then that may copy objects by itself (store_upload_copy()), if its
+ * credentials may read them. Asks nobody. */
+bool source_is_beside(const struct source *s, const struct conf_store *store);
+/** source_copied_from() - where the object @key is for store_upload_copy(), of a source that is beside the store: its bucket, borrowed, and in *@ret_key, heap, its whole key. */
+const char *source_copied_from(const struct source *s, const char *key, char **ret_key);
 /** source_requests() - how many were made so far, each try counted; 0 of a directory. */
 uint64_t source_requests(const struct source *s);
 
@@ -73,6 +78,7 @@ const struct source_left *source_list_left(const struct source_list *l);
 struct source_facts {
 	char *version_id; /* heap; NULL: no versions are kept */
 	char *type;       /* heap; NULL: nobody says */
+	bool etag_is_md5; /* of all its bytes, as far as the server says */
 	struct json *
 	        meta; /* an object of strings, by the names of their headers: "x-amz-meta-owner", "content-encoding"; NULL: none */
 };

@@ -20,6 +20,9 @@ struct readback_options { /* all borrowed */
 	struct pool *pool;
 	const char *key;
 	const struct extents *extents;
+	/* NULL, or @extents: those in the @learn_bytes from @learn_at on, which begin and end with them, are not checked, but get the CRC-32C of what is read. */
+	struct extents *learn;
+	uint64_t learn_at, learn_bytes;
 	size_t first, count; /* of these extents alone: a range of the object; count 0: the whole */
 	struct cancel *cancel;
 	atomic_uint_least64_t *done_bytes; /* live count; NULL */

@@ -51,12 +51,14 @@ static int ask_for_a_byte(struct s3 *s, const struct store_call *call, const cha
 	return 0;
 }
 
-static bool etag_is_md5(const struct net_response *answer, const char *etag)
+bool s3_etag_is_md5(const struct net_response *answer, const char *etag)
 {
-	char encryption[32];
+	char encryption[32], customer[32];
 
 	net_header_find(answer, "x-amz-server-side-encryption", encryption, sizeof(encryption));
-	return !str_starts(encryption, "aws:") && strspn(etag, "0123456789abcdef") == 32 &&
+	net_header_find(answer, "x-amz-server-side-encryption-customer-algorithm", customer,
+	                sizeof(customer));
+	return !str_starts(encryption, "aws:") && !*customer && strspn(etag, "0123456789abcdef") == 32 &&
 	       (etag[32] == '\0' || etag[32] == '-');
 }
 
@@ -74,7 +76,7 @@ static int read_class(struct s3 *s, const struct net_response *answer, const cha
 	net_header_find(answer, "x-amz-version-id", class->version, sizeof(class->version));
 	if (str_equal(class->version, "null"))
 		class->version[0] = '\0';
-	class->etag_is_md5 = r == 0 && etag_is_md5(answer, class->object.etag);
+	class->etag_is_md5 = r == 0 && s3_etag_is_md5(answer, class->object.etag);
 	return r;
 }
 

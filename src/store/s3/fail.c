@@ -109,6 +109,14 @@ static bool has_query(const struct s3_request *r, const char *name)
 	return false;
 }
 
+static bool has_s3_header(const struct s3_request *r, const char *name)
+{
+	for (size_t i = 0; i < r->header_count; i++)
+		if (str_starts(r->headers[i].name, name))
+			return true;
+	return false;
+}
+
 static void explain_rights(const struct s3_failure *f, struct str *out)
 {
 	str_appendf(out, "access key %s (from %s) may not do this; it needs ", access_key(f), key_source(f));
@@ -130,6 +138,10 @@ static void explain_rights(const struct s3_failure *f, struct str *out)
 		str_append(out, "s3:DeleteObjectVersion on the objects; or this version is locked");
 	else if (!f->request->key || str_equal(f->request->method, "HEAD"))
 		str_append(out, "s3:ListBucket and s3:ListBucketMultipartUploads on the bucket");
+	else if (has_s3_header(f->request, "x-amz-copy-source"))
+		str_append(
+		        out,
+		        "s3:GetObject on the objects that are copied, and s3:PutObject on those that come of them");
 	else if (str_equal(f->request->method, "GET"))
 		str_append(
 		        out,
@@ -142,10 +154,7 @@ static void explain_rights(const struct s3_failure *f, struct str *out)
 
 static bool asked_for_encryption(const struct s3_request *r)
 {
-	for (size_t i = 0; i < r->header_count; i++)
-		if (str_starts(r->headers[i].name, "x-amz-server-side-encryption"))
-			return true;
-	return false;
+	return has_s3_header(r, "x-amz-server-side-encryption");
 }
 
 static void explain_access_key(const struct s3_failure *f, struct str *out)

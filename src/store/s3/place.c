@@ -143,6 +143,7 @@ int s3_place_init(struct s3_place *place, const struct conf_store *conf, struct 
 		place->root = mem_printf("%s/%s/", e.path, place->bucket);
 	}
 	place->base = mem_printf("%s://%s", e.scheme, place->host);
+	place->server = mem_printf("%s://%s%s", e.scheme, e.host, e.path);
 	return 0;
 }
 
@@ -151,6 +152,7 @@ void s3_place_finish(struct s3_place *place)
 	free(place->bucket);
 	free(place->prefix);
 	free(place->base);
+	free(place->server);
 	free(place->host);
 	free(place->root);
 	free(place->region);

@@ -18,6 +18,7 @@ struct s3_place { /* where the bucket is; all heap */
 	char *bucket;
 	char *prefix; /* "" or "some/where/": what stands before every key */
 	char *base;   /* URL up to the path: "https://host[:port]" */
+	char *server; /* URL of all its buckets: "https://s3.example.com/path/of/endpoint" */
 	char *host;   /* value of the Host header */
 	char *root;   /* path before a key: "/", "/bucket/" or "/path/of/endpoint/bucket/"; not encoded */
 	char *region;
@@ -155,6 +156,9 @@ void s3_restore_parse(const char *text, bool *ret_is_thawing, int64_t *ret_ready
 /** s3_head_parse() - the answer to a HEAD, as store_head() tells it. */
 int s3_head_parse(const struct s3 *s, const char *key, const struct net_response *answer,
                   struct store_object *ret, struct error *err);
+
+/** s3_etag_is_md5() - of the bytes, or, with "-" and their number behind it, of the MD5s of the parts: as far as the answer says. */
+bool s3_etag_is_md5(const struct net_response *answer, const char *etag);
 
 /** s3_date_parse() - an HTTP date ("Fri, 20 Nov 2026 02:00:00 GMT"); -EINVAL for anything else. */
 int s3_date_parse(const char *text, int64_t *ret_at_us);

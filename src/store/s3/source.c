@@ -191,8 +191,12 @@ static char *header_of(const struct net_response *answer, const char *name)
 static void take_source_headers(const struct net_response *answer, struct source_facts *ret)
 {
 	const char *line = str_text(&answer->headers);
+	char text[STORE_ETAG_BYTES + 8], etag[STORE_ETAG_BYTES];
 
-	*ret = (struct source_facts){.version_id = header_of(answer, "x-amz-version-id"),
+	net_header_find(answer, "etag", text, sizeof(text));
+	s3_etag(text, etag);
+	*ret = (struct source_facts){.etag_is_md5 = s3_etag_is_md5(answer, etag) && !strchr(etag, '-'),
+	                             .version_id = header_of(answer, "x-amz-version-id"),
 	                             .type = header_of(answer, "content-type")};
 	while (*line) {
 		size_t len = strcspn(line, "\n");
@@ -339,6 +343,26 @@ static int head_object(struct source *base, const struct store_call *call, const
 	return 0;
 }
 
+static bool s3_source_is_beside(const struct source *base, const struct conf_store *store)
+{
+	const struct s3_place *own = &((const struct s3_source *)base)->s3->place;
+	struct s3_place other = {0};
+	bool is_beside = str_starts(str_or_empty(store->url), "s3://") &&
+	                 s3_place_init(&other, store, NULL) == 0 && str_equal(own->server, other.server) &&
+	                 str_equal(own->region, other.region);
+
+	s3_place_finish(&other);
+	return is_beside;
+}
+
+static const char *s3_source_copied_from(const struct source *base, const char *key, char **ret_key)
+{
+	const struct s3_place *place = &((const struct s3_source *)base)->s3->place;
+
+	*ret_key = mem_printf("%s%s", place->prefix, key);
+	return place->bucket;
+}
+
 static void free_s3_source(struct source *base)
 {
 	struct s3_source *s = s3_source_of(base);
@@ -362,6 +386,8 @@ static const struct source_ops s3_source_ops = {
         .put_end = s3_source_put_end,
         .put_free = s3_source_put_free,
         .remove = s3_source_remove,
+        .is_beside = s3_source_is_beside,
+        .copied_from = s3_source_copied_from,
         .empty = s3_source_empty,
         .free = free_s3_source,
 };

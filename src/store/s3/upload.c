@@ -113,7 +113,8 @@ int s3_upload_copy(struct store_upload *upload, const struct store_call *call, u
 	struct s3 *s = (struct s3 *)upload->store;
 	struct s3_upload *up = (struct s3_upload *)upload;
 	_cleanup(net_response) struct net_response answer = {0};
-	_cleanup(free) char *whole = mem_printf("/%s/%s%s", s->place.bucket, s->place.prefix, from->key),
+	_cleanup(free) char *whole = mem_printf("/%s/%s%s", from->bucket ? from->bucket : s->place.bucket,
+	                                        from->bucket ? "" : s->place.prefix, from->key),
 	                    *etag = NULL, *quoted = NULL;
 	_cleanup(str) struct str source = {0};
 	struct s3_request request = {.method = "PUT", .key = upload->key};

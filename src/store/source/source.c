@@ -66,6 +66,16 @@ bool source_is_local(const struct source *s)
 	return !s->retry;
 }
 
+bool source_is_beside(const struct source *s, const struct conf_store *store)
+{
+	return s->ops->is_beside && s->ops->is_beside(s, store);
+}
+
+const char *source_copied_from(const struct source *s, const char *key, char **ret_key)
+{
+	return s->ops->copied_from(s, key, ret_key);
+}
+
 uint64_t source_requests(const struct source *s)
 {
 	return atomic_load(&s->requests);

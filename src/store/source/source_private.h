@@ -26,6 +26,9 @@ struct source_ops {
 	int (*put_end)(struct source_put *p, const struct store_call *call, struct error *err);
 	void (*put_free)(struct source_put *p);
 	int (*remove)(struct source *s, const struct store_call *call, const char *key, struct error *err);
+	/* NULL, as copied_from: it is no bucket. */
+	bool (*is_beside)(const struct source *s, const struct conf_store *store);
+	const char *(*copied_from)(const struct source *s, const char *key, char **ret_key);
 	int (*empty)(struct source *s, const struct store_call *call, struct error *err);
 	void (*free)(struct source *s);
 };
