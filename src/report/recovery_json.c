@@ -106,7 +106,7 @@ static int append_point(void *arg, const struct recovery_point *p)
 }
 
 static void set_server_place(struct json *j, const struct report_sources *from, const char *job,
-                       const struct cluster_recovery *c)
+                             const struct cluster_recovery *c)
 {
 	struct wal_server_state state;
 	struct json *server;

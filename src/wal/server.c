@@ -34,7 +34,7 @@ struct wal_servers {
 };
 
 static int ask_place_of_server(struct wal_servers *s, const char *conninfo, struct pg_replication_system *ret,
-                      struct error *err)
+                               struct error *err)
 {
 	_cleanup(pg_replication) struct pg_replication *session = NULL;
 	int r = pg_replication_open(conninfo, "keepfs", &s->cancel, &session, err);
