@@ -541,9 +541,22 @@ static int run_line(int argc, char **argv)
 	return r >= 0 ? r : command->run(&options);
 }
 
+/* What does not fit into the buffer is written at once, and nobody asks then why it could not be: so that all but large outputs are written by cli_flush(), which tells it. */
+static void enlarge_output(void)
+{
+	static char buffer[64 << 10];
+
+	if (!isatty(STDOUT_FILENO))
+		setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+}
+
 int cli_run(int argc, char **argv)
 {
-	int status = run_line(argc, argv), flushed = cli_flush();
+	int status, flushed;
+
+	enlarge_output();
+	status = run_line(argc, argv);
+	flushed = cli_flush();
 
 	return status == CLI_DONE ? flushed : status;
 }

@@ -138,7 +138,7 @@ static void end_way(const struct recovery_facts *f, const struct recovery_line *
 	w->is_cut = was_cut_before(f, timeline, number);
 }
 
-static void add_stretch(struct recovery_way *w, uint32_t timeline, uint64_t first, uint64_t last)
+static void add_way_stretch(struct recovery_way *w, uint32_t timeline, uint64_t first, uint64_t last)
 {
 	w->stretches = mem_resize(w->stretches, w->count + 1, sizeof(*w->stretches));
 	w->stretches[w->count++] =
@@ -161,7 +161,7 @@ void recovery_walk(const struct recovery_facts *f, const struct recovery_line *l
 		if (r && r->first <= at) {
 			uint64_t last = r->last < s.last ? r->last : s.last;
 
-			add_stretch(ret, s.timeline, at, last);
+			add_way_stretch(ret, s.timeline, at, last);
 			at = last + 1;
 		}
 		if (at <= s.last) {

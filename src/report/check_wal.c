@@ -102,7 +102,7 @@ static bool check_waiting_segments(struct checking *c, const struct conf_job *jo
 	        "the server has %llu segments of WAL that have not come, since %s: its archive_command fails, or is too slow",
 	        (unsigned long long)state.waiting, line_time(state.waiting_since_us, "-", since));
 	item->what_to_do = mem_strdup(
-	        "SELECT * FROM pg_stat_archiver on the server; its log, and status/last-error, say why");
+	        "look into pg_stat_archiver on the server: its log, and status/last-error, say why");
 	return true;
 }
 

@@ -15,8 +15,8 @@ static void test_a_server(void **state)
 	struct fixture *f = *state;
 	const struct conf_job *job;
 
-	accept(f, SERVER "wal = archive\npg_wal = /srv/pg_wal\nread_timeout = 2h\nwal_window = 14d\n");
-	accept(f, SERVER "wal = archive\npg_wal = /srv/pg_wal\nread_timeout = 2h\nwal_max_age = 30m\n");
+	accept(f, SERVER
+	       "wal = archive\npg_wal = /srv/pg_wal\nread_timeout = 2h\nwal_window = 14d\nwal_max_age = 30m\n");
 	job = &f->conf.jobs[0];
 	assert_int_equal(job->kind, CONF_JOB_CLUSTER);
 	assert_string_equal(job->name, "main");
