@@ -15,9 +15,11 @@
  *   ahead.c     files that are read, and those that are expected to be next
  */
 #include <keepfs/artifact.h>
+#include <keepfs/codec/compression.h>
 #include <keepfs/codec/wal_name.h>
 #include <keepfs/codec/wal_page.h>
 #include <keepfs/store.h>
+#include <keepfs/stream/sink.h>
 #include <keepfs/wal.h>
 
 #include <pthread.h>
@@ -105,6 +107,25 @@ static inline void cleanup_pages(struct pages *p)
 {
 	pages_finish(p);
 }
+
+/** struct pages_sink - the end of a chain of sinks: appends to pages, and owns nothing */
+struct pages_sink {
+	struct sink sink;
+	struct pages *pages;
+};
+void pages_sink_init(struct pages_sink *ret, struct pages *pages);
+
+/* arrival.c */
+
+/** wal_compression - of all objects; whoever unpacks them, with whatever program, learns that they are damaged. */
+extern const struct compression wal_compression;
+#define WAL_CONTENT_TYPE "application/zstd"
+/** WAL_PIECES - buffers that are needed to pack something, beside those for what it becomes: a piece that is gathered, and the same compressed. */
+#define WAL_PIECES 2
+/** wal_packed_bytes_max() - what @bytes can become, header and tags included. */
+uint64_t wal_packed_bytes_max(uint64_t bytes);
+/** wal_arrival_use() - have its buffers from @pool, not from that of all; before the first byte. */
+void wal_arrival_use(struct wal_arrival *a, struct pool *pool);
 
 /* fetch.c */
 
