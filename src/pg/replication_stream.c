@@ -57,8 +57,9 @@ static int read_setting(const char *text, const struct setting_unit *units, uint
 
 int pg_setting_ms(const char *text, int64_t *ret_ms)
 {
-	static const struct setting_unit units[] = {{"ms", 1},        {"", 1},         {"s", 1000}, {"min", 60000},
-	                                            {"h", 3600 * 1000}, {"d", 86400000}, {NULL, 0}};
+	static const struct setting_unit units[] = {
+	        {"ms", 1},          {"", 1},         {"s", 1000}, {"min", 60000},
+	        {"h", 3600 * 1000}, {"d", 86400000}, {NULL, 0}};
 	uint64_t value;
 	int r = read_setting(text, units, &value);
 
@@ -115,8 +116,8 @@ int pg_slot_create(struct pg_replication *s, const char *name, struct error *err
 {
 	_cleanup(pg_result) PGresult *row = NULL;
 	struct error why = {0};
-	int r = ask_replication(
-	        s, mem_printf("CREATE_REPLICATION_SLOT \"%s\" PHYSICAL RESERVE_WAL", name), &row, &why);
+	int r = ask_replication(s, mem_printf("CREATE_REPLICATION_SLOT \"%s\" PHYSICAL RESERVE_WAL", name),
+	                        &row, &why);
 
 	if (r < 0 && str_equal(why.code, "42710")) /* duplicate_object */
 		return -EEXIST;
@@ -240,9 +241,9 @@ int pg_stream_start(struct pg_replication *s, const char *slot, uint64_t lsn, ui
                     bool *ret_over, struct error *err)
 {
 	char place[PG_LSN_BYTES];
-	_cleanup(free) char *sql = mem_printf(
-	        "START_REPLICATION %s%s%sPHYSICAL %s TIMELINE %" PRIu32, slot ? "SLOT \"" : "",
-	        str_or_empty(slot), slot ? "\" " : "", pg_lsn_format(lsn, place), timeline);
+	_cleanup(free) char *sql =
+	        mem_printf("START_REPLICATION %s%s%sPHYSICAL %s TIMELINE %" PRIu32, slot ? "SLOT \"" : "",
+	                   str_or_empty(slot), slot ? "\" " : "", pg_lsn_format(lsn, place), timeline);
 	PGresult *result = NULL;
 	ExecStatusType status;
 	int r;
@@ -310,8 +311,10 @@ int pg_stream_next(struct pg_replication *s, const struct pg_stream_wait *wait, 
 {
 	bool waited = false;
 
-	PQfreemem(s->stream_message);
-	s->stream_message = NULL;
+	if (!wait->only_writes) {
+		PQfreemem(s->stream_message);
+		s->stream_message = NULL;
+	}
 	if (cancel_is_set(s->session.cancel.cancel))
 		return session_fail_cancelled(err);
 	for (;;) {
@@ -382,8 +385,7 @@ static int take_end_result(struct pg_replication *s, PGresult *result, bool *ret
 	}
 	PQclear(result);
 	/* The server has ended its half: now ours ends. */
-	if ((status == PGRES_COPY_IN || status == PGRES_COPY_BOTH) &&
-	    PQputCopyEnd(s->session.conn, NULL) < 0)
+	if ((status == PGRES_COPY_IN || status == PGRES_COPY_BOTH) && PQputCopyEnd(s->session.conn, NULL) < 0)
 		return fail_stream(s, NULL, err);
 	return 0;
 }

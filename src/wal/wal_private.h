@@ -12,6 +12,8 @@
  *   learn.c     what the store has, and the catalog does not know
  *   get.c       a file for who has no catalog
  *   early.c     files that a server has ready, before it hands them over
+ *   tail*.c     what was streamed of a segment that is not full yet (tail.h)
+ *   receive*.c  WAL that is streamed (receive.h)
  *   ahead.c     files that are read, and those that are expected to be next
  */
 #include <keepfs/artifact.h>
@@ -26,6 +28,10 @@
 
 struct wal_ahead;
 struct wal_early;
+struct wal_receivers;
+struct wal_tail;
+struct wal_tail_loading;
+struct wal_tails_entry;
 
 struct wal {
 	struct wal_options options;
@@ -39,7 +45,13 @@ struct wal {
 	struct wal_ahead *ahead;
 	struct wal_early *early;
 	struct wal_claim *claims; /* lock: files whose end is looked at */
+	struct wal_receivers *receivers;
+	struct wal_tails_entry *tails; /* lock: tail.h */
+	int64_t last_tail;             /* lock: the number of the newest */
 };
+
+/** wal_wait_until_learnt() - until the store was listed: 0; -EAGAIN: it was not, and @may_wait is false; -ECANCELED. */
+int wal_wait_until_learnt(struct wal *w, bool may_wait, struct cancel *cancel);
 
 /** wal_conf_ref() - the configuration in force: the caller's wal_conf_unref(). */
 const struct conf *wal_conf_ref(const struct wal *w);
@@ -171,6 +183,7 @@ struct wal_learning {
 	struct pool *pool;
 	struct cancel *cancel;
 	bool at_once;   /* as of wal_fetching */
+	struct wal *w;  /* is told of tails; NULL: nobody is */
 	uint64_t found; /* out */
 };
 /** wal_learn() - what is below @prefix in the store, and the catalog does not know, is listed there. */
@@ -180,6 +193,16 @@ int wal_learn_object(struct wal_learning *l, const struct store_object *object, 
 /** wal_locate() - of the files @name of @job in the store the first one. -ENOENT. */
 int wal_locate(struct store *store, const struct store_call *call, const char *job, const char *name,
                struct store_object *ret, struct error *err);
+
+/** wal_next_cluster() - the first cluster of @job behind the key @after (NULL: of all): what its keys begin with, heap. -ENOENT. */
+int wal_next_cluster(struct store *store, const struct store_call *call, const char *job, const char *after,
+                     char **ret, struct error *err);
+
+/* tail_read.c */
+
+/** wal_tail_known() - the tail of @name of @job, if nothing comes behind it. -ENOENT; -EAGAIN: the store would have to be waited for, and @may_wait is false. */
+int wal_tail_known(struct wal *w, const char *job, const struct wal_name *name, bool may_wait,
+                   struct cancel *cancel, struct wal_tail *ret, struct error *err);
 
 /* same.c */
 
@@ -200,6 +223,8 @@ int wal_compare_twins(struct wal *w, const struct wal_twin *t, struct cancel *ca
 /* ahead.c */
 
 struct wal_ahead *wal_ahead_new(struct wal *w);
+/** wal_content_of_tail() - what was loaded, which is the content's from now on. */
+struct wal_content *wal_content_of_tail(struct wal *w, const struct wal_tail_loading *loaded);
 /** wal_ahead_end() - fetches nothing more. wal_ahead_free() - NULL allowed; returns NULL. */
 void wal_ahead_end(struct wal_ahead *a);
 struct wal_ahead *wal_ahead_free(struct wal_ahead *a);

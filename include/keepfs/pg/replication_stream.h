@@ -27,7 +27,8 @@ bool pg_slot_name_valid(const char *name);
 
 struct pg_slot {
 	bool is_there;
-	uint64_t restart_lsn; /* the server keeps what is behind it; 0: it keeps nothing, which is so of a slot that was lost */
+	uint64_t
+	        restart_lsn; /* the server keeps what is behind it; 0: it keeps nothing, which is so of a slot that was lost */
 };
 /** pg_slot_read() - READ_REPLICATION_SLOT. -ENOTSUP: the server is older than 15, and cannot be asked; the session can be used on. -EINVAL (ERROR_USAGE): it is a logical one. */
 int pg_slot_read(struct pg_replication *s, const char *name, struct pg_slot *ret, struct error *err);
@@ -50,10 +51,11 @@ enum pg_stream_kind { PG_STREAM_DATA, PG_STREAM_KEEPALIVE };
 struct pg_stream_message {
 	enum pg_stream_kind kind;
 	uint64_t lsn; /* DATA: of its first byte */
-	uint64_t server_lsn; /* DATA: how far the server has written its log durably; KEEPALIVE: how far it has sent it */
+	uint64_t
+	        server_lsn; /* DATA: how far the server has written its log durably; KEEPALIVE: how far it has sent it */
 	int64_t server_us; /* the server's clock, since 1970 */
 	bool wants_reply; /* KEEPALIVE: at once. A server that shuts down waits until all that it has sent is reported as durable */
-	const uint8_t *data; /* borrowed until the next call */
+	const uint8_t *data; /* borrowed until the next call that reads */
 	size_t len;
 };
 /** pg_stream_message_parse() - @len bytes of a message; -EPROTO (ERROR_UNAVAILABLE): it is none. Pure. */
