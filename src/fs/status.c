@@ -101,6 +101,7 @@ struct report_sources status_sources(struct fs *fs, const struct conf *conf)
 	        .store_metrics = fs->ctx.store_metrics,
 	        .reader_metrics = fs->ctx.reader_metrics,
 	        .cache = fs->ctx.cache,
+	        .wal = fs->ctx.wal,
 	        .progress = live_progress,
 	        .progress_arg = fs,
 	};

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct cache;
+struct wal;
 struct catalog_audit;
 struct json;
 struct reader_metrics;
@@ -36,6 +37,7 @@ struct report_sources {
 	const struct store_metrics *store_metrics;   /* of @store */
 	const struct reader_metrics *reader_metrics; /* of the mount's reader */
 	struct cache *cache;
+	struct wal *wal; /* of the mount: its receivers are asked; NULL without one */
 	/* The figures of a live run, as jobs_progress() tells them: false when the run has none. */
 	bool (*progress)(void *arg, int64_t run_id, struct report_progress *ret);
 	void *progress_arg;
