@@ -122,7 +122,8 @@ struct wal_receiver_state {
 	uint64_t durable_lsn;  /* and this much is durable, and the server was told so */
 	int64_t behind_us; /* for how long the first byte that is not durable has been waiting here; 0: there is none */
 	uint64_t segments, tails; /* that were stored since the start */
-	uint64_t attempts;        /* at streaming that failed since the last one that did not */
+	uint64_t
+	        attempts; /* that have failed one after the other; one that streamed for more than a minute was none */
 	char trouble
 	        [512]; /* why it does not stream, or why what has come is not stored; "": nothing is wrong */
 	/* The server had no more what comes behind the first: nothing of it is in the archive, and a recovery cannot go past. 0: there is no such gap. */

@@ -43,8 +43,9 @@ static char *words_of_receiver(const struct wal_receiver_state *s)
 		return mem_printf("its WAL is not streamed (%s)%s%s", wal_receiver_phase_name(s->phase),
 		                  s->trouble[0] ? ": " : "", s->trouble);
 	if (s->trouble[0])
-		return mem_printf("what is streamed cannot be stored, and the server keeps its WAL meanwhile: %s",
-		                  s->trouble);
+		return mem_printf(
+		        "what is streamed cannot be stored, and the server keeps its WAL meanwhile: %s",
+		        s->trouble);
 	return mem_printf("streamed, and durable up to %s, %" PRIu64 " bytes behind the server",
 	                  wal_lsn_format(s->durable_lsn, place), behind);
 }

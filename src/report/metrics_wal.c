@@ -40,7 +40,13 @@ static bool has_archive(const struct conf *conf)
 
 /* Receivers. */
 
-enum receiver_fact { RECEIVER_UP, RECEIVER_BEHIND_BYTES, RECEIVER_BEHIND_SECONDS, RECEIVER_DURABLE, RECEIVER_TAILS };
+enum receiver_fact {
+	RECEIVER_UP,
+	RECEIVER_BEHIND_BYTES,
+	RECEIVER_BEHIND_SECONDS,
+	RECEIVER_DURABLE,
+	RECEIVER_TAILS
+};
 
 static uint64_t receiver_fact(const struct wal_receiver_state *s, enum receiver_fact fact)
 {
@@ -74,8 +80,8 @@ static void metrics_receivers(const struct report_sources *from, struct spool *o
 		const char *name, *type, *help;
 		enum receiver_fact fact;
 	} families[] = {
-	        {"keepfs_wal_receiver_streaming", "gauge", "1 while the WAL of a cluster is streamed, else 0.",
-	         RECEIVER_UP},
+	        {"keepfs_wal_receiver_streaming", "gauge",
+	         "1 while the WAL of a cluster is streamed, else 0.", RECEIVER_UP},
 	        {"keepfs_wal_receiver_behind_bytes", "gauge",
 	         "WAL that the server has, as it said last, and that is not durable here.",
 	         RECEIVER_BEHIND_BYTES},
@@ -84,7 +90,8 @@ static void metrics_receivers(const struct report_sources *from, struct spool *o
 	        {"keepfs_wal_receiver_durable_lsn", "gauge",
 	         "The place of the log up to which it is durable, in bytes.", RECEIVER_DURABLE},
 	        {"keepfs_wal_receiver_tails_total", "counter",
-	         "Parts of segments that were stored before these were full, since the start.", RECEIVER_TAILS},
+	         "Parts of segments that were stored before these were full, since the start.",
+	         RECEIVER_TAILS},
 	};
 	struct wal_receiver_state s;
 

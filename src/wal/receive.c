@@ -15,7 +15,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define SILENT_MS 30000 /* and three intervals at least: a server that says nothing for so long, and was asked, is gone */
+#define SILENT_MS                                                                                            \
+	30000 /* and three intervals at least: a server that says nothing for so long, and was asked, is gone */
 
 /* What is told of it. */
 
@@ -201,8 +202,9 @@ static int look_around(struct receiving *s, int64_t *ret_until_ms, struct error 
 static int stream_timeline(struct receiving *s, struct error *err)
 {
 	/* What came first was not looked at. */
-	int r = s->heard_ms ? take_message(s, err) : 0;
+	int r = s->has_first ? take_message(s, err) : 0;
 
+	s->has_first = false;
 	while (r == 0 && !s->is_over) {
 		struct pg_stream_wait wait = {.wake_fd = s->r->wake_fd};
 
@@ -234,7 +236,7 @@ int receiving_start(struct receiving *s, struct error *err)
 {
 	int r = pg_stream_start(s->pg, s->r->settings.slot, s->position, s->timeline, &s->is_over, err);
 
-	s->is_ended = false;
+	s->is_ended = s->has_first = false;
 	s->rest = (struct pg_stream_message){0};
 	s->heard_ms = s->report_at_ms = clock_mono_ms();
 	s->asked = false;
@@ -285,8 +287,8 @@ static void tell_begin(const struct receiving *s)
 {
 	char place[WAL_LSN_BYTES];
 
-	log_info("[cluster %s]: its WAL is streamed from %s on, timeline %u, by the slot %s", s->r->settings.job,
-	         wal_lsn_format(s->position, place), s->timeline, s->r->settings.slot);
+	log_info("[cluster %s]: its WAL is streamed from %s on, timeline %u, by the slot %s",
+	         s->r->settings.job, wal_lsn_format(s->position, place), s->timeline, s->r->settings.slot);
 }
 
 int receiving_run(struct receiver *r, struct error *err)

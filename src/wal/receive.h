@@ -35,8 +35,9 @@ struct receiver {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;          /* a worker has done something */
 	struct wal_receiver_state state; /* lock; but for behind_us */
-	uint64_t mark_lsn; /* lock: when the bytes before it came, at mark_ms, they were the first that are not durable; 0: there are none */
-	int64_t mark_ms; /* lock */
+	uint64_t
+	        mark_lsn; /* lock: when the bytes before it came, at mark_ms, they were the first that are not durable; 0: there are none */
+	int64_t mark_ms;  /* lock */
 	struct receiver *next;
 };
 
@@ -123,21 +124,23 @@ struct receiving {
 	uint32_t segment_bytes;
 	uint32_t server_timeline; /* at the connection */
 	uint64_t server_lsn;
-	uint32_t timeline;   /* that is streamed */
-	uint64_t branch_lsn; /* where it begins; 0: it is the first */
-	uint64_t position;   /* of the next byte */
-	bool is_over; /* no more comes of the timeline */
-	bool is_ended; /* and what comes behind it is known: */
+	uint32_t timeline;      /* that is streamed */
+	uint64_t branch_lsn;    /* where it begins; 0: it is the first */
+	uint64_t position;      /* of the next byte */
+	bool is_over;           /* no more comes of the timeline */
+	bool is_ended;          /* and what comes behind it is known: */
 	uint32_t next_timeline; /* 0: nothing, the server ends */
 	uint64_t next_lsn;
 	int64_t interval_ms; /* between two reports at most */
 	struct gathered *open;
-	struct pg_stream_message rest; /* what came last, and was not looked at; of data what there was no room for */
+	struct pg_stream_message
+	        rest;   /* what came last, and was not looked at; of data what there was no room for */
+	bool has_first; /* rest is the first message, and nobody has looked at it */
 	int64_t report_at_ms, heard_ms;
 	int64_t unsaved_ms; /* since then there are bytes of the open segment that no tail has, or will have; 0: there are none */
 	uint64_t reported; /* durable, as the server was told */
 	bool is_in_haste;  /* it waits for what is not durable */
-	bool asked; /* the server was asked to say something, and has said nothing since */
+	bool asked;        /* the server was asked to say something, and has said nothing since */
 };
 
 /** receiving_begin() - connect, and start the stream. */

@@ -17,7 +17,8 @@
 #include <stdlib.h>
 
 #define INTERVAL_MS 10000
-#define HOLES_MAX   16 /* so many segments before the last one are looked at: those that were on their way when a receiver ended */
+#define HOLES_MAX                                                                                            \
+	16 /* so many segments before the last one are looked at: those that were on their way when a receiver ended */
 
 struct place { /* where a stream can begin */
 	uint32_t timeline;
@@ -26,7 +27,8 @@ struct place { /* where a stream can begin */
 
 /* What it is. */
 
-static int refuse_cluster(const struct receiving *s, const struct catalog_wal_cluster *known, struct error *err)
+static int refuse_cluster(const struct receiving *s, const struct catalog_wal_cluster *known,
+                          struct error *err)
 {
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
@@ -144,7 +146,8 @@ static int have_slot(struct receiving *s, uint64_t *ret_lsn, struct error *err)
 
 /* Histories. */
 
-static int store_history(struct receiving *s, uint32_t timeline, const char *text, size_t len, struct error *err)
+static int store_history(struct receiving *s, uint32_t timeline, const char *text, size_t len,
+                         struct error *err)
 {
 	const struct wal_name name = {.kind = WAL_NAME_HISTORY, .timeline = timeline};
 	_cleanup(wal_arrival) struct wal_arrival *a = NULL;
@@ -159,7 +162,8 @@ static int store_history(struct receiving *s, uint32_t timeline, const char *tex
 	if (r == 0)
 		r = wal_arrival_end(a, &note, err);
 	if (r < 0)
-		error_prefix(err, "%s, which has to be in the archive before the first segment of its timeline",
+		error_prefix(err,
+		             "%s, which has to be in the archive before the first segment of its timeline",
 		             file);
 	return r;
 }
@@ -208,7 +212,8 @@ static int find_last_of(const struct receiving *s, uint32_t timeline, uint64_t b
 		to = wal_name_of_lsn(timeline, before, s->segment_bytes);
 	snprintf(first, sizeof(first), "%08X%016X", timeline, 0U);
 	snprintf(last, sizeof(last), "%08X%08X%08X", timeline, to.log, to.segment);
-	r = catalog_wal_last_segment(s->r->w->options.repository->catalog, s->r->settings.job, first, last, &row);
+	r = catalog_wal_last_segment(s->r->w->options.repository->catalog, s->r->settings.job, first, last,
+	                             &row);
 	return r < 0 ? r : wal_name_parse(row.name, ret);
 }
 
@@ -308,6 +313,7 @@ static int await_first(struct receiving *s, struct error *err)
 
 	while (r == 0 && clock_mono_ms() < wait.until_ms)
 		r = pg_stream_next(s->pg, &wait, &s->rest, err);
+	s->has_first = r == PG_STREAM_MESSAGE;
 	if (r == PG_STREAM_OVER) {
 		s->is_over = true;
 		return receiving_end_timeline(s, err);

@@ -55,7 +55,8 @@ int gathering_begin(struct gathering *g, struct receiver *r, uint64_t system_id,
                     struct error *err)
 {
 	struct pool *pool;
-	int result = pool_branch_wait(r->w->options.pool, buffers_for_segment(segment_bytes), &r->cancel, &pool);
+	int result =
+	        pool_branch_wait(r->w->options.pool, buffers_for_segment(segment_bytes), &r->cancel, &pool);
 
 	if (result == -ECANCELED)
 		return error_set(err, ERROR_CANCELLED, -result, "cancelled");
@@ -184,7 +185,8 @@ static void remove_tails_of(struct gathered *s)
 		if (wal_tails_next(r->w, r->settings.job, after, &tail) < 0)
 			return;
 		after = tail.number;
-		if (wal_name_compare_place(&tail.name, &s->name) != 0 || tail.name.timeline > s->name.timeline ||
+		if (wal_name_compare_place(&tail.name, &s->name) != 0 ||
+		    tail.name.timeline > s->name.timeline ||
 		    wal_tails_find(r->w, r->settings.job, &tail.name, &covered) < 0)
 			continue;
 		if (tail.name.timeline == s->name.timeline ||

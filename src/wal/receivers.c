@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Receivers. Each is a thread that streams, and when that has ended tries again: at once when it had streamed for a while, else after a second, two, four and so on up to a minute. The configuration in force says which there are;
+ * Receivers. Each is a thread that streams, and when that has ended tries again: after a second, two, four and so on up to a minute; one that has streamed for longer than that begins anew with a second. The configuration in force says which there are;
  * one whose settings have changed ends, and another one takes its place.
  */
 #include "receive.h"
@@ -48,10 +48,8 @@ void receiver_phase(struct receiver *r, enum wal_receiver_phase phase)
 	if (r->state.phase != phase)
 		r->state.since_us = clock_now_us();
 	r->state.phase = phase;
-	if (phase == WAL_RECEIVER_STREAMING) {
-		r->state.attempts = 0;
+	if (phase == WAL_RECEIVER_STREAMING)
 		r->state.trouble[0] = '\0';
-	}
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -62,12 +60,14 @@ void receiver_wake(struct receiver *r)
 	(void)!write(r->wake_fd, &one, sizeof(one));
 }
 
-/* How many attempts have failed, this one included. */
-static uint64_t note_attempt(struct receiver *r, const char *text)
+/* How many attempts have failed, this one included. @lasted_ms: one that streamed for longer than any pause was none. */
+static uint64_t note_attempt(struct receiver *r, int64_t lasted_ms, const char *text)
 {
 	uint64_t attempts;
 
 	pthread_mutex_lock(&r->lock);
+	if (lasted_ms > LAST_PAUSE_MS)
+		r->state.attempts = 0;
 	attempts = ++r->state.attempts;
 	str_cut(r->state.trouble, sizeof(r->state.trouble), text);
 	pthread_mutex_unlock(&r->lock);
@@ -85,6 +85,7 @@ static int64_t pause_ms(uint64_t attempts)
 
 static void stream_again(struct receiver *r, char last[sizeof(r->state.trouble)])
 {
+	int64_t began_ms = clock_mono_ms();
 	struct error err = {0};
 	uint64_t attempts;
 	int result;
@@ -94,9 +95,10 @@ static void stream_again(struct receiver *r, char last[sizeof(r->state.trouble)]
 	if (cancel_is_set(&r->cancel))
 		return;
 	if (result == 0)
-		error_set(&err, ERROR_UNAVAILABLE, ESHUTDOWN, "the server has ended the stream: it shuts down");
+		error_set(&err, ERROR_UNAVAILABLE, ESHUTDOWN,
+		          "the server has ended the stream: it shuts down");
 	receiver_phase(r, WAL_RECEIVER_CONNECTING);
-	attempts = note_attempt(r, err.message);
+	attempts = note_attempt(r, clock_mono_ms() - began_ms, err.message);
 	/* The same again and again is no news. */
 	if (!str_equal(last, err.message))
 		log_warning("[cluster %s]: its WAL is not streamed now, and is tried again: %s",

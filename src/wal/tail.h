@@ -66,7 +66,7 @@ void wal_tail_unload(struct wal_tail_loading *l);
 /** struct wal_tail_put - a piece to be made of bytes in memory */
 struct wal_tail_put {
 	struct wal *w;
-	struct pool *pool;       /* has room for the piece, and for WAL_PIECES */
+	struct pool *pool; /* has room for the piece, and for WAL_PIECES */
 	struct cancel *cancel;
 	const struct pages *raw; /* the segment so far; its first @to bytes do not change */
 	uint32_t from, to;

@@ -63,8 +63,8 @@ static int pack_tail(const struct wal_tail_put *put, const struct age_recipients
 	return r;
 }
 
-static int tail_recipients(const struct wal_tail_put *put, const struct wal_tail *t, struct age_recipients **ret,
-                           struct error *err)
+static int tail_recipients(const struct wal_tail_put *put, const struct wal_tail *t,
+                           struct age_recipients **ret, struct error *err)
 {
 	const struct conf *conf = wal_conf_ref(put->w);
 	const struct conf_job *job = conf_find_job(conf, t->job);

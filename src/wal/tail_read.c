@@ -92,10 +92,9 @@ static int reserve_tail(struct wal_tail_loading *l, const struct wal_tail *t, ui
 	if (r == -ECANCELED)
 		return error_set(err, ERROR_CANCELLED, -r, "cancelled");
 	if (r < 0)
-		return error_set(
-		        err, ERROR_USAGE, ENOMEM,
-		        "a segment of %u MiB needs as many buffers: [keepfs] memory has to be more",
-		        (unsigned)(segment_bytes >> 20));
+		return error_set(err, ERROR_USAGE, ENOMEM,
+		                 "a segment of %u MiB needs as many buffers: [keepfs] memory has to be more",
+		                 (unsigned)(segment_bytes >> 20));
 	return 0;
 }
 
@@ -157,8 +156,7 @@ static void take_located(struct locating *l, const struct store_object *object, 
 			return;
 		if (l->tail->count == 0)
 			*l->tail = tail;
-		l->tail->pieces =
-		        mem_resize(l->tail->pieces, l->tail->count + 1, sizeof(*l->tail->pieces));
+		l->tail->pieces = mem_resize(l->tail->pieces, l->tail->count + 1, sizeof(*l->tail->pieces));
 		l->tail->pieces[l->tail->count++] = piece;
 	} else if (wal_key_parse(object->key, &key) == 0) {
 		(void)wal_name_parse(key.name, &found);
@@ -167,8 +165,8 @@ static void take_located(struct locating *l, const struct store_object *object, 
 }
 
 /* All that is behind @from in what begins with @prefix, until it is known that something follows. */
-static int locate_behind(struct locating *l, const char *prefix, const char *from, const struct wal_name *name,
-                         struct error *err)
+static int locate_behind(struct locating *l, const char *prefix, const char *from,
+                         const struct wal_name *name, struct error *err)
 {
 	char after[STORE_KEY_BYTES];
 	bool more = true;

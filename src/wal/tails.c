@@ -34,9 +34,9 @@ char *wal_tail_key_format(const struct wal_tail *t, const struct wal_tail_piece 
 	char name[WAL_NAME_BYTES];
 
 	wal_name_format(&t->name, name);
-	return mem_printf(WAL_PREFIX "%s/%" PRIu64 "/%s" TAIL_SUFFIX "%08" PRIX32 "-%08" PRIX32 WAL_SUFFIX "%s",
-	                  t->job, t->system_id, name, piece->begin, piece->end,
-	                  piece->is_sealed ? MANIFEST_SEALED_SUFFIX : "");
+	return mem_printf(
+	        WAL_PREFIX "%s/%" PRIu64 "/%s" TAIL_SUFFIX "%08" PRIX32 "-%08" PRIX32 WAL_SUFFIX "%s", t->job,
+	        t->system_id, name, piece->begin, piece->end, piece->is_sealed ? MANIFEST_SEALED_SUFFIX : "");
 }
 
 /* What is behind the last '/' of a key. */
