@@ -265,7 +265,7 @@ def test_a_promoted_standby_is_followed_onto_its_timeline(stream, primary, serve
 
 def test_a_lost_slot_is_a_gap_that_is_told(stream, servers):
     servers.append(postgres.Postgres(STREAMING + "max_slot_wal_keep_size = 2MB\nmax_wal_size = 2MB\nmin_wal_size = 2MB\n"))
-    server = servers[0]
+    server = servers[-1]
     keepfs = stream(server)
     wait_until_stored(keepfs, server)
     keepfs.unmount()
@@ -309,6 +309,7 @@ def test_commits_that_returned_are_there_after_everything_was_killed(stream, pri
     daemon.wait_until(lambda: primary.sql("postgres", "SELECT sync_state FROM pg_stat_replication") == "sync", "a synchronous standby")
     for n in range(40):
         primary.sql("postgres", f"INSERT INTO t VALUES ({n})")
+    last = lsn(primary)
     keepfs.kill()
     primary.stop("immediate")
     if confirm == "disk":
@@ -316,7 +317,6 @@ def test_commits_that_returned_are_there_after_everything_was_killed(stream, pri
         assert list((keepfs.state / "wal" / JOB).iterdir())
         primary.set("synchronous_standby_names = ''\n")
         primary.start()
-        last = lsn(primary)
         keepfs.mount()
         daemon.wait_until(lambda: durable_in_store(keepfs) >= last, "what was on disk")
     else:

@@ -151,7 +151,10 @@ static bool greet(int fd)
 	    !read_exactly(fd, startup, ntohl(len) - 4))
 		return false;
 	add_message(&hello, 'R', "\0\0\0\0", 4);
-	add_message(&hello, 'S', "server_version\0" "15.4", 20);
+	add_message(&hello, 'S',
+	            "server_version\0"
+	            "15.4",
+	            20);
 	add_message(&hello, 'K', "\0\0\0\1\0\0\0\2", 8);
 	add_message(&hello, 'Z', "I", 1);
 	return send_all(fd, &hello);
@@ -208,7 +211,8 @@ static struct str *next_answer(struct script *s)
 
 static struct pg_replication *connect_to_script(struct script *s)
 {
-	_cleanup(free) char *conninfo = mem_printf("host=%s port=5432 user=x sslmode=disable gssencmode=disable", s->directory);
+	_cleanup(free) char *conninfo =
+	        mem_printf("host=%s port=5432 user=x sslmode=disable gssencmode=disable", s->directory);
 	struct error err = {0};
 
 	assert_int_equal(pthread_create(&s->thread, NULL, serve_script, s), 0);
@@ -217,15 +221,23 @@ static struct pg_replication *connect_to_script(struct script *s)
 	return s->session;
 }
 
+/* All that was sent has been read. */
+static void disconnect_from_script(struct script *s)
+{
+	if (!s->session)
+		return;
+	/* Nobody answers the request that ends a statement. */
+	shutdown(s->listener, SHUT_RDWR);
+	close(s->listener);
+	s->session = pg_replication_free(s->session);
+	pthread_join(s->thread, NULL);
+}
+
 static void end_script(struct script *s)
 {
 	_cleanup(free) char *path = mem_printf("%s/.s.PGSQL.5432", s->directory);
 
-	/* Nobody answers the request that ends a statement. */
-	shutdown(s->listener, SHUT_RDWR);
-	close(s->listener);
-	pg_replication_free(s->session);
-	pthread_join(s->thread, NULL);
+	disconnect_from_script(s);
 	unlink(path);
 	rmdir(s->directory);
 	for (size_t i = 0; i < s->count; i++)
@@ -280,7 +292,9 @@ static void a_timeline_is_streamed_to_its_end(void **state)
 	assert_int_equal(pg_stream_end(session, &timeline, &lsn, &err), 0);
 	assert_int_equal(timeline, 2);
 	assert_int_equal(lsn, 0x3000003);
-	assert_non_null(strstr(str_text(&s->asked), "START_REPLICATION SLOT \"mine\" PHYSICAL 0/3000000 TIMELINE 1"));
+	assert_non_null(
+	        strstr(str_text(&s->asked), "START_REPLICATION SLOT \"mine\" PHYSICAL 0/3000000 TIMELINE 1"));
+	disconnect_from_script(s);
 	assert_int_equal(s->reports.len, 34);
 	assert_int_equal(s->reports.data[0], 'r');
 	assert_memory_equal(s->reports.data + 1, "\0\0\0\0\3\0\0\3", 8);  /* written */
@@ -397,7 +411,8 @@ static void a_server_that_shuts_down_has_no_next_timeline(void **state)
 
 static void rows_that_say_nothing_useful_are_refused(void **state)
 {
-	static const char *const rows[][2] = {{"x", "0/3000003"}, {"2", "0-3000003"}, {"4294967296", "0/1"}, {"", ""}};
+	static const char *const rows[][2] = {
+	        {"x", "0/3000003"}, {"2", "0-3000003"}, {"4294967296", "0/1"}, {"", ""}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct script *s = begin_script();
@@ -450,9 +465,10 @@ static void slots_are_read_made_and_dropped(void **state)
 		assert_string_equal(text, "1\t0/3000028\tx\n");
 		assert_int_equal(len, strlen(text));
 	}
-	assert_string_equal(str_text(&s->asked),
-	                    "READ_REPLICATION_SLOT \"mine\"\nCREATE_REPLICATION_SLOT \"mine\" PHYSICAL RESERVE_WAL\n"
-	                    "DROP_REPLICATION_SLOT \"mine\"\nTIMELINE_HISTORY 2\n");
+	assert_string_equal(
+	        str_text(&s->asked),
+	        "READ_REPLICATION_SLOT \"mine\"\nCREATE_REPLICATION_SLOT \"mine\" PHYSICAL RESERVE_WAL\n"
+	        "DROP_REPLICATION_SLOT \"mine\"\nTIMELINE_HISTORY 2\n");
 	end_script(s);
 }
 
@@ -462,10 +478,13 @@ static void bad_messages_are_refused(void **state)
 		const char *bytes;
 		size_t len;
 	} messages[] = {
-	        {"", 0},          {"w", 1},
+	        {"", 0},
+	        {"w", 1},
 	        {"wxxxxxxxxxxxxxxxxxxxxxxxx", 25}, /* no data */
-	        {"k", 1},         {"kxxxxxxxxxxxxxxxx", 17},
-	        {"kxxxxxxxxxxxxxxxxxx", 19}, {"rxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 29},
+	        {"k", 1},
+	        {"kxxxxxxxxxxxxxxxx", 17},
+	        {"kxxxxxxxxxxxxxxxxxx", 19},
+	        {"rxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 29},
 	        {"xxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 29},
 	};
 
@@ -473,7 +492,8 @@ static void bad_messages_are_refused(void **state)
 		struct pg_stream_message m = {.lsn = 1};
 		struct error err = {0};
 
-		assert_int_equal(pg_stream_message_parse(messages[i].bytes, messages[i].len, &m, &err), -EPROTO);
+		assert_int_equal(pg_stream_message_parse(messages[i].bytes, messages[i].len, &m, &err),
+		                 -EPROTO);
 		assert_int_equal(m.lsn, 1);
 	}
 }
