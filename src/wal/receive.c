@@ -20,7 +20,7 @@
 
 /* What is told of it. */
 
-static void tell_progress(struct receiving *s)
+static void tell_stream_progress(struct receiving *s)
 {
 	struct receiver *r = s->r;
 
@@ -175,7 +175,7 @@ static bool is_full(const struct receiving *s)
 	return s->rest.kind == PG_STREAM_DATA && s->rest.len > 0;
 }
 
-static int look_around(struct receiving *s, int64_t *ret_until_ms, struct error *err)
+static int look_around_stream(struct receiving *s, int64_t *ret_until_ms, struct error *err)
 {
 	int64_t tail_ms, until_ms;
 	bool stored;
@@ -188,7 +188,7 @@ static int look_around(struct receiving *s, int64_t *ret_until_ms, struct error 
 	note_unsaved(s);
 	gathering_spool(&s->segments);
 	tail_ms = tail_if_due(s);
-	tell_progress(s);
+	tell_stream_progress(s);
 	r = report_durable(s, err);
 	until_ms = s->report_at_ms < tail_ms ? s->report_at_ms : tail_ms;
 	if (is_full(s))
@@ -208,7 +208,7 @@ static int stream_timeline(struct receiving *s, struct error *err)
 	while (r == 0 && !s->is_over) {
 		struct pg_stream_wait wait = {.wake_fd = s->r->wake_fd};
 
-		r = look_around(s, &wait.until_ms, err);
+		r = look_around_stream(s, &wait.until_ms, err);
 		if (r < 0)
 			break;
 		wait.only_writes = is_full(s);
@@ -279,11 +279,11 @@ static int stream_on(struct receiving *s, struct error *err)
 		r = follow_timeline(s, err);
 	}
 	gathering_flush(&s->segments, s->open);
-	tell_progress(s);
+	tell_stream_progress(s);
 	return r;
 }
 
-static void tell_begin(const struct receiving *s)
+static void tell_stream_begin(const struct receiving *s)
 {
 	char place[WAL_LSN_BYTES];
 
@@ -297,7 +297,7 @@ int receiving_run(struct receiver *r, struct error *err)
 	int result = receiving_begin(&s, err);
 
 	if (result == 0) {
-		tell_begin(&s);
+		tell_stream_begin(&s);
 		result = stream_on(&s, err);
 	}
 	/* The server is let go first: another one may wait for the slot. */

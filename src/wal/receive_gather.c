@@ -39,7 +39,7 @@ static struct gathered *new_gathered(struct gathering *g, struct pool *pool)
 	return s;
 }
 
-static void free_gathered(struct gathering *g, struct gathered *s)
+static void end_gathered(struct gathering *g, struct gathered *s)
 {
 	if (!s)
 		return;
@@ -83,9 +83,9 @@ void gathering_finish(struct gathering *g)
 		struct gathered *s = g->first;
 
 		g->first = s->next;
-		free_gathered(g, s);
+		end_gathered(g, s);
 	}
-	free_gathered(g, g->idle);
+	end_gathered(g, g->idle);
 }
 
 static struct gathered *find_room(struct gathering *g)
@@ -318,7 +318,7 @@ static uint64_t find_durable(const struct gathering *g)
 }
 
 /* With the lock. Of those that are stored the first ones, one behind the other; NULL: none. */
-static struct gathered *take_stored(struct gathering *g)
+static struct gathered *take_stored_segment(struct gathering *g)
 {
 	struct gathered *s = g->first;
 
@@ -332,7 +332,7 @@ static struct gathered *take_stored(struct gathering *g)
 static void reuse_gathered(struct gathering *g, struct gathered *s)
 {
 	if (g->idle) {
-		free_gathered(g, s);
+		end_gathered(g, s);
 		return;
 	}
 	pages_finish(&s->raw);
@@ -355,7 +355,7 @@ int gathering_settle(struct gathering *g, bool *ret_stored, struct error *err)
 		if (r < 0 && err)
 			*err = s->err;
 	}
-	while ((s = take_stored(g)) != NULL) {
+	while ((s = take_stored_segment(g)) != NULL) {
 		s->next = done;
 		done = s;
 	}
@@ -399,7 +399,7 @@ void gathering_tail(struct gathering *g, struct gathered *s)
 	pthread_mutex_unlock(&g->r->lock);
 	/* Nobody is in haste: what is not used now belongs to others. */
 	if (g->idle && g->count > 1) {
-		free_gathered(g, g->idle);
+		end_gathered(g, g->idle);
 		g->idle = NULL;
 	}
 	workers_add(g->r->workers, tail_gathered, s);

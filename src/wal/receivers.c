@@ -74,7 +74,7 @@ static uint64_t note_attempt(struct receiver *r, int64_t lasted_ms, const char *
 	return attempts;
 }
 
-static int64_t pause_ms(uint64_t attempts)
+static int64_t attempt_pause_ms(uint64_t attempts)
 {
 	int64_t ms = FIRST_PAUSE_MS;
 
@@ -104,7 +104,7 @@ static void stream_again(struct receiver *r, char last[sizeof(r->state.trouble)]
 		log_warning("[cluster %s]: its WAL is not streamed now, and is tried again: %s",
 		            r->settings.job, err.message);
 	str_cut(last, sizeof(r->state.trouble), err.message);
-	cancel_sleep_ms(&r->cancel, pause_ms(attempts));
+	cancel_sleep_ms(&r->cancel, attempt_pause_ms(attempts));
 }
 
 static void *receive_wal(void *arg)
@@ -130,7 +130,7 @@ static void take_settings(const struct conf_job *job, struct receiver_settings *
 	conf_cluster_slot(job, ret->slot);
 }
 
-static bool is_wanted(const struct conf_job *job)
+static bool is_streamed(const struct conf_job *job)
 {
 	return job && job->kind == CONF_JOB_CLUSTER && job->cluster.wal != CONF_WAL_ARCHIVE;
 }
@@ -208,7 +208,7 @@ static struct receiver *take_unwanted(struct wal_receivers *all, const struct co
 		struct receiver *r = *at;
 		const struct conf_job *job = conf_find_job(conf, r->settings.job);
 
-		if (is_wanted(job) && has_settings(r, job)) {
+		if (is_streamed(job) && has_settings(r, job)) {
 			at = &r->next;
 			continue;
 		}
@@ -237,8 +237,8 @@ static void start_wanted(struct wal_receivers *all, const struct conf_job *job)
 	struct receiver *r;
 
 	pthread_mutex_lock(&all->lock);
-	r = all->ended || !is_wanted(job) || find_receiver(all, job->name) ? NULL
-	                                                                   : start_receiver(all->w, job);
+	r = all->ended || !is_streamed(job) || find_receiver(all, job->name) ? NULL
+	                                                                     : start_receiver(all->w, job);
 	if (r) {
 		r->next = all->first;
 		all->first = r;

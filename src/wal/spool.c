@@ -173,7 +173,7 @@ static bool is_archived_already(const struct left_file *f)
 	                        &row) == 0;
 }
 
-static int bring_back(struct left_file *f, struct error *err)
+static int bring_back_left(struct left_file *f, struct error *err)
 {
 	struct stat st;
 	int r = 0;
@@ -216,7 +216,7 @@ int spool_bring_back(struct receiving *s, struct error *err)
 		struct left_file f = {.s = s, .path = path};
 
 		if (r == 0 && parse_left(s, names[i]->d_name, &f) == 0)
-			r = bring_back(&f, err);
+			r = bring_back_left(&f, err);
 		free(names[i]);
 	}
 	free(names);

@@ -76,8 +76,8 @@ static int tail_recipients(const struct wal_tail_put *put, const struct wal_tail
 }
 
 /* Over what may be there: a piece of the same places is of a server that lived before this one did. */
-static int put_piece(const struct wal_tail_put *put, const struct wal_tail *t, struct wal_tail_piece *piece,
-                     const struct pages *stored, struct error *err)
+static int put_tail_piece(const struct wal_tail_put *put, const struct wal_tail *t,
+                          struct wal_tail_piece *piece, const struct pages *stored, struct error *err)
 {
 	_cleanup(free) char *key = wal_tail_key_format(t, piece);
 	_cleanup(free) struct iovec *iov = NULL;
@@ -140,7 +140,7 @@ int wal_tail_put(const struct wal_tail_put *put, const struct wal_tail *t, struc
 	age_recipients_free(recipients);
 	pool_unreserve(put->pool, WAL_PIECES);
 	if (r == 0)
-		r = put_piece(put, t, &piece, &stored, err);
+		r = put_tail_piece(put, t, &piece, &stored, err);
 	if (r < 0)
 		return r;
 	wal_tails_note(put->w, t, &piece);

@@ -124,7 +124,7 @@ static bool is_of_name(const struct wal_tail *t, const char *job, const struct w
 	return str_equal(t->job, job) && wal_name_compare(&t->name, name) == 0;
 }
 
-static struct wal_tail *find_entry(const struct wal *w, const char *job, const struct wal_name *name)
+static struct wal_tail *find_tail_entry(const struct wal *w, const char *job, const struct wal_name *name)
 {
 	for (struct wal_tails_entry *e = w->tails; e; e = e->next)
 		if (is_of_name(&e->tail, job, name))
@@ -133,7 +133,7 @@ static struct wal_tail *find_entry(const struct wal *w, const char *job, const s
 }
 
 /* The oldest names of tails that are gone. */
-static void forget_gone(struct wal *w)
+static void forget_gone_tails(struct wal *w)
 {
 	struct wal_tails_entry **at = &w->tails;
 	unsigned gone = 0;
@@ -151,7 +151,7 @@ static void forget_gone(struct wal *w)
 	}
 }
 
-static struct wal_tail *add_entry(struct wal *w, const struct wal_tail *t)
+static struct wal_tail *add_tail_entry(struct wal *w, const struct wal_tail *t)
 {
 	struct wal_tails_entry *e = mem_alloc(sizeof(*e));
 
@@ -161,7 +161,7 @@ static struct wal_tail *add_entry(struct wal *w, const struct wal_tail *t)
 	e->tail.number = ++w->last_tail;
 	e->next = w->tails;
 	w->tails = e;
-	forget_gone(w);
+	forget_gone_tails(w);
 	return &e->tail;
 }
 
@@ -170,7 +170,7 @@ static bool is_piece(const struct wal_tail_piece *a, const struct wal_tail_piece
 	return a->begin == b->begin && a->end == b->end && a->is_sealed == b->is_sealed;
 }
 
-static void add_piece(struct wal_tail *t, const struct wal_tail_piece *piece)
+static void add_tail_piece(struct wal_tail *t, const struct wal_tail_piece *piece)
 {
 	for (size_t i = 0; i < t->count; i++)
 		if (is_piece(&t->pieces[i], piece)) {
@@ -194,12 +194,12 @@ void wal_tails_note(struct wal *w, const struct wal_tail *t, const struct wal_ta
 	struct wal_tail *found;
 
 	pthread_mutex_lock(&w->lock);
-	found = find_entry(w, t->job, &t->name);
+	found = find_tail_entry(w, t->job, &t->name);
 	if (!found)
-		found = add_entry(w, t);
+		found = add_tail_entry(w, t);
 	/* A tail is of one cluster: that of the archive. */
 	found->system_id = t->system_id;
-	add_piece(found, piece);
+	add_tail_piece(found, piece);
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -208,7 +208,7 @@ void wal_tails_strike(struct wal *w, const struct wal_tail *t, const struct wal_
 	struct wal_tail *found;
 
 	pthread_mutex_lock(&w->lock);
-	found = find_entry(w, t->job, &t->name);
+	found = find_tail_entry(w, t->job, &t->name);
 	for (size_t i = 0; found && i < found->count; i++)
 		if (is_piece(&found->pieces[i], piece)) {
 			found->pieces[i] = found->pieces[--found->count];
@@ -223,7 +223,7 @@ int wal_tails_find(struct wal *w, const char *job, const struct wal_name *name, 
 	bool is_there;
 
 	pthread_mutex_lock(&w->lock);
-	found = find_entry(w, job, name);
+	found = find_tail_entry(w, job, name);
 	is_there = found && found->count;
 	if (is_there)
 		copy_tail(found, ret);
