@@ -409,3 +409,22 @@ def test_two_receivers_do_not_share_a_slot(stream, primary):
             other.kill()
             other.wait()
     wait_until_stored(keepfs, primary)
+
+
+def test_a_tail_is_encrypted_as_its_segment_is(stream, primary, open_place):
+    secret = open_place / "identity"
+    made = subprocess.run(["age-keygen"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+    secret.write_text(made)
+    secret.chmod(0o600)
+    recipient = next(line.split(": ")[1] for line in made.splitlines() if "public key" in line)
+    keepfs = stream(encrypt_to=recipient)
+    primary.sql("postgres", "CREATE TABLE t AS SELECT 1 AS n")
+    wait_until_stored(keepfs, primary)
+    assert all(key.endswith(".zst.age") for key in objects_of(keepfs))
+    keepfs.settings["identity_file"] = secret
+    keepfs.write_conf()
+    keepfs.remount()
+    name = primary.sql("postgres", "SELECT pg_walfile_name(pg_current_wal_flush_lsn())")
+    used = lsn(primary) - place_of(name)
+    wait_until_stored(keepfs, primary)
+    assert keepfs.path("wal", JOB, name).read_bytes()[:used] == (primary.data / "pg_wal" / name).read_bytes()[:used]
