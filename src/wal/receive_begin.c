@@ -241,6 +241,22 @@ static uint64_t find_hole(const struct receiving *s, const struct wal_name *last
 	return hole;
 }
 
+/* Where no segment was ever full, the one whose begin is a tail. */
+static size_t place_of_tail(const struct receiving *s, const struct wal_history *history, struct place *ret)
+{
+	struct wal_tail_facts tail;
+	struct wal_name name;
+	uint64_t lsn;
+
+	if (wal_tail_newest(s->r->w, s->r->settings.job, &tail) < 0 || wal_name_parse(tail.name, &name) < 0)
+		return 0;
+	lsn = wal_name_lsn(&name, s->segment_bytes);
+	if (wal_history_timeline_at(history, lsn) != name.timeline)
+		return 0;
+	*ret = (struct place){name.timeline, lsn};
+	return 1;
+}
+
 /* @ret[0] and perhaps [1]: behind what the archive has of the line of @history. How many. */
 static size_t places_behind_archive(const struct receiving *s, const struct wal_history *history,
                                     struct place ret[2])
@@ -268,7 +284,7 @@ static size_t places_behind_archive(const struct receiving *s, const struct wal_
 			ret[count++] = (struct place){timeline, behind};
 		return count;
 	}
-	return 0;
+	return place_of_tail(s, history, &ret[0]);
 }
 
 static struct place place_of_lsn(const struct receiving *s, const struct wal_history *history, uint64_t lsn)
