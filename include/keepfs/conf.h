@@ -161,12 +161,16 @@ struct conf_mirror {            /* what only a job that mirrors a bucket has: [m
 	bool allow_empty; /* a state without objects is made also when the one before had some */
 };
 
-enum conf_wal { CONF_WAL_ARCHIVE };
+enum conf_wal { CONF_WAL_ARCHIVE, CONF_WAL_STREAM, CONF_WAL_BOTH };
+enum conf_wal_confirm { CONF_WAL_CONFIRM_STORE, CONF_WAL_CONFIRM_DISK };
 enum conf_checkpoint { CONF_CHECKPOINT_FAST, CONF_CHECKPOINT_SPREAD };
 
 struct conf_cluster { /* what only a job that is about a whole server has: [cluster NAME] */
 	char *database; /* libpq connection string or URI; "" lets libpq's environment decide; its role has REPLICATION */
-	int wal;      /* enum conf_wal: it comes by archive_command into wal/NAME/ */
+	int wal; /* enum conf_wal: it comes by archive_command into wal/NAME/, is streamed over a replication connection, or both */
+	char *slot; /* by which the server keeps what was not streamed yet; "": conf_cluster_slot() says which */
+	int64_t wal_tail_ms; /* what was streamed of a segment is stored when the first byte of it that is not is this old; 0: at once */
+	int wal_confirm; /* enum conf_wal_confirm: where what was streamed is durable, when the server is told so */
 	char *pg_wal; /* of the server, when it is on this host, or mounted here: what is ready there is archived ahead; "": it is not looked at */
 	int64_t wal_max_age_ms; /* what the server has written, and is whole, has to have come after so long; 0: nobody watches that */
 	int64_t read_timeout_ms; /* how long whoever reads from wal/NAME/ waits for a store that does not answer */
@@ -546,6 +550,11 @@ int conf_parse_duration(const char *text, int64_t *ret_ms);
 int conf_parse_rate(const char *text, uint64_t *ret);
 /** conf_nearest() - of @count names the one that @word was probably meant to be; NULL when none is near. */
 const char *conf_nearest(const char *word, const char *const *names, size_t count);
+/** CONF_SLOT_BYTES - of a replication slot's name, with NUL. */
+#define CONF_SLOT_BYTES 64
+/** conf_cluster_slot() - the replication slot of the CONF_JOB_CLUSTER @job: what it names, else keepfs_NAME, where what no slot can be named with is '_'. Returns @ret. Pure. */
+struct conf_job;
+const char *conf_cluster_slot(const struct conf_job *job, char ret[static CONF_SLOT_BYTES]);
 /** conf_find_job() - by name; NULL when there is none. "now" is not resolved here. */
 const struct conf_job *conf_find_job(const struct conf *c, const char *name);
 /** conf_encryption_of() - what says for whom what @job makes (NULL: no job) is encrypted; conf_is_encrypted() - is it? Pure. */

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
- * WAL archives: the files that a PostgreSQL server's archive_command hands over, and restore_command asks for again (keepfs/codec/wal_name.h). A section [cluster NAME] with wal = archive has one. A file
+ * WAL archives: the files that a PostgreSQL server's archive_command hands over, or that are streamed from it, and that restore_command asks for again (keepfs/codec/wal_name.h). Each section [cluster NAME] has one. A file
  * is an object of its own, compressed, whose key says of which cluster it is (docs/formats.md, "WAL"); it is never replaced and never changed. The catalog lists them (keepfs/catalog/wal.h).
  *
  *   in    wal_arrival_new(), _write(), _end(): what comes is compressed while it comes; the end returns when the store has it durably, or had the same already.
  *   out   wal_find(), wal_open(), wal_content_read(): a file as it was; those that come behind it are fetched meanwhile.
+ *
+ *   streamed   wal_follow(), wal_receiver_state(): with wal = stream or both a thread for each cluster takes the log as it is written. Of a segment that is not full the store has a tail: wal_tail_find(), wal_tail_open().
  *
  * That something is not there is only said when that is sure: what the catalog does not know is not there once the store was listed, which is done at the start (wal_new()).
  *
@@ -125,6 +127,60 @@ uint64_t wal_content_bytes(const struct wal_content *c);
 int wal_content_read(const struct wal_content *c, uint64_t at, size_t len, struct iovec *iov, int max);
 struct wal_content *wal_content_close(struct wal *w, struct wal_content *c); /* NULL allowed; returns NULL */
 
+/* Streamed. */
+
+/** wal_follow() - have the receivers that the configuration in force wants, with its settings; those that are not wanted, or are to be others, end first. A reader has none. Blocks until they have ended; one thread at a time. */
+void wal_follow(struct wal *w);
+
+enum wal_receiver_phase {
+	WAL_RECEIVER_WAITING,    /* for the list of what the store has, or for memory */
+	WAL_RECEIVER_CONNECTING, /* to the server, or for another attempt */
+	WAL_RECEIVER_STREAMING
+};
+/** wal_receiver_phase_name() - "waiting", "connecting", "streaming": static. */
+const char *wal_receiver_phase_name(enum wal_receiver_phase phase);
+
+struct wal_receiver_state {
+	enum wal_receiver_phase phase;
+	int64_t since_us; /* in this phase */
+	char slot[64];
+	uint32_t timeline;     /* LSNs and it: 0 before the first stream */
+	uint64_t server_lsn;   /* the server has written its log durably up to here, as it said last */
+	uint64_t received_lsn; /* and this much is in memory here */
+	uint64_t durable_lsn;  /* and this much is durable, and the server was told so */
+	int64_t behind_us; /* for how long the first byte that is not durable has been waiting here; 0: there is none */
+	uint64_t segments, tails; /* that were stored since the start */
+	uint64_t
+	        attempts; /* that have failed one after the other; one that streamed for more than a minute was none */
+	char trouble
+	        [512]; /* why it does not stream, or why what has come is not stored; "": nothing is wrong */
+	/* The server had no more what comes behind the first: nothing of it is in the archive, and a recovery cannot go past. 0: there is no such gap. */
+	uint64_t gap_from, gap_to;
+};
+/** wal_receiver_state() - of the receiver of @job; never blocks for long. -ENOENT: it has none. */
+int wal_receiver_state(struct wal *w, const char *job, struct wal_receiver_state *ret);
+
+/** struct wal_tail_facts - what was streamed of a segment that is not full yet, and is durable in the store */
+struct wal_tail_facts {
+	int64_t number; /* of this name, while the process lives */
+	char job[CATALOG_WAL_JOB_BYTES];
+	char name[WAL_NAME_BYTES]; /* of the segment */
+	uint64_t system_id;
+	uint32_t bytes;         /* of its begin */
+	uint32_t segment_bytes; /* 0: not known */
+	uint64_t end_lsn;       /* where these end: the newest that can be restored; 0: not known */
+};
+/** wal_tail_find() - of the segment @name of @job, if it is the last one of its timeline: wal_find() has none of it, nor any behind it. As wal_find(). */
+int wal_tail_find(struct wal *w, const char *job, const char *name, bool may_wait, struct cancel *cancel,
+                  struct wal_tail_facts *ret, struct error *err);
+/** wal_tail_by_number() - that with this number, also when it has gone (bytes is 0): the segment may be there now. -ENOENT: it is forgotten. */
+int wal_tail_by_number(struct wal *w, int64_t number, struct wal_tail_facts *ret);
+/** wal_tail_newest() - the one of @job that goes furthest, of those that this process knows. -ENOENT: there is none. */
+int wal_tail_newest(struct wal *w, const char *job, struct wal_tail_facts *ret);
+/** wal_tail_open() - such a tail as the segment, with zeros behind what is known. As wal_open(), and -ENOENT: it is no tail any more. */
+int wal_tail_open(struct wal *w, const char *job, const char *name, struct cancel *cancel,
+                  struct wal_content **ret, struct error *err);
+
 /** struct wal_get - a file that is fetched without a catalog, by whoever only has the store */
 struct wal_get {
 	struct store *store; /* borrowed, as all of these */
@@ -136,7 +192,7 @@ struct wal_get {
 	int (*write)(void *arg, const void *data, size_t len, struct error *err);
 	void *arg;
 };
-/** wal_get() - -ENOENT: the store was asked, and has no such file. */
+/** wal_get() - -ENOENT: the store was asked, and has no such file; nor has it a tail of that segment. */
 int wal_get(const struct wal_get *how, const char *job, const char *name, struct error *err);
 
 /** wal_learn_all() - list what the store has, and the catalog does not know, now: `keepfs rebuild`. @ret_found: how many; @w of wal_new(). */

@@ -87,20 +87,41 @@ struct pool *pool_free(struct pool *pool)
 	return NULL;
 }
 
-struct pool *pool_branch(struct pool *pool, size_t count, size_t spare)
+/* @count buffers of @pool are reserved for it. */
+static struct pool *branch_off(struct pool *pool, size_t count)
 {
-	struct pool *branch;
+	struct pool *branch = pool_new(count * POOL_BUFFER_BYTES);
 
-	assert(count > 0);
-	if (!pool_try_reserve(pool, count + spare))
-		return NULL;
-	pool_unreserve(pool, spare);
-	branch = pool_new(count * POOL_BUFFER_BYTES);
 	if (branch)
 		branch->trunk = pool;
 	else
 		pool_unreserve(pool, count);
 	return branch;
+}
+
+struct pool *pool_branch(struct pool *pool, size_t count, size_t spare)
+{
+	assert(count > 0);
+	if (!pool_try_reserve(pool, count + spare))
+		return NULL;
+	pool_unreserve(pool, spare);
+	return branch_off(pool, count);
+}
+
+int pool_branch_wait(struct pool *pool, size_t count, struct cancel *cancel, struct pool **ret)
+{
+	struct pool *branch;
+	int r;
+
+	assert(count > 0);
+	r = pool_reserve(pool, count, cancel);
+	if (r < 0)
+		return r;
+	branch = branch_off(pool, count);
+	if (!branch)
+		return -ENOMEM;
+	*ret = branch;
+	return 0;
 }
 
 size_t pool_buffers(const struct pool *pool)

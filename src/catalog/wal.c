@@ -54,6 +54,18 @@ int catalog_wal_last(struct catalog *c, const char *job, struct catalog_wal *ret
 	return find_wal_row(&query, ret);
 }
 
+int catalog_wal_last_segment(struct catalog *c, const char *job, const char *first, const char *last,
+                             struct catalog_wal *ret)
+{
+	/* 24 letters have segments alone. */
+	static const char sql[] = WAL_COLUMNS
+	        "WHERE job = ?1 AND name >= ?2 AND name <= ?3 AND length(name) = 24 ORDER BY name DESC LIMIT 1";
+	_cleanup(query) struct query query =
+	        query_begin(c, sql, VALUES(text_value(job), text_value(first), text_value(last)));
+
+	return find_wal_row(&query, ret);
+}
+
 ssize_t catalog_wal_page(struct catalog *c, const char *job, int64_t after, struct catalog_wal *rows,
                          size_t max)
 {

@@ -333,6 +333,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	r = fs_mount(d->fs, mountpoint, err);
 	if (r == 0)
 		r = is_reader ? start_following(d, err) : start_writing(d, err);
+	if (r == 0)
+		wal_follow(d->wal);
 	return r;
 }
 
@@ -500,6 +502,7 @@ static void reload_daemon(struct daemon *d)
 	use_scrub_changed(d->scrub);
 	replicas_look(d->replicas);
 	cold_look(d->cold);
+	wal_follow(d->wal);
 	notify_systemd("READY=1");
 }
 

@@ -34,11 +34,13 @@ static bool check_cluster_setting(struct pg_replication *s, const struct make_fi
 }
 
 static bool check_cluster_settings(struct pg_replication *s, const struct make_findings *findings,
-                                   const char *name)
+                                   const struct conf_job *job, const char *name)
 {
 	if (!check_cluster_setting(s, findings, name, "wal_level", "minimal",
 	                           "ALTER SYSTEM SET wal_level = 'replica'; restart the server"))
 		return false;
+	if (job->cluster.wal == CONF_WAL_STREAM)
+		return true;
 	return check_cluster_setting(s, findings, name, "archive_mode", "off",
 	                             "ALTER SYSTEM SET archive_mode = 'on'; restart the server");
 }
@@ -58,7 +60,7 @@ void cluster_check(const struct make_context *ctx, const struct conf_job *job,
 		tell_cluster_refusal(findings, name, &err);
 		return;
 	}
-	if (check_cluster_settings(s, findings, name))
+	if (check_cluster_settings(s, findings, job, name))
 		make_found(findings, true, name,
 		           "PostgreSQL %d lets its files be read; its system identifier is %s",
 		           is.version_num / 10000, is.system_identifier);

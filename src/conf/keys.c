@@ -140,6 +140,14 @@ static const struct conf_choice server_copies[] = {
 
 static const struct conf_choice wal_words[] = {
         {"archive", CONF_WAL_ARCHIVE},
+        {"stream", CONF_WAL_STREAM},
+        {"both", CONF_WAL_BOTH},
+        {NULL, 0},
+};
+
+static const struct conf_choice wal_confirmations[] = {
+        {"store", CONF_WAL_CONFIRM_STORE},
+        {"disk", CONF_WAL_CONFIRM_DISK},
         {NULL, 0},
 };
 

@@ -35,7 +35,7 @@
  *
  *   bits 60 and 58, hash             what is in copies/, by the number of its store and its path (keepfs/catalog/copy_tree.h); 0: copies/ itself; | 1 the SHA256SUMS of a directory
  *
- *   bits 60 and 57, bit 56, hash     the directory of a WAL archive, by its name; without bit 56: the number of a file of one in the catalog (keepfs/catalog/wal.h); 0: wal/ itself
+ *   bits 60 and 57, bit 56, hash     the directory of a WAL archive, by its name; without bit 56: the number of a file of one in the catalog (keepfs/catalog/wal.h), or with bit 55 that of a tail (keepfs/wal.h); 0: wal/ itself
  *
  *   below bit 58, artifact << 34, part   what is in a state of a mirror, or in a base (mirrored.h): the artifact is a number that the catalog gives it, as a dump; the part says
  *                                    where it is in its listing (keepfs/mirror/tree.h), or is a fixed one

@@ -6,6 +6,7 @@
 #include "fs_private.h"
 #include "incoming.h"
 
+#include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -18,6 +19,7 @@
 
 #define BITS_WAL      (UINT64_C(9) << 57)
 #define BIT_DIRECTORY (UINT64_C(1) << 56)
+#define BIT_TAIL      (UINT64_C(1) << 55)
 #define PAGE_ROWS     64
 
 bool wal_has(uint64_t ino)
@@ -121,6 +123,29 @@ static void node_of_row(const struct catalog_wal *row, struct node *ret)
 	                     .mtime_us = row->arrived_us};
 }
 
+static const struct node_class class_wal_tail;
+
+static void node_of_tail(const struct wal_tail_facts *tail, struct node *ret)
+{
+	*ret = (struct node){.ino = BITS_WAL | BIT_TAIL | (uint64_t)tail->number,
+	                     .class = &class_wal_tail,
+	                     .entry.ino = ino_of_archive(tail->job),
+	                     .bytes = tail->segment_bytes,
+	                     .mtime_us = clock_now_us()};
+}
+
+/* What was streamed of the last segment is there by its name, and in no listing: it is no file of the archive yet. */
+static int find_tail(struct fs *fs, const struct node *directory, const char *job, const char *name,
+                     bool may_wait, struct node *ret, struct error *err)
+{
+	struct wal_tail_facts tail;
+	int r = wal_tail_find(fs->ctx.wal, job, name, may_wait, directory->cancel, &tail, err);
+
+	if (r == 0)
+		node_of_tail(&tail, ret);
+	return r;
+}
+
 static int wal_directory_lookup(struct fs *fs, const struct node *directory, const char *name,
                                 struct node *ret)
 {
@@ -142,7 +167,9 @@ static int wal_directory_lookup(struct fs *fs, const struct node *directory, con
 	r = wal_find(fs->ctx.wal, p.place.job, name, may_wait, directory->cancel, &row, &err);
 	if (r == 0)
 		node_of_row(&row, ret);
-	else if (r != -ENOENT && r != -ECANCELED && (r != -EAGAIN || may_wait)) {
+	else if (r == -ENOENT)
+		r = find_tail(fs, directory, p.place.job, name, may_wait, ret, &err);
+	if (r < 0 && r != -ENOENT && r != -ECANCELED && (r != -EAGAIN || may_wait)) {
 		report_trouble(fs->ctx.troubles, p.path, EIO, err.message);
 		r = -EIO;
 	}
@@ -350,6 +377,63 @@ static const struct node_class class_wal_file = {
         .why_kept = why_wal_is_kept,
 };
 
+/* A tail: the segment, as far as it was streamed. */
+
+static char *wal_tail_path(struct fs *fs, const struct node *node)
+{
+	struct wal_tail_facts tail;
+
+	return wal_tail_by_number(fs->ctx.wal, (int64_t)(node->ino & (BIT_TAIL - 1)), &tail) == 0
+	               ? mem_printf(WAL_NAME "/%s/%s", tail.job, tail.name)
+	               : NULL;
+}
+
+/* An archiver hands over the segment: it comes as if nothing were there. */
+static int write_over_tail(fuse_req_t req, const struct node *node, struct handle **ret_handle,
+                           struct error *err)
+{
+	struct fs *fs = fs_of(req);
+	struct wal_tail_facts tail;
+	struct wal_place p;
+	int r = wal_tail_by_number(fs->ctx.wal, (int64_t)(node->ino & (BIT_TAIL - 1)), &tail);
+
+	if (r == 0)
+		r = enter_archive(fs, ino_of_archive(tail.job), &p);
+	if (r < 0)
+		return r;
+	r = incoming_open_over(req, &p.place, tail.name, node->ino, ret_handle, err);
+	leave_archive(fs, &p);
+	return r;
+}
+
+static int wal_tail_node_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
+                              struct handle **ret_handle, struct error *err)
+{
+	if ((fi->flags & O_ACCMODE) == O_RDONLY && !(fi->flags & O_TRUNC))
+		return wal_tail_read(req, node, fi, ret_handle, err);
+	if (fi->flags & O_TRUNC && (fi->flags & O_ACCMODE) != O_RDONLY)
+		return write_over_tail(req, node, ret_handle, err);
+	return error_set(err, ERROR_DENIED, EPERM,
+	                 "what was streamed of a segment is not changed: the whole segment may be written");
+}
+
+static int wal_tail_setattr(struct fs *fs, const struct node *node, const struct stat *attr, int to_set)
+{
+	if (to_set & FUSE_SET_ATTR_SIZE)
+		return wal_refuse_change(fs, wal_tail_path(fs, node), "truncated");
+	return 0;
+}
+
+static const struct node_class class_wal_tail = {
+        .type = S_IFREG,
+        .writable = true,
+        .stat = wal_file_stat,
+        .setattr = wal_tail_setattr,
+        .path = wal_tail_path,
+        .open = wal_tail_node_open,
+        .why_kept = why_wal_is_kept,
+};
+
 /* A file that comes. */
 
 static int wal_coming_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
@@ -446,6 +530,16 @@ const struct node_class class_wal = {
         .path = fixed_directory_path,
 };
 
+static int load_tail(struct fs *fs, uint64_t ino, struct node *ret)
+{
+	struct wal_tail_facts tail;
+	int r = wal_tail_by_number(fs->ctx.wal, (int64_t)(ino & (BIT_TAIL - 1)), &tail);
+
+	if (r == 0)
+		node_of_tail(&tail, ret);
+	return r;
+}
+
 int wal_load(struct fs *fs, uint64_t ino, struct node *ret)
 {
 	struct catalog_wal row;
@@ -463,6 +557,8 @@ int wal_load(struct fs *fs, uint64_t ino, struct node *ret)
 			leave_archive(fs, &p);
 		return r;
 	}
+	if (ino & BIT_TAIL)
+		return load_tail(fs, ino, ret);
 	r = row_of_node(fs, ret, &row);
 	if (r == 0)
 		node_of_row(&row, ret);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
- * wal/: a directory for each [cluster NAME] with wal = archive. What archive_command writes into it is in the archive when its close is answered, and restore_command reads it there (keepfs/wal.h). The number of a
+ * wal/: a directory for each [cluster NAME]. What archive_command writes into it is in the archive when its close is answered, and restore_command reads it there (keepfs/wal.h). The number of a
  * file is that of its row in the catalog; while it is being written for the first time, that of a file that comes in (incoming.h).
  */
 #include "node.h"
@@ -17,3 +17,4 @@ char *wal_path_of_directory(struct fs *fs, uint64_t ino);
 int wal_refuse_change(struct fs *fs, char *path, const char *what);
 
 node_open_fn wal_file_read; /* wal_file.c */
+node_open_fn wal_tail_read; /* wal_file.c: the node is a tail, by its number */

@@ -12,6 +12,9 @@
 
 #include <errno.h>
 
+/* The bits of a node's number that are that of a row, or of a tail. */
+#define WAL_NUMBERS ((UINT64_C(1) << 55) - 1)
+
 struct wal_handle {
 	struct handle base;
 	struct wal_content *content;
@@ -46,6 +49,7 @@ struct opening_wal {
 	struct later later;
 	struct node node;
 	struct fuse_file_info fi;
+	bool is_tail;
 };
 
 static int wal_read_failed(struct fs *fs, const struct node *node, int r, const struct error *err)
@@ -58,22 +62,53 @@ static int wal_read_failed(struct fs *fs, const struct node *node, int r, const 
 	return r == -ENOKEY || r == -EKEYREJECTED || r == -ENOMEM ? r : -EIO;
 }
 
-static int make_wal_handle(struct fs *fs, const struct node *node, struct cancel *cancel, struct handle **ret)
+/* What was a tail may be the segment by now. */
+static int open_wal_tail(struct fs *fs, const struct wal_tail_facts *tail, struct cancel *cancel,
+                         struct wal_content **ret, struct error *err)
 {
-	const int64_t id = (int64_t)(node->ino & ~INO_WAL);
+	struct catalog_wal row;
+	int r = -ENOENT;
+
+	/* Between the two looks the segment may take the tail's place. */
+	for (int i = 0; i < 2 && r == -ENOENT; i++) {
+		r = wal_find(fs->ctx.wal, tail->job, tail->name, true, cancel, &row, err);
+		if (r == 0)
+			r = wal_open(fs->ctx.wal, &row, cancel, ret, err);
+		else if (r == -ENOENT)
+			r = wal_tail_open(fs->ctx.wal, tail->job, tail->name, cancel, ret, err);
+	}
+	return r;
+}
+
+static int open_wal_content(struct fs *fs, const struct node *node, struct cancel *cancel, bool is_tail,
+                            struct wal_content **ret, struct error *err)
+{
+	const int64_t id = (int64_t)(node->ino & WAL_NUMBERS);
+	struct wal_tail_facts tail;
+	struct catalog_wal row;
+	int r;
+
+	if (is_tail) {
+		r = wal_tail_by_number(fs->ctx.wal, id, &tail);
+		return r < 0 ? r : open_wal_tail(fs, &tail, cancel, ret, err);
+	}
+	r = catalog_wal_by_id(fs->ctx.repository->catalog, id, &row);
+	return r < 0 ? r : wal_open(fs->ctx.wal, &row, cancel, ret, err);
+}
+
+static int make_wal_handle(struct fs *fs, const struct opening_wal *o, struct cancel *cancel,
+                           struct handle **ret)
+{
 	struct wal_content *content = NULL;
 	struct error err = {0};
 	struct wal_handle *wh;
-	struct catalog_wal row;
-	int r = catalog_wal_by_id(fs->ctx.repository->catalog, id, &row);
+	int r = open_wal_content(fs, &o->node, cancel, o->is_tail, &content, &err);
 
-	if (r == 0)
-		r = wal_open(fs->ctx.wal, &row, cancel, &content, &err);
 	if (r < 0)
-		return r == -ENOENT ? r : wal_read_failed(fs, node, r, &err);
+		return r == -ENOENT ? r : wal_read_failed(fs, &o->node, r, &err);
 	wh = mem_alloc(sizeof(*wh));
 	wh->content = content;
-	handle_init(&wh->base, fs, &wal_ops, node->ino);
+	handle_init(&wh->base, fs, &wal_ops, o->node.ino);
 	*ret = &wh->base;
 	return 0;
 }
@@ -82,7 +117,7 @@ static void open_wal(void *arg)
 {
 	struct opening_wal *o = arg;
 	struct handle *h = NULL;
-	int r = make_wal_handle(o->later.fs, &o->node, &o->later.cancel, &h);
+	int r = make_wal_handle(o->later.fs, o, &o->later.cancel, &h);
 
 	if (!later_claim(&o->later)) {
 		if (h)
@@ -96,19 +131,34 @@ static void open_wal(void *arg)
 	free(o);
 }
 
-int wal_file_read(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
-                  struct handle **ret_handle, struct error *err)
+static int read_wal_later(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
+                          bool is_tail)
 {
 	struct fs *fs = fs_of(req);
 	struct opening_wal *o = mem_alloc(sizeof(*o));
 
-	(void)ret_handle;
-	(void)err;
 	o->node = *node;
 	o->fi = *fi;
+	o->is_tail = is_tail;
 	if (later_begin(&o->later, fs, req))
 		lookers_add(fs->long_lookers, node->entry.ino, open_wal, o);
 	else
 		free(o);
 	return OPENED_LATER;
+}
+
+int wal_file_read(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
+                  struct handle **ret_handle, struct error *err)
+{
+	(void)ret_handle;
+	(void)err;
+	return read_wal_later(req, node, fi, false);
+}
+
+int wal_tail_read(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
+                  struct handle **ret_handle, struct error *err)
+{
+	(void)ret_handle;
+	(void)err;
+	return read_wal_later(req, node, fi, true);
 }

@@ -59,6 +59,8 @@ struct pg_replication *pg_replication_free(struct pg_replication *s)
 		return NULL;
 	session_stop_statement(&s->session);
 	session_disconnect(&s->session);
+	PQfreemem(s->stream_message);
+	PQclear(s->stream_end);
 	str_finish(&s->warnings);
 	free(s);
 	return NULL;

@@ -8,7 +8,9 @@
 
 struct pg_replication {
 	struct pg_session session;
-	struct str warnings; /* of the server: the first few */
+	struct str warnings;  /* of the server: the first few */
+	char *stream_message; /* libpq's: the last one of a stream */
+	PGresult *stream_end; /* the row that said where a timeline ended */
 };
 
 /** replication_read_lsn() - "0/3000028"; -EPROTO: it is none. */

@@ -106,14 +106,16 @@ static bool check_waiting_segments(struct checking *c, const struct conf_job *jo
 	return true;
 }
 
-static void tell_last(struct checking *c, const char *job, const struct catalog_wal *last)
+static void tell_last(struct checking *c, const struct conf_job *configured, const struct catalog_wal *last)
 {
+	const char *job = configured->name;
 	char at[CLOCK_ISO_BYTES];
 
 	checking_add(c, REPORT_OK, mem_printf("WAL of %s", job), job)->text =
-	        last->id
-	                ? mem_printf("%s was archived at %s", last->name,
-	                             clock_format_iso(last->arrived_us, at))
+	        last->id ? mem_printf("%s was archived at %s", last->name,
+	                              clock_format_iso(last->arrived_us, at))
+	        : configured->cluster.wal == CONF_WAL_STREAM
+	                ? mem_strdup("no whole segment has come yet")
 	                : mem_printf("nothing has come yet: archive_command = 'cp %%p MOUNTPOINT/wal/%s/%%f'",
 	                             job);
 }
@@ -132,7 +134,7 @@ static void tell_archive(struct checking *c, const struct conf_job *job)
 		return;
 	recovery_each_gap(&r.facts, check_gap, &gap);
 	if (!gap.found && !check_waiting_segments(c, job))
-		tell_last(c, job->name, &r.last);
+		tell_last(c, job, &r.last);
 }
 
 /* Behind for so long, what is lost with [store] is more than anybody counts on. */
@@ -195,5 +197,6 @@ void check_wal(struct checking *c)
 			continue;
 		tell_archive(c, job);
 		tell_wal_copies(c, job);
+		check_wal_receiver(c, job->name);
 	}
 }

@@ -61,6 +61,8 @@ void check_damaged(struct checking *c);
 void check_scrub(struct checking *c);
 void check_classes(struct checking *c);
 void check_wal(struct checking *c);
+/* check_wal_receiver() - of the cluster @job, whose WAL is streamed. */
+void check_wal_receiver(struct checking *c, const char *job);
 void check_restore(struct checking *c);
 void check_drill(struct checking *c);
 void check_rto(struct checking *c);

@@ -170,6 +170,73 @@ static bool has_archive(const struct conf *conf)
 	return false;
 }
 
+/* Receivers. */
+
+enum receiver_fact {
+	RECEIVER_UP,
+	RECEIVER_BEHIND_BYTES,
+	RECEIVER_BEHIND_SECONDS,
+	RECEIVER_DURABLE,
+	RECEIVER_TAILS
+};
+
+static uint64_t receiver_fact(const struct wal_receiver_state *s, enum receiver_fact fact)
+{
+	switch (fact) {
+	case RECEIVER_UP:
+		return s->phase == WAL_RECEIVER_STREAMING;
+	case RECEIVER_BEHIND_BYTES:
+		return s->server_lsn > s->durable_lsn ? s->server_lsn - s->durable_lsn : 0;
+	case RECEIVER_BEHIND_SECONDS:
+		return (uint64_t)(s->behind_us / US_PER_S);
+	case RECEIVER_DURABLE:
+		return s->durable_lsn;
+	default:
+		return s->tails;
+	}
+}
+
+static bool has_receiver(const struct report_sources *from)
+{
+	struct wal_receiver_state s;
+
+	for (size_t i = 0; from->wal && i < from->conf->job_count; i++)
+		if (wal_receiver_state(from->wal, from->conf->jobs[i].name, &s) == 0)
+			return true;
+	return false;
+}
+
+static void metrics_receivers(const struct report_sources *from, struct spool *out)
+{
+	static const struct {
+		const char *name, *type, *help;
+		enum receiver_fact fact;
+	} families[] = {
+	        {"keepfs_wal_receiver_streaming", "gauge",
+	         "1 while the WAL of a cluster is streamed, else 0.", RECEIVER_UP},
+	        {"keepfs_wal_receiver_behind_bytes", "gauge",
+	         "WAL that the server has, as it said last, and that is not durable here.",
+	         RECEIVER_BEHIND_BYTES},
+	        {"keepfs_wal_receiver_behind_seconds", "gauge",
+	         "For how long WAL that has come waits to be durable.", RECEIVER_BEHIND_SECONDS},
+	        {"keepfs_wal_receiver_durable_lsn", "gauge",
+	         "The place of the log up to which it is durable, in bytes.", RECEIVER_DURABLE},
+	        {"keepfs_wal_receiver_tails_total", "counter",
+	         "Parts of segments that were stored before these were full, since the start.",
+	         RECEIVER_TAILS},
+	};
+	struct wal_receiver_state s;
+
+	for (size_t i = 0; has_receiver(from) && i < ARRAY_SIZE(families); i++) {
+		expose_family(out, families[i].name, families[i].type, families[i].help);
+		for (size_t k = 0; k < from->conf->job_count; k++)
+			if (wal_receiver_state(from->wal, from->conf->jobs[k].name, &s) == 0)
+				expose_number(out, families[i].name,
+				              LABELS("backup_job", from->conf->jobs[k].name),
+				              receiver_fact(&s, families[i].fact));
+	}
+}
+
 int metrics_wal(const struct report_sources *from, struct spool *out)
 {
 	static const struct {
@@ -194,5 +261,8 @@ int metrics_wal(const struct report_sources *from, struct spool *out)
 				r = tell_wal(from, from->conf->jobs[k].name, families[i].name,
 				             families[i].fact, out);
 	}
-	return r == 0 && has_archive(from->conf) ? metrics_recovery(from, out) : r;
+	if (r == 0 && has_archive(from->conf))
+		r = metrics_recovery(from, out);
+	metrics_receivers(from, out);
+	return r;
 }

@@ -5,7 +5,7 @@
  *
  * What was read goes when it is closed. What was fetched, and nobody has opened, goes when somebody needs its memory, and after KEPT_MS: a recovery has ended then, and the memory belongs to the backups.
  */
-#include "wal_private.h"
+#include "tail.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
@@ -31,6 +31,7 @@ struct wal_content {
 	struct catalog_wal row;
 	struct pages pages; /* the file; READY: they do not change */
 	struct sha256 *sha256;
+	struct pool *own_pool; /* of the pages of a tail, which nobody else finds; NULL: it is a file */
 	/* lock of all, as all that follows */
 	enum content_state state;
 	unsigned refs;
@@ -512,9 +513,24 @@ int wal_content_read(const struct wal_content *c, uint64_t at, size_t len, struc
 	return count;
 }
 
+struct wal_content *wal_content_of_tail(struct wal *w, const struct wal_tail_loading *loaded)
+{
+	struct wal_content *c = mem_alloc(sizeof(*c));
+
+	c->w = w;
+	c->pages = loaded->pages;
+	c->own_pool = loaded->pool;
+	return c;
+}
+
 struct wal_content *wal_content_close(struct wal *w, struct wal_content *c)
 {
-	if (c) {
+	if (c && c->own_pool) {
+		struct pool *own_pool = c->own_pool;
+
+		free_content(c);
+		pool_free(own_pool);
+	} else if (c) {
 		pthread_mutex_lock(&w->ahead->lock);
 		drop_ref(w->ahead, c);
 		pthread_cond_broadcast(&w->ahead->changed);

@@ -24,28 +24,28 @@
 #include <errno.h>
 #include <string.h>
 
-#define ZSTD_LEVEL 1
-/* Beside what it becomes: a piece that is gathered, and the same compressed. */
-#define PIECES       2
-#define CONTENT_TYPE "application/zstd"
-#define SLACK_BYTES  ((uint64_t)64 << 10) /* by which it could become longer, header and tags included */
+#define SLACK_BYTES ((uint64_t)64 << 10) /* by which a file could become longer, header and tags included */
 /* What encryption has taken and not given on yet, and what it adds: so much room is left behind the index. */
 #define ON_ITS_WAY ((uint64_t)256 << 10)
 
-struct page_sink {
-	struct sink sink;
-	struct pages *pages;
-};
+const struct compression wal_compression = {
+        .method = COMPRESSION_ZSTD, .level = 1, .frames_have_checksums = true};
+
+uint64_t wal_packed_bytes_max(uint64_t bytes)
+{
+	return bytes + bytes / 256 + SLACK_BYTES;
+}
 
 struct wal_arrival {
 	struct wal *w;
+	struct pool *pool;
 	struct cancel *cancel;
 	struct wal_name parsed;
 	struct wal_key key;
 	struct catalog_wal_cluster known, cluster; /* before it; system_id 0: none. What it says */
 	struct age_recipients *recipients;         /* NULL: it is not encrypted */
 	struct stream_age age;
-	struct page_sink last;
+	struct pages_sink last;
 	struct sink *chain; /* the first; NULL: nothing has come yet that says what it is */
 	struct pages stored;
 	uint64_t bytes, most_bytes;
@@ -63,28 +63,6 @@ struct wal_arrival {
 	bool has_nul; /* it is no text */
 };
 
-static int write_page_sink(struct sink *s, const void *data, size_t len, struct error *err)
-{
-	int r = pages_append(((struct page_sink *)s)->pages, data, len);
-
-	return r < 0 ? error_set(err, ERROR_INTERNAL, -r, "it became longer than can be") : 0;
-}
-
-static int finish_page_sink(struct sink *s, struct error *err)
-{
-	(void)s;
-	(void)err;
-	return 0;
-}
-
-static void free_page_sink(struct sink *s)
-{
-	(void)s;
-}
-
-static const struct sink_ops page_sink_ops = {
-        .write = write_page_sink, .finish = finish_page_sink, .free = free_page_sink};
-
 /* Beginning. */
 
 static bool is_segment(const struct wal_arrival *a)
@@ -99,8 +77,7 @@ static int find_recipients(struct wal_arrival *a, struct error *err)
 	int r = 0;
 
 	if (!wal_is_archived(job))
-		r = error_set(err, ERROR_USAGE, EINVAL, "no section [cluster %s] has wal = archive",
-		              a->key.job);
+		r = error_set(err, ERROR_USAGE, EINVAL, "there is no section [cluster %s]", a->key.job);
 	if (r == 0)
 		r = keyring_recipients(conf, job, a->cancel, &a->recipients, err);
 	a->key.is_sealed = a->recipients;
@@ -123,6 +100,7 @@ int wal_arrival_new(struct wal *w, const char *job, const char *name, struct can
 	int r;
 
 	a->w = w;
+	a->pool = w->options.pool;
 	a->cancel = cancel;
 	a->sha256 = sha256_new();
 	str_copy(a->key.job, sizeof(a->key.job), job);
@@ -140,6 +118,11 @@ int wal_arrival_new(struct wal *w, const char *job, const char *name, struct can
 	return r;
 }
 
+void wal_arrival_use(struct wal_arrival *a, struct pool *pool)
+{
+	a->pool = pool;
+}
+
 struct wal_arrival *wal_arrival_free(struct wal_arrival *a)
 {
 	if (!a)
@@ -152,9 +135,9 @@ struct wal_arrival *wal_arrival_free(struct wal_arrival *a)
 	str_finish(&a->text);
 	compressor_free(a->compressor);
 	if (a->raw) {
-		pool_give(a->w->options.pool, a->raw);
-		pool_give(a->w->options.pool, a->packed);
-		pool_unreserve(a->w->options.pool, PIECES);
+		pool_give(a->pool, a->raw);
+		pool_give(a->pool, a->packed);
+		pool_unreserve(a->pool, WAL_PIECES);
 	}
 	pages_finish(&a->stored);
 	free(a);
@@ -177,8 +160,7 @@ static int check_page_of_arrival(struct wal_arrival *a, struct error *err)
 
 static int reserve_pages(struct wal_arrival *a, struct error *err)
 {
-	struct pool *pool = a->w->options.pool;
-	int r = pages_reserve(&a->stored, pool, a->most_bytes + a->most_bytes / 256 + SLACK_BYTES, PIECES,
+	int r = pages_reserve(&a->stored, a->pool, wal_packed_bytes_max(a->most_bytes), WAL_PIECES,
 	                      a->cancel);
 
 	if (r == -ENOSPC)
@@ -187,16 +169,13 @@ static int reserve_pages(struct wal_arrival *a, struct error *err)
 		                 (unsigned long long)(a->most_bytes >> 20));
 	if (r < 0)
 		return error_set(err, ERROR_CANCELLED, -r, "keepfs ends");
-	a->raw = pool_take(pool);
-	a->packed = pool_take(pool);
+	a->raw = pool_take(a->pool);
+	a->packed = pool_take(a->pool);
 	return 0;
 }
 
 static int begin_arrival_chain(struct wal_arrival *a, struct error *err)
 {
-	/* Whoever unpacks it later, with whatever program, learns that it is damaged. */
-	const struct compression how = {
-	        .method = COMPRESSION_ZSTD, .level = ZSTD_LEVEL, .frames_have_checksums = true};
 	int r;
 
 	a->most_bytes = WAL_TEXT_BYTES_MAX;
@@ -209,8 +188,8 @@ static int begin_arrival_chain(struct wal_arrival *a, struct error *err)
 		return r;
 	if (is_segment(a))
 		wal_indexing_follow(&a->indexing, a->w, a->key.job, &a->parsed, a->cluster.segment_bytes);
-	a->compressor = compressor_new(&how, SEGMENT_CHECK_NONE);
-	a->last = (struct page_sink){.sink = {.ops = &page_sink_ops}, .pages = &a->stored};
+	a->compressor = compressor_new(&wal_compression, SEGMENT_CHECK_NONE);
+	pages_sink_init(&a->last, &a->stored);
 	a->chain = &a->last.sink;
 	if (a->recipients) {
 		const struct stream_stage stage = stream_age_stage(&a->age);
@@ -368,7 +347,7 @@ static int put_arrival(const struct wal_arrival *a, const char *key, struct stor
 	const struct conf *conf = wal_conf_ref(a->w);
 	struct wal_put put = {.job = conf_find_job(conf, a->key.job),
 	                      .key = key,
-	                      .content_type = a->key.is_sealed ? NULL : CONTENT_TYPE};
+	                      .content_type = a->key.is_sealed ? NULL : WAL_CONTENT_TYPE};
 	int r;
 
 	put.iov = iov = pages_iov(&a->stored, &put.count);

@@ -186,7 +186,7 @@ static struct copied_store *find_copied_store(struct wal_copier *copier, const c
 	return copier->first = s;
 }
 
-static void note_attempt(const struct copying *c, struct copied_store *s, int r, const struct error *why)
+static void note_copy_attempt(const struct copying *c, struct copied_store *s, int r, const struct error *why)
 {
 	struct error err = {0};
 
@@ -218,7 +218,7 @@ static int64_t copy_archive_to(struct wal_copier *copier, const struct conf_job 
 	if (s->until_ms > clock_mono_ms())
 		return s->until_ms;
 	r = copy_archive(&c, named, &more, &err);
-	note_attempt(&c, s, r, &err);
+	note_copy_attempt(&c, s, r, &err);
 	return r < 0 ? s->until_ms : more ? 0 : INT64_MAX;
 }
 

@@ -19,7 +19,7 @@ static int take_history_bytes(void *arg, const void *data, size_t len, struct er
 	return 0;
 }
 
-static int learn_history(struct wal_learning *l, const struct catalog_wal *row, struct error *err)
+static int learn_one_history(struct wal_learning *l, const struct catalog_wal *row, struct error *err)
 {
 	const struct wal_fetching f = {.store = repository_store(l->repository),
 	                               .keyring = l->repository->keyring,
@@ -45,7 +45,7 @@ int wal_learn_histories(struct wal_learning *l, struct error *err)
 	while ((r = catalog_wal_unread_history(l->repository->catalog, row.id, &row)) == 0) {
 		struct error why = {0};
 
-		r = learn_history(l, &row, &why);
+		r = learn_one_history(l, &row, &why);
 		if (r == -ECANCELED)
 			return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 		if (r < 0 && result == 0 && err)

@@ -3,7 +3,7 @@
  * What the store has, and the catalog does not know: all of it after a rebuild, one file after a crash between the store and the catalog. A name says nearly everything; how long a file is
  * segments say of each other, and of a small text it is read. Where this host cannot decrypt them, what they do not say stays unknown until somebody can.
  */
-#include "wal_private.h"
+#include "tail.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
@@ -122,6 +122,20 @@ int wal_learn_object(struct wal_learning *l, const struct store_object *object, 
 	return r == -EEXIST ? 0 : r;
 }
 
+/* A piece of a tail is no file of an archive, and no catalog has it. */
+static bool learn_tail(const struct wal_learning *l, const struct store_object *object)
+{
+	struct wal_tail_piece piece;
+	struct wal_tail tail;
+
+	if (wal_tail_key_parse(object->key, &tail, &piece) < 0)
+		return false;
+	piece.stored_bytes = object->bytes;
+	if (l->w)
+		wal_tails_note(l->w, &tail, &piece);
+	return true;
+}
+
 static int learn_wal_page(struct wal_learning *l, const char *prefix, char after[STORE_KEY_BYTES],
                           bool *ret_more, struct error *err)
 {
@@ -132,7 +146,7 @@ static int learn_wal_page(struct wal_learning *l, const char *prefix, char after
 	                   &objects, &count, ret_more, err);
 
 	for (size_t i = 0; r == 0 && i < count; i++)
-		r = wal_learn_object(l, &objects[i], err);
+		r = learn_tail(l, &objects[i]) ? 0 : wal_learn_object(l, &objects[i], err);
 	if (r == 0 && count)
 		str_copy(after, STORE_KEY_BYTES, objects[count - 1].key);
 	return r;
@@ -180,9 +194,8 @@ static int find_wal_object(struct store *store, const struct store_call *call, c
 	return r < 0 ? r : -ENOENT;
 }
 
-/* The first cluster of @job behind the key @after: what its keys begin with, heap. -ENOENT. */
-static int next_cluster(struct store *store, const struct store_call *call, const char *job,
-                        const char *after, char **ret, struct error *err)
+int wal_next_cluster(struct store *store, const struct store_call *call, const char *job, const char *after,
+                     char **ret, struct error *err)
 {
 	_cleanup(free) char *prefix = mem_printf(WAL_PREFIX "%s/", job);
 	_cleanup(free) struct store_object *objects = NULL;
@@ -208,7 +221,7 @@ int wal_locate(struct store *store, const struct store_call *call, const char *j
 
 	for (;;) {
 		_cleanup(free) char *cluster = NULL, *prefix = NULL;
-		int r = next_cluster(store, call, job, after, &cluster, err);
+		int r = wal_next_cluster(store, call, job, after, &cluster, err);
 
 		if (r < 0)
 			return r;

@@ -119,3 +119,30 @@ void pages_finish(struct pages *p)
 	free(p->buffers);
 	*p = (struct pages){0};
 }
+
+static int write_pages_sink(struct sink *s, const void *data, size_t len, struct error *err)
+{
+	int r = pages_append(((struct pages_sink *)s)->pages, data, len);
+
+	return r < 0 ? error_set(err, ERROR_INTERNAL, -r, "it became longer than can be") : 0;
+}
+
+static int finish_pages_sink(struct sink *s, struct error *err)
+{
+	(void)s;
+	(void)err;
+	return 0;
+}
+
+static void free_pages_sink(struct sink *s)
+{
+	(void)s;
+}
+
+void pages_sink_init(struct pages_sink *ret, struct pages *pages)
+{
+	static const struct sink_ops ops = {
+	        .write = write_pages_sink, .finish = finish_pages_sink, .free = free_pages_sink};
+
+	*ret = (struct pages_sink){.sink = {.ops = &ops}, .pages = pages};
+}

@@ -3,7 +3,8 @@
  * What the mount has of WAL archives. At its start the store is listed, since a crash may have come between the store and the catalog, and a catalog may be older than the store: until that is done, nobody is
  * told that something is not there.
  */
-#include "wal_private.h"
+#include "receive.h"
+#include "tail.h"
 
 #include <keepfs/wal/keep.h>
 
@@ -32,7 +33,7 @@ void wal_conf_unref(const struct wal *w, const struct conf *conf)
 
 bool wal_is_archived(const struct conf_job *job)
 {
-	return job && job->kind == CONF_JOB_CLUSTER && job->cluster.wal == CONF_WAL_ARCHIVE;
+	return job && job->kind == CONF_JOB_CLUSTER;
 }
 
 bool wal_is_learnt(struct wal *w)
@@ -89,7 +90,7 @@ static void *learn_at_start(void *arg)
 {
 	struct wal *w = arg;
 	struct wal_learning l = {
-	        .repository = w->options.repository, .pool = w->options.pool, .cancel = &w->cancel};
+	        .repository = w->options.repository, .pool = w->options.pool, .cancel = &w->cancel, .w = w};
 	struct error err = {0};
 	int r;
 
@@ -126,6 +127,7 @@ int wal_new(const struct wal_options *options, struct wal **ret, struct error *e
 	w->ahead = wal_ahead_new(w);
 	w->early = wal_early_new(w);
 	w->servers = wal_servers_new(w);
+	w->receivers = wal_receivers_new(w);
 	if (options->conf->role != CONF_READER)
 		w->copier = wal_copier_new(w);
 	r = w->ahead && w->early && w->servers ? thread_start(&w->learner, "wal-learn", learn_at_start, w)
@@ -152,6 +154,8 @@ void wal_end(struct wal *w)
 		wal_servers_end(w->servers);
 	if (w->copier)
 		wal_copier_end(w->copier);
+	if (w->receivers)
+		wal_receivers_end(w->receivers);
 }
 
 struct wal *wal_free(struct wal *w)
@@ -162,10 +166,12 @@ struct wal *wal_free(struct wal *w)
 	wal_end(w);
 	if (w->has_learner)
 		pthread_join(w->learner, NULL);
+	wal_receivers_free(w->receivers);
 	wal_copier_free(w->copier);
 	wal_servers_free(w->servers);
 	wal_early_free(w->early);
 	wal_ahead_free(w->ahead);
+	wal_tails_free(w);
 	wal_forget_readings(w);
 	wal_trails_finish(w);
 	pthread_cond_destroy(&w->changed);
@@ -248,7 +254,7 @@ static void cancel_learner_waiter(void *arg)
 	pthread_mutex_unlock(&waiter->w->lock);
 }
 
-static int wait_until_learnt(struct wal *w, bool may_wait, struct cancel *cancel)
+int wal_wait_until_learnt(struct wal *w, bool may_wait, struct cancel *cancel)
 {
 	struct learner_waiter waiter = {.w = w};
 	struct cancel_hook hook = {.wake = cancel_learner_waiter, .arg = &waiter};
@@ -289,7 +295,7 @@ int wal_find(struct wal *w, const char *job, const char *name, bool may_wait, st
 
 	if (r != -ENOENT)
 		return r;
-	r = wait_until_learnt(w, may_wait, cancel);
+	r = wal_wait_until_learnt(w, may_wait, cancel);
 	if (r == 0)
 		r = catalog_wal_find(catalog, job, name, ret);
 	if (r != -ENOENT || w->options.conf->role != CONF_READER)

@@ -12,12 +12,14 @@
  *   same.c      one that is there already
  *   fetch.c     an object, and what it was made of
  *   learn.c     what the store has, and the catalog does not know
- *   tail.c      the index at the end of an object
+ *   index_end.c the index at the end of an object
  *   catch_up.c  what is in segments that nobody has looked into
  *   recovery.c  what can be recovered, as the catalog knows it
  *   get.c       a file for who has no catalog
  *   early.c     files that a server has ready, before it hands them over
  *   server.c    how far servers have written
+ *   tail*.c     what was streamed of a segment that is not full yet (tail.h)
+ *   receive*.c  WAL that is streamed (receive.h)
  *   ahead.c     files that are read, and those that are expected to be next
  *   reading.c   where somebody has been reading lately
  *   history.c   what timelines came from
@@ -29,10 +31,12 @@
  */
 #include <keepfs/artifact.h>
 #include <keepfs/catalog/wal_places.h>
+#include <keepfs/codec/compression.h>
 #include <keepfs/codec/wal_index.h>
 #include <keepfs/codec/wal_name.h>
 #include <keepfs/codec/wal_page.h>
 #include <keepfs/store.h>
+#include <keepfs/stream/sink.h>
 #include <keepfs/wal.h>
 
 #include <pthread.h>
@@ -49,6 +53,10 @@ struct wal_trail {
 };
 struct wal_copier;
 struct wal_reading;
+struct wal_receivers;
+struct wal_tail;
+struct wal_tail_loading;
+struct wal_tails_entry;
 
 struct wal {
 	struct wal_options options;
@@ -68,7 +76,13 @@ struct wal {
 	size_t next_trail;                   /* lock: the one that is replaced next */
 	struct wal_copier *copier;           /* NULL: this process only reads */
 	struct wal_reading *readings;        /* lock */
+	struct wal_receivers *receivers;
+	struct wal_tails_entry *tails; /* lock: tail.h */
+	int64_t last_tail;             /* lock: the number of the newest */
 };
+
+/** wal_wait_until_learnt() - until the store was listed: 0; -EAGAIN: it was not, and @may_wait is false; -ECANCELED. */
+int wal_wait_until_learnt(struct wal *w, bool may_wait, struct cancel *cancel);
 
 /** wal_conf_ref() - the configuration in force: the caller's wal_conf_unref(). */
 const struct conf *wal_conf_ref(const struct wal *w);
@@ -113,7 +127,7 @@ void wal_indexing_follow(struct wal_indexing *i, struct wal *w, const char *job,
 void wal_indexing_keep(struct wal_indexing *i, struct wal *w, const char *job);
 void wal_trails_finish(struct wal *w);
 
-/* tail.c */
+/* index_end.c */
 
 /** wal_fetch_index() - the index at the end of the object @f->key. -ENOENT: there is none, or no such object; -EBADMSG (ERROR_CORRUPT): it is damaged; as wal_fetch(). Waits for no buffers. */
 struct wal_fetching;
@@ -185,6 +199,25 @@ static inline void cleanup_pages(struct pages *p)
 	pages_finish(p);
 }
 
+/** struct pages_sink - the end of a chain of sinks: appends to pages, and owns nothing */
+struct pages_sink {
+	struct sink sink;
+	struct pages *pages;
+};
+void pages_sink_init(struct pages_sink *ret, struct pages *pages);
+
+/* arrival.c */
+
+/** wal_compression - of all objects; whoever unpacks them, with whatever program, learns that they are damaged. */
+extern const struct compression wal_compression;
+#define WAL_CONTENT_TYPE "application/zstd"
+/** WAL_PIECES - buffers that are needed to pack something, beside those for what it becomes: a piece that is gathered, and the same compressed. */
+#define WAL_PIECES 2
+/** wal_packed_bytes_max() - what @bytes can become, header and tags included. */
+uint64_t wal_packed_bytes_max(uint64_t bytes);
+/** wal_arrival_use() - have its buffers from @pool, not from that of all; before the first byte. */
+void wal_arrival_use(struct wal_arrival *a, struct pool *pool);
+
 /* fetch.c */
 
 struct wal_fetching {
@@ -230,6 +263,7 @@ struct wal_learning {
 	struct pool *pool;
 	struct cancel *cancel;
 	bool at_once;   /* as of wal_fetching */
+	struct wal *w;  /* is told of tails; NULL: nobody is */
 	uint64_t found; /* out */
 };
 /** wal_learn() - what is below @prefix in the store, and the catalog does not know, is listed there. */
@@ -239,6 +273,16 @@ int wal_learn_object(struct wal_learning *l, const struct store_object *object, 
 /** wal_locate() - of the files @name of @job in the store the first one. -ENOENT. */
 int wal_locate(struct store *store, const struct store_call *call, const char *job, const char *name,
                struct store_object *ret, struct error *err);
+
+/** wal_next_cluster() - the first cluster of @job behind the key @after (NULL: of all): what its keys begin with, heap. -ENOENT. */
+int wal_next_cluster(struct store *store, const struct store_call *call, const char *job, const char *after,
+                     char **ret, struct error *err);
+
+/* tail_read.c */
+
+/** wal_tail_known() - the tail of @name of @job, if nothing comes behind it. -ENOENT; -EAGAIN: the store would have to be waited for, and @may_wait is false. */
+int wal_tail_known(struct wal *w, const char *job, const struct wal_name *name, bool may_wait,
+                   struct cancel *cancel, struct wal_tail *ret, struct error *err);
 
 /* same.c */
 
@@ -259,6 +303,8 @@ int wal_compare_twins(struct wal *w, const struct wal_twin *t, struct cancel *ca
 /* ahead.c */
 
 struct wal_ahead *wal_ahead_new(struct wal *w);
+/** wal_content_of_tail() - what was loaded, which is the content's from now on. */
+struct wal_content *wal_content_of_tail(struct wal *w, const struct wal_tail_loading *loaded);
 /** wal_ahead_end() - fetches nothing more. wal_ahead_free() - NULL allowed; returns NULL. */
 void wal_ahead_end(struct wal_ahead *a);
 struct wal_ahead *wal_ahead_free(struct wal_ahead *a);

@@ -28,6 +28,39 @@ static void test_a_server(void **state)
 	assert_int_equal(job->cluster.wal_max_age_ms, 30 * 60 * 1000);
 }
 
+static void test_a_stream(void **state)
+{
+	struct fixture *f = *state;
+	char slot[CONF_SLOT_BYTES];
+
+	accept(f, SERVER "wal = both\nslot = mine_1\nwal_tail = 0s\nwal_confirm = disk\n");
+	assert_int_equal(f->conf.jobs[0].cluster.wal, CONF_WAL_BOTH);
+	assert_int_equal(f->conf.jobs[0].cluster.wal_tail_ms, 0);
+	assert_int_equal(f->conf.jobs[0].cluster.wal_confirm, CONF_WAL_CONFIRM_DISK);
+	assert_string_equal(conf_cluster_slot(&f->conf.jobs[0], slot), "mine_1");
+	accept(f, SERVER "wal = stream\n");
+	assert_int_equal(f->conf.jobs[0].cluster.wal_tail_ms, 5000);
+	assert_int_equal(f->conf.jobs[0].cluster.wal_confirm, CONF_WAL_CONFIRM_STORE);
+	assert_string_equal(conf_cluster_slot(&f->conf.jobs[0], slot), "keepfs_main");
+	accept(f, "[cluster Main-Shop.2]\nwal = stream\n");
+	assert_string_equal(conf_cluster_slot(&f->conf.jobs[0], slot), "keepfs_main_shop_2");
+	accept(f, "[cluster a23456789012345678901234567890123456789012345678901234567890]\n");
+	assert_string_equal(conf_cluster_slot(&f->conf.jobs[0], slot),
+	                    "keepfs_a2345678901234567890123456789012345678901234567890123456");
+}
+
+static void test_what_a_stream_cannot_be(void **state)
+{
+	struct fixture *f = *state;
+
+	refuse(f, SERVER "slot = Mine\n", "at most 63 of the letters");
+	refuse(f, SERVER "slot = a b\n", "at most 63 of the letters");
+	refuse(f, SERVER "slot = a234567890123456789012345678901234567890123456789012345678901234\n",
+	       "at most 63 of the letters");
+	refuse(f, SERVER "wal_confirm = none\n", "wal_confirm");
+	refuse(f, SERVER "wal_tail = 2h\n", "wal_tail");
+}
+
 static void test_cluster_defaults(void **state)
 {
 	struct fixture *f = *state;
@@ -82,6 +115,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        CONF_TEST(test_a_server),
+	        CONF_TEST(test_a_stream),
+	        CONF_TEST(test_what_a_stream_cannot_be),
 	        CONF_TEST(test_cluster_defaults),
 	        CONF_TEST(test_a_cluster_is_scheduled),
 	        CONF_TEST(test_what_a_cluster_cannot_be),

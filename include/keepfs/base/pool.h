@@ -31,6 +31,8 @@ struct pool *pool_new(uint64_t bytes);
  * Return: NULL when they are not free. pool_free() of the branch, before that of @pool, ends the reservation. Any thread.
  */
 struct pool *pool_branch(struct pool *pool, size_t count, size_t spare);
+/** pool_branch_wait() - the same, and waits for them as pool_reserve() does. 0; -ECANCELED; -ENOSPC; -ENOMEM: the address space cannot be had. */
+int pool_branch_wait(struct pool *pool, size_t count, struct cancel *cancel, struct pool **ret);
 /** pool_free() - every buffer must have been given back. NULL is allowed; returns NULL. */
 struct pool *pool_free(struct pool *pool);
 DEFINE_CLEANUP(pool, struct pool *, pool_free)

@@ -38,6 +38,9 @@ ssize_t catalog_wal_page(struct catalog *c, const char *job, int64_t after, stru
                          size_t max);
 /** catalog_wal_last() - the one of @job that arrived last; -ENOENT. */
 int catalog_wal_last(struct catalog *c, const char *job, struct catalog_wal *ret);
+/** catalog_wal_last_segment() - of the segments of @job on the timeline of @first, from @first to @last (names of segments, both included), the last one in the log; -ENOENT. */
+int catalog_wal_last_segment(struct catalog *c, const char *job, const char *first, const char *last,
+                             struct catalog_wal *ret);
 /** catalog_wal_totals() - of @job: how many there are, and how many bytes they have in the store. */
 int catalog_wal_totals(struct catalog *c, const char *job, uint64_t *ret_files, uint64_t *ret_stored_bytes);
 /** catalog_wal_add() - list @w, whose id is not looked at. Return: 0; -EEXIST: the name is listed already, and nothing was changed. */

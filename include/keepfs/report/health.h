@@ -48,6 +48,8 @@
  * never verified: CRIT.
  * prune: backups that no rule keeps stay, because a plan waits to be confirmed, because nothing is removed now, or because
  * they could not be removed; or the store still has what was removed: WARN.
+ * wal: of each cluster what came last into its archive: OK. Where its WAL is streamed: nothing was streamed, or what came could not be stored, for a minute: WARN; for a quarter of an hour: CRIT. The server had no more what was to
+ * come next: CRIT, until there is a base backup that begins behind that.
  * restore: a restore failed, or was interrupted, and has left something: CRIT when the database itself was changed, else WARN.
  * drill: the last one failed: WARN; it found something else than was backed up: CRIT. None has passed for longer than is expected:
  * WARN.

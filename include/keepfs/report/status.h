@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct cache;
+struct wal;
 struct catalog_audit;
 struct json;
 struct reader_metrics;
@@ -37,7 +38,8 @@ struct report_sources {
 	const struct store_metrics *store_metrics;   /* of @store */
 	const struct reader_metrics *reader_metrics; /* of the mount's reader */
 	struct cache *cache;
-	struct wal *wal; /* what archives WAL: it knows how far servers are */
+	struct wal *
+	        wal; /* of the mount: it knows how far servers are, and its receivers are asked; NULL without one */
 	/* The figures of a live run, as jobs_progress() tells them: false when the run has none. */
 	bool (*progress)(void *arg, int64_t run_id, struct report_progress *ret);
 	void *progress_arg;
