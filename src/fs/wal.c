@@ -533,7 +533,8 @@ const struct node_class class_wal = {
 static int load_tail(struct fs *fs, uint64_t ino, struct node *ret)
 {
 	struct wal_tail_facts tail;
-	int r = wal_tail_by_number(fs->ctx.wal, (int64_t)(ino & (BIT_TAIL - 1)), &tail);
+	int r = fs->ctx.wal ? wal_tail_by_number(fs->ctx.wal, (int64_t)(ino & (BIT_TAIL - 1)), &tail)
+	                    : -ENOENT;
 
 	if (r == 0)
 		node_of_tail(&tail, ret);

@@ -56,10 +56,10 @@ static void tell_spaces(const struct restore_cluster *c, const struct restore_cl
 	for (size_t i = 0; i < words->space_count; i++)
 		make_say(c->order, "tablespace %s goes to %s", words->spaces[i].oid,
 		         words->spaces[i].directory);
-	if (listed && *listed && words->space_count == 0)
+	if (listed && *listed && words->space_count == 0 && !words->delta)
 		make_say(
 		        c->order,
-		        "tablespaces become directories below %s/pg_tblspc (tablespaces=original, or tablespace=OID:/DIRECTORY, makes links); they were: %s",
+		        "tablespaces become directories below %s/pg_tblspc, where a server wants links: move them, and make links, or start it with allow_in_place_tablespaces = on; they were: %s",
 		        c->wanted->to, listed);
 }
 

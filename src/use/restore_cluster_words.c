@@ -103,11 +103,13 @@ static int add_space(const char *value, struct restore_cluster_words *w, struct 
 
 static int take_spaces(const struct command_line *line, struct restore_cluster_words *w, struct error *err)
 {
-	static const char *const where[] = {"inside", "original", NULL};
+	static const char *const where[] = {"original", "inside", NULL};
 	const char *chosen;
 	int r = take_word_of("tablespaces", words_pair(line, "tablespaces"), where, &chosen, err);
 
-	w->spaces_original = r == 0 && str_equal(chosen, "original");
+	/* Of what is there already the links stay. */
+	w->spaces_original = r == 0 && str_equal(chosen, "original") &&
+	                     (!w->delta || words_pair(line, "tablespaces") != NULL);
 	for (size_t i = 0; r == 0 && i < line->pair_count; i++)
 		if (str_equal(line->pairs[i].key, "tablespace"))
 			r = add_space(line->pairs[i].value, w, err);

@@ -51,6 +51,6 @@ def test_wal_stays_while_a_base_is_made(make_cluster):
         assert "a base backup begins" in cluster.keepfs.ask("prune", JOB)
         cluster.keepfs.ask("prune", f"{JOB} apply")
         assert archived(cluster)[:len(there)] == there
-        cluster.keepfs.write("cancel", str(run))
+        cluster.keepfs.path("jobs", str(run), "cancel").write_text("1\n")
         daemon.wait_until(lambda: cluster.keepfs.wait_run(run)["state"] == "cancelled", "the run to end")
     assert "a base backup begins" not in cluster.keepfs.ask("prune", JOB)
