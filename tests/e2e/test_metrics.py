@@ -243,5 +243,5 @@ def test_the_documentation_lists_each_metric(keepfs):
     keepfs.backup()
     listed = re.findall(r"^\| `(keepfs_\w+)(?:\{[\w, ]*\})?` \| (\w+) \|", OPERATIONS.read_text(), re.M)
     told = {(f.name, f.type) for f in metrics(keepfs).families.values()}
-    absent = ("keepfs_cache_", "keepfs_catalog_copy_", "keepfs_replica", "keepfs_storage_class", "keepfs_wal_")  # there is no disk cache, no copy yet, no further store, no class, and no archive
+    absent = ("keepfs_cache_", "keepfs_catalog_copy_", "keepfs_replica", "keepfs_storage_class", "keepfs_recovery_", "keepfs_wal_")  # there is no disk cache, no copy yet, no further store, no class, and no archive
     assert sorted(one for one in listed if not one[0].startswith(absent)) == sorted(told)
