@@ -259,6 +259,13 @@ static int tell_missing_wal(const struct base_run *b, const char *missing, struc
 {
 	const char *job = b->order->job->name;
 
+	if (b->order->job->cluster.wal == CONF_WAL_STREAM)
+		return error_set(
+		        err, ERROR_UNAVAILABLE, ETIMEDOUT,
+		        "the base backup is copied, but %s, which it needs, was not streamed within %" PRId64
+		        " s (wal_timeout), so it could not be restored and is given up; status/health says what is "
+		        "wrong with the stream of %s: mend that, then run it again",
+		        missing, b->order->job->cluster.wal_timeout_ms / 1000, job);
 	return error_set(
 	        err, ERROR_UNAVAILABLE, ETIMEDOUT,
 	        "the base backup is copied, but the server has not archived %s, which it needs, within %" PRId64

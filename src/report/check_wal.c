@@ -85,8 +85,9 @@ static bool check_waiting_segments(struct checking *c, const struct conf_job *jo
 	struct health_item *item;
 	char since[32];
 
-	if (!c->from->wal || limit_us == 0 || !wal_server_state(c->from->wal, job->name, &state) ||
-	    state.waiting == 0)
+	/* Of what is streamed alone the receiver tells. */
+	if (!c->from->wal || limit_us == 0 || job->cluster.wal == CONF_WAL_STREAM ||
+	    !wal_server_state(c->from->wal, job->name, &state) || state.waiting == 0)
 		return false;
 	late_us = c->from->now_us - state.waiting_since_us;
 	if (late_us < limit_us / 4) {
