@@ -14,8 +14,8 @@ import daemon
 from exposition import Metrics
 
 DOCS = daemon.TOP / "docs"
-# Of these there is nothing without a disk cache; the textfile collector adds the other.
-ELSEWHERE = re.compile(r"keepfs_cache_\w+|node_textfile_mtime_seconds")
+# Of these there is nothing without a disk cache, or without an archive of WAL; the textfile collector adds the last.
+ELSEWHERE = re.compile(r"keepfs_cache_\w+|keepfs_wal_(missing|waiting)_segments|node_textfile_mtime_seconds")
 
 
 def metrics(keepfs):
