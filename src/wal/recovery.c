@@ -82,6 +82,7 @@ static int load_fact_base(void *arg, const struct catalog_base *b)
 	                                                   .start_lsn = b->facts.start_lsn,
 	                                                   .stop_lsn = b->facts.stop_lsn,
 	                                                   .stopped_us = b->facts.stopped_us,
+	                                                   .bytes = b->content_bytes,
 	                                                   .is_unusable = b->is_removed || b->is_damaged};
 	if (!f->segment_bytes)
 		f->segment_bytes = b->facts.segment_bytes;

@@ -66,7 +66,7 @@ def filled(make_cluster):  # noqa: F811
 def test_from_when_to_when(filled):
     one = told(filled.keepfs)
     (base,) = one["bases"]
-    assert base["whole"] and base["usable"] and base["missing"] is None and base["timeline"] == 1
+    assert base["whole"] and base["usable"] and base["missing"] is None and base["timeline"] == 1 and base["bytes"] > 0
     (window,) = one["windows"]
     assert window["from"]["at"] == base["at"] and window["from"]["lsn"] == base["stop_lsn"] and window["bases"] == 1 and window["unread"] == 0
     assert one["newest"] == window["to"] and one["newest"]["at"] == filled.last
