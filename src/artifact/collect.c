@@ -66,25 +66,43 @@ static int collect_pack(struct repository *repo, const char *before, const struc
 	return r;
 }
 
-int artifact_collect_packs(struct repository *repo, int64_t now_us, struct cancel *cancel,
-                           uint64_t *ret_count, struct error *err)
+struct collecting {
+	struct repository *repo;
+	bool (*wants)(const struct collecting *c, const struct catalog_pack *p);
+	int64_t now_us;
+	const char *job; /* of wants_of_run() */
+	int64_t run_id;
+	uint64_t count;
+};
+
+/* One that is locked is looked at again a day later, at the most. */
+static bool wants_what_may_go(const struct collecting *c, const struct catalog_pack *p)
+{
+	return !is_rest(p, c->now_us) && p->locked_until_us <= c->now_us;
+}
+
+static bool wants_of_run(const struct collecting *c, const struct catalog_pack *p)
+{
+	return p->run_id == c->run_id && str_equal(p->job, c->job) && is_pack_of_base(p);
+}
+
+/* What cannot be removed stops no other; the first failure is told. */
+static int collect_wanted(struct collecting *c, struct cancel *cancel, struct error *err)
 {
 	struct catalog_pack p = {0};
 	char before[sizeof(p.path)] = "";
 	struct error first = {0};
 	int r, failed = 0;
 
-	*ret_count = 0;
-	for (; (r = catalog_next_unneeded_pack(repo->catalog, before, &p)) == 0;
+	for (; (r = catalog_next_unneeded_pack(c->repo->catalog, before, &p)) == 0;
 	     str_copy(before, sizeof(before), p.path)) {
 		struct error why = {0};
 
 		if (cancel_is_set(cancel))
 			return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
-		/* One that is locked is looked at again a day later, at the most. */
-		if (is_rest(&p, now_us) || p.locked_until_us > now_us)
+		if (!c->wants(c, &p))
 			continue;
-		r = collect_pack(repo, before, &p, ret_count, &why);
+		r = collect_pack(c->repo, before, &p, &c->count, &why);
 		if (r < 0 && failed == 0) {
 			failed = r;
 			first = why;
@@ -97,29 +115,19 @@ int artifact_collect_packs(struct repository *repo, int64_t now_us, struct cance
 	return failed;
 }
 
+int artifact_collect_packs(struct repository *repo, int64_t now_us, struct cancel *cancel,
+                           uint64_t *ret_count, struct error *err)
+{
+	struct collecting c = {.repo = repo, .wants = wants_what_may_go, .now_us = now_us};
+	int r = collect_wanted(&c, cancel, err);
+
+	*ret_count = c.count;
+	return r;
+}
+
 int artifact_remove_base_packs(struct repository *repo, const char *job, int64_t run_id, struct error *err)
 {
-	struct catalog_pack p = {0};
-	char before[sizeof(p.path)] = "";
-	struct error first = {0};
-	int r, failed = 0;
+	struct collecting c = {.repo = repo, .wants = wants_of_run, .job = job, .run_id = run_id};
 
-	for (; (r = catalog_next_unneeded_pack(repo->catalog, before, &p)) == 0;
-	     str_copy(before, sizeof(before), p.path)) {
-		struct error why = {0};
-		uint64_t count = 0;
-
-		if (p.run_id != run_id || !str_equal(p.job, job) || !is_pack_of_base(&p))
-			continue;
-		r = collect_pack(repo, before, &p, &count, &why);
-		if (r < 0 && failed == 0) {
-			failed = r;
-			first = why;
-		}
-	}
-	if (r != -ENOENT)
-		return error_system(err, -r, "the catalog cannot be read");
-	if (failed < 0 && err)
-		*err = first;
-	return failed;
+	return collect_wanted(&c, NULL, err);
 }
