@@ -428,8 +428,12 @@ ALTER FUNCTION quoting() OWNER TO "odd ""role""; Ä";
 GRANT USAGE ON SCHEMA plain TO everything_reader, "odd ""role""; Ä";
 GRANT ALL ON SCHEMA "odd schema. (""quoted""); DROP --" TO everything_reader WITH GRANT OPTION;
 GRANT SELECT ON parent TO everything_reader WITH GRANT OPTION;
+-- In a schema that everybody may use by itself: several connections of pg_restore may grant the right on a table before that on its schema, and
+-- then the role that passes on the right cannot see the table yet.
+CREATE TABLE public.passed_on (a int);
+GRANT SELECT ON public.passed_on TO everything_reader WITH GRANT OPTION;
 SET SESSION AUTHORIZATION everything_reader;
-GRANT SELECT ON plain.parent TO "odd ""role""; Ä";
+GRANT SELECT ON public.passed_on TO "odd ""role""; Ä";
 RESET SESSION AUTHORIZATION;
 GRANT SELECT (id), UPDATE (t) ON ruled TO everything_reader;
 GRANT INSERT ON ruled TO PUBLIC;

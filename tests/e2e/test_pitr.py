@@ -90,6 +90,12 @@ class Restored(postgres.Postgres):
         except subprocess.CalledProcessError as failure:
             raise AssertionError((self.data / "server.log").read_text()) from failure
 
+    def takes_over(self, other):
+        """the port and the directory for sockets that the base names, which are those of a server that is gone"""
+        shutil.rmtree(self.directory)
+        self.directory, self.port = other.directory, other.port
+        return self
+
     def log(self):
         """since it was restored: the base has that of the old server"""
         path = self.data / "server.log"
@@ -297,9 +303,8 @@ def test_start_waits_until_the_target_is_reached(new_host, history, open_place):
     """the port is that of the old server, which is gone"""
     data = target_of(open_place)
     done = new_host.restore(data, "--to", f"xid:{history.moments[4][2]}", "start=yes", "action=pause", "archive=off")
-    server = Restored(data, start=False)
+    server = Restored(data, start=False).takes_over(history.server)
     try:
-        server.directory, server.port = history.server.directory, history.server.port
         assert "the recovery has reached its target after" in done.stdout and "has paused" in done.stdout, done.stdout
         assert "the last transaction that was replayed is of 20" in done.stdout
         assert server.numbers() == [1, 2, 3, 4]

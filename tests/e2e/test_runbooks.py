@@ -10,6 +10,9 @@ import subprocess
 import pytest
 
 import daemon
+import test_pitr
+from test_base import JOB, cluster, make_cluster, open_place  # noqa: F401 (fixtures)
+from test_pitr import history  # noqa: F401 (a fixture)
 
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs" / "operations.md"
 ROWS = 1000
@@ -201,8 +204,11 @@ TROUBLES = {
 }
 
 
+OF_CLUSTERS = "The host of a cluster is gone."
+
+
 def test_each_has_a_test():
-    assert list(runbooks()) == list(TROUBLES)
+    assert sorted(runbooks()) == sorted([*TROUBLES, OF_CLUSTERS])
 
 
 @pytest.mark.parametrize("title", TROUBLES)
@@ -214,3 +220,33 @@ def test_followed_literally(new_keepfs, own_pg, store, tmp_path, title):
     after = TROUBLES[title](host)
     host.follow(commands)
     after()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to the servers' user")
+def test_the_host_of_a_cluster(cluster, history, open_place):
+    """the new one has what the store has, and what [store] said; the old one's port and directory of sockets are free; the store is copied to where the servers'
+    user may read"""
+    keepfs, data = cluster.keepfs, open_place / "back"
+    keepfs.unmount()
+    cluster.server.stop()
+    shutil.rmtree(keepfs.state)
+    shutil.copytree(keepfs.store.root, open_place / "store")
+    subprocess.run(["chmod", "-R", "a+rX", open_place / "store"], check=True)
+    (open_place / "keepfs.conf").write_text(f"[keepfs]\nstate_dir = {open_place}/state2\nmemory = 176M\n\n[store]\nurl = dir:{open_place}/store\n")
+    env = {**daemon.clean_environment(), "KEEPFS_CONFIG": str(open_place / "new" / "keepfs.conf"), "PATH": f"{open_place}:{os.environ['PATH']}"}
+    (open_place / "keepfs").symlink_to(daemon.PROGRAM)
+    commands = runbooks()[OF_CLUSTERS]
+    assert len(commands) == 5 and commands[-1].endswith("start")
+    for command in commands:
+        for name, own in (("/etc/keepfs/keepfs.conf", env["KEEPFS_CONFIG"]), ("/var/lib/postgresql/15/main", str(data)),
+                          ("/usr/lib/postgresql/15/bin", str(cluster.server.bindir)), ("keepfs rebuild", "keepfs rebuild --moved")):
+            command = command.replace(name, own)
+        with open(open_place / "said", "w+") as said:
+            done = subprocess.run(["bash", "-c", command], env=env, cwd=open_place, stdout=said, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            said.seek(0)
+            assert done.returncode == 0, f"{command}\n{said.read()}"
+    server = test_pitr.Restored(data, start=False).takes_over(cluster.server)
+    try:
+        assert server.wait_until_promoted().numbers() == [1, 2, 3, 4, 5]
+    finally:
+        server.remove()

@@ -284,14 +284,15 @@ static void a_removal_is_refused_before_it_begins(void **state)
 }
 
 /* The disk becomes full between the tomb and its end. */
-static struct fixture *filled_at_remove;
+static _Atomic(struct fixture *) filled_at_remove; /* the tidier's thread removes, too */
 static const struct store_ops *real_ops;
 
 static int fill_and_remove(struct store *s, const struct store_call *call, const char *key, struct error *err)
 {
-	if (filled_at_remove)
-		fill_disk(filled_at_remove);
-	filled_at_remove = NULL;
+	struct fixture *filled = atomic_exchange(&filled_at_remove, NULL);
+
+	if (filled)
+		fill_disk(filled);
 	return real_ops->remove(s, call, key, err);
 }
 
@@ -306,13 +307,13 @@ static void a_removal_that_has_begun_ends(void **state)
 		skip();
 	first = make_dump(f, 1, AT_US);
 	second = make_dump(f, 2, AT_US + 60 * US_PER_S);
-	assert_int_equal(artifact_tidier_start(&f->repo, 1, 0, &tidier, NULL), 0);
 	real_ops = f->store->ops;
 	ops.remove = fill_and_remove;
-	filled_at_remove = f;
+	atomic_store(&filled_at_remove, f);
 	f->store->ops = &ops;
+	assert_int_equal(artifact_tidier_start(&f->repo, 1, 0, &tidier, NULL), 0);
 	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL, NULL), 0);
-	assert_null(filled_at_remove);
+	assert_null(atomic_load(&filled_at_remove));
 	assert_false(is_stored(f, first));
 	assert_false(is_listed(f, first));
 	assert_int_equal(count_pending(f), 1);
