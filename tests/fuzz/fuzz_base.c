@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Any bytes at all, as a tar that a server sends and as a backup_manifest: what they say is the same however the bytes are cut into pieces, and names lead nowhere else. */
+/* Any bytes at all, as a tar that a server sends, as a backup_manifest, and as an incremental file: what they say is the same however the bytes are cut into pieces, and names lead nowhere else. */
 #include "fuzz.h"
 
 #include <keepfs/base/str.h>
 #include <keepfs/codec/base_manifest.h>
+#include <keepfs/codec/hash.h>
+#include <keepfs/codec/incremental.h>
 #include <keepfs/codec/tar_stream.h>
 
 #include <inttypes.h>
@@ -68,6 +70,38 @@ static int try_base_manifest(const uint8_t *data, size_t size, size_t piece, str
 	return r;
 }
 
+static int note_incremental_head(void *arg, const struct incremental_head *h, struct error *err)
+{
+	for (uint32_t i = 0; i < h->count; i++)
+		fuzz_must(h->pages[i] < h->total_pages && (i == 0 || h->pages[i - 1] < h->pages[i]),
+		          "numbers that ascend, within the file", NULL);
+	fuzz_must(h->truncation_pages <= h->total_pages, "a length that is not above the whole", NULL);
+	str_appendf(arg, "%" PRIu32 " %" PRIu32, h->count, h->total_pages);
+	return 0;
+}
+
+static int note_incremental_page(void *arg, uint32_t number, const void *data, struct error *err)
+{
+	str_appendf(arg, " %" PRIu32 ":%08" PRIx32, number, crc32c(0, data, INCREMENTAL_PAGE_BYTES));
+	return 0;
+}
+
+static int try_incremental(const uint8_t *data, size_t size, size_t piece, struct str *said)
+{
+	const struct incremental_to to = {note_incremental_head, note_incremental_page, said};
+	_cleanup(incremental_reader) struct incremental_reader *reader = incremental_reader_new(&to);
+	struct error err = {0};
+	int r = 0;
+
+	for (size_t at = 0; r == 0 && at < size; at += piece)
+		r = incremental_reader_feed(reader, data + at, size - at < piece ? size - at : piece, &err);
+	if (r == 0)
+		r = incremental_reader_end(reader, &err);
+	if (r != 0)
+		fuzz_must_refuse(r, &err);
+	return r;
+}
+
 static void try_both_ways(int (*try)(const uint8_t *, size_t, size_t, struct str *), const uint8_t *data,
                           size_t size)
 {
@@ -83,5 +117,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	try_both_ways(try_tar, data, size);
 	try_both_ways(try_base_manifest, data, size);
+	try_both_ways(try_incremental, data, size);
 	return 0;
 }

@@ -6,8 +6,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <keepfs/base/clock.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/base_manifest.h>
+#include <keepfs/codec/base_manifest_write.h>
 #include <keepfs/codec/hash.h>
 
 #include <errno.h>
@@ -22,6 +24,11 @@
 	"\" }"
 #define VERSION "{ \"Path\": \"PG_VERSION\", \"Size\": 3, " REST("64440205")
 #define ODD     "{ \"Encoded-Path\": \"61ff\", \"Size\": 0, " REST("00000000")
+#define AT_2025(s)                                                                                               \
+	"\"Last-Modified\": \"2025-11-20 02:00:00 GMT\", \"Checksum-Algorithm\": \"CRC32C\", \"Checksum\": \"" s \
+	"\" }"
+#define VERSION_2025 "{ \"Path\": \"PG_VERSION\", \"Size\": 3, " AT_2025("64440205")
+#define ODD_2025     "{ \"Encoded-Path\": \"61ff\", \"Size\": 0, " AT_2025("00000000")
 #define TAIL                                                                                                 \
 	"],\n\"WAL-Ranges\": [\n{ \"Timeline\": 1, \"Start-LSN\": \"0/2000028\", \"End-LSN\": \"0/2000100\" }\n],\n"
 
@@ -151,13 +158,62 @@ static void test_long_lines(void **state)
 	expect_refused_manifest(str_text(&text), true, -EBADMSG, "line 3: it is too long");
 }
 
+/* To the byte what PostgreSQL writes; the writer's memory is emptied between the calls. */
+static void test_written(void **state)
+{
+	static const struct {
+		uint64_t system_id;
+		const char *head;
+	} versions[] = {{0, HEAD}, {7300000000000000001, HEAD_2}};
+	const int64_t at_us = 1763604000 * US_PER_S; /* 2025-11-20 02:00:00 */
+	const struct base_manifest_range range = {1, 0x2000028, 0x2000100};
+
+	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
+		_cleanup(str) struct str out = {0}, all = {0}, text = {0}, expected = {0};
+		_cleanup(base_manifest_writer) struct base_manifest_writer *w =
+		        base_manifest_writer_new(versions[i].system_id, &out);
+		const struct base_manifest_written files[] = {{"PG_VERSION", 3, at_us, true, 0x05024464},
+		                                              {"a\xff", 0, at_us, true, 0},
+		                                              {"a \"\n\xc3\xa4", 1, at_us, false, 0}};
+
+		for (size_t n = 0; n < ARRAY_SIZE(files); n++) {
+			base_manifest_writer_add(w, &files[n]);
+			str_append(&all, str_text(&out));
+			str_clear(&out);
+		}
+		base_manifest_writer_end(w, &range);
+		str_append(&all, str_text(&out));
+		str_appendf(
+		        &text, "%s%s,\n%s,\n%s\n%s", versions[i].head, VERSION_2025, ODD_2025,
+		        "{ \"Path\": \"a \\\"\\n\xc3\xa4\", \"Size\": 1, \"Last-Modified\": \"2025-11-20 02:00:00 GMT\" }",
+		        TAIL);
+		seal_manifest(&expected, str_text(&text));
+		assert_string_equal(str_text(&all), str_text(&expected));
+	}
+}
+
+static void test_written_is_read(void **state)
+{
+	_cleanup(str) struct str out = {0}, said = {0};
+	_cleanup(base_manifest_writer) struct base_manifest_writer *w = base_manifest_writer_new(1, &out);
+	const struct base_manifest_range range = {UINT32_MAX, UINT64_MAX - 1, UINT64_MAX};
+	const struct base_manifest_written files[] = {{"base/1/2", 8192, 0, true, 0x01020304},
+	                                              {"\xff", UINT32_MAX, 0, true, UINT32_MAX}};
+	struct error err = {0};
+
+	for (size_t n = 0; n < ARRAY_SIZE(files); n++)
+		base_manifest_writer_add(w, &files[n]);
+	base_manifest_writer_end(w, &range);
+	assert_int_equal(read_manifest(out.data, out.len, 7, &said, &err), 0);
+	assert_string_equal(str_text(&said), "base/1/2 8192 01020304\n\xff 4294967295 ffffffff\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_files),
-	        cmocka_unit_test(test_what_is_no_manifest),
-	        cmocka_unit_test(test_its_checksum),
-	        cmocka_unit_test(test_long_lines),
+	        cmocka_unit_test(test_files),        cmocka_unit_test(test_what_is_no_manifest),
+	        cmocka_unit_test(test_its_checksum), cmocka_unit_test(test_long_lines),
+	        cmocka_unit_test(test_written),      cmocka_unit_test(test_written_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
