@@ -113,8 +113,8 @@ void base_manifest_writer_end(struct base_manifest_writer *w, const struct base_
 	char hex[SHA256_HEX_BYTES];
 
 	str_appendf(w->out,
-	            "\n],\n\"WAL-Ranges\": [\n{ \"Timeline\": %" PRIu32 ", \"Start-LSN\": \"%" PRIX32 "/%" PRIX32
-	            "\", \"End-LSN\": \"%" PRIX32 "/%" PRIX32 "\" }\n],\n",
+	            "\n],\n\"WAL-Ranges\": [\n{ \"Timeline\": %" PRIu32 ", \"Start-LSN\": \"%" PRIX32
+	            "/%" PRIX32 "\", \"End-LSN\": \"%" PRIX32 "/%" PRIX32 "\" }\n],\n",
 	            range->timeline, (uint32_t)(range->start_lsn >> 32), (uint32_t)range->start_lsn,
 	            (uint32_t)(range->end_lsn >> 32), (uint32_t)range->end_lsn);
 	sum_manifest_text(w, from);

@@ -16,10 +16,10 @@ struct incremental_reader {
 	struct incremental_to to;
 	struct incremental_head head;
 	uint32_t *pages;
-	uint32_t numbers; /* of the head that were read */
-	uint32_t read;    /* numbers of pages that were read */
-	uint32_t passed;  /* pages that were passed on */
-	uint64_t padding; /* bytes that are still to come before the first page */
+	uint32_t numbers;                          /* of the head that were read */
+	uint32_t read;                             /* numbers of pages that were read */
+	uint32_t passed;                           /* pages that were passed on */
+	uint64_t padding;                          /* bytes that are still to come before the first page */
 	unsigned char buf[INCREMENTAL_PAGE_BYTES]; /* a number, or a page, that is gathered */
 	size_t have;
 };

@@ -7,11 +7,13 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/sql_text.h>
+#include <keepfs/pg/load.h>
 
 #include <errno.h>
 #include <string.h>
 
-#define FIRST_WITH_OPTIONS 150000
+#define FIRST_WITH_OPTIONS   150000
+#define FIRST_WITH_SUMMARIES 170000
 
 struct base_taking {
 	struct pg_replication *s;
@@ -48,9 +50,34 @@ static void write_base_command(const struct pg_replication *s, const struct pg_b
 	sql_append_literal(sql, o->label);
 	str_appendf(sql,
 	            ", PROGRESS true, CHECKPOINT '%s', WAL %s, WAIT %s, MANIFEST 'yes', "
-	            "MANIFEST_CHECKSUMS 'CRC32C')",
+	            "MANIFEST_CHECKSUMS 'CRC32C'%s)",
 	            o->spread ? "spread" : "fast", o->with_wal ? "true" : "false",
-	            o->waits ? "true" : "false");
+	            o->waits ? "true" : "false", o->incremental ? ", INCREMENTAL true" : "");
+}
+
+int pg_replication_manifest_begin(struct pg_replication *s, struct error *err)
+{
+	int version = PQserverVersion(s->session.conn);
+
+	if (version < FIRST_WITH_SUMMARIES)
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "PostgreSQL %d does not know what has changed since an earlier base backup; 17 "
+		        "and later do",
+		        version / 10000);
+	return pg_load_copy(&s->session, "UPLOAD_MANIFEST", err);
+}
+
+int pg_replication_manifest_put(struct pg_replication *s, const void *data, size_t len, struct error *err)
+{
+	return pg_load_data(&s->session, data, len, err);
+}
+
+int pg_replication_manifest_end(struct pg_replication *s, struct error *err)
+{
+	uint64_t rows;
+
+	return pg_load_end_within(&s->session, &rows, err);
 }
 
 static int fail_protocol(const char *what, struct error *err)

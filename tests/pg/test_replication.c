@@ -155,6 +155,82 @@ static void test_a_server_that_lets_nobody_replicate(void **state)
 	pg_session_free(admin);
 }
 
+static int take_base_of(struct pg_replication *s, bool incremental, struct seen *seen, struct error *err)
+{
+	const struct pg_base_options options = {.label = "x", .incremental = incremental};
+	const struct pg_base_to to = to_seen(seen);
+	uint64_t end;
+	uint32_t timeline;
+
+	return pg_replication_base(s, &options, &to, &end, &timeline, err);
+}
+
+static int server_version(struct pg_session *s)
+{
+	_cleanup(free) char *version = server_value(s, "SHOW server_version_num");
+
+	return atoi(version);
+}
+
+/* From 17 on a server that was told what an earlier backup had sends what changed since; older ones are not asked. */
+static void test_an_incremental_base(void **state)
+{
+	struct pg_session *admin = server_open("postgres", NULL);
+	struct pg_replication *s = NULL;
+	struct pg_replication_system is;
+	struct seen whole = {0}, changes = {0};
+	struct error err = {0};
+	int r;
+
+	assert_int_equal(pg_replication_open(server_conninfo(), "keepfs test", NULL, &s, &err), 0);
+	if (server_version(admin) < 170000) {
+		assert_int_equal(pg_replication_manifest_begin(s, &err), -ENOTSUP);
+		assert_non_null(strstr(err.message, "17 and later do"));
+	} else {
+		server_run(admin, "ALTER SYSTEM SET summarize_wal = on");
+		server_run(admin, "SELECT pg_reload_conf()");
+		server_wait(
+		        admin,
+		        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'walsummarizer')");
+		assert_int_equal(pg_replication_identify(s, &is, &err), 0);
+		assert_int_equal(take_base_of(s, false, &whole, &err), 0);
+		assert_int_equal(pg_replication_manifest_begin(s, &err), 0);
+		for (size_t at = 0; at < whole.manifest.len; at += 777)
+			assert_int_equal(
+			        pg_replication_manifest_put(
+			                s, whole.manifest.data + at,
+			                whole.manifest.len - at < 777 ? whole.manifest.len - at : 777, &err),
+			        0);
+		assert_int_equal(pg_replication_manifest_end(s, &err), 0);
+		r = take_base_of(s, true, &changes, &err);
+		if (r < 0)
+			fail_msg("%s", err.message);
+		assert_true(changes.data_bytes < whole.data_bytes / 3);
+		assert_non_null(strstr(str_text(&changes.manifest), "/INCREMENTAL."));
+	}
+	pg_replication_free(s);
+	pg_session_free(admin);
+	finish_seen(&whole);
+	finish_seen(&changes);
+}
+
+static void test_a_manifest_of_nothing(void **state)
+{
+	struct pg_session *admin = server_open("postgres", NULL);
+	struct pg_replication *s = NULL;
+	struct error err = {0};
+
+	if (server_version(admin) >= 170000) {
+		assert_int_equal(pg_replication_open(server_conninfo(), "keepfs test", NULL, &s, &err), 0);
+		assert_int_equal(pg_replication_manifest_begin(s, &err), 0);
+		assert_int_equal(pg_replication_manifest_put(s, "{}", 2, &err), 0);
+		assert_true(pg_replication_manifest_end(s, &err) < 0);
+		assert_non_null(strstr(err.message, "manifest"));
+		pg_replication_free(s);
+	}
+	pg_session_free(admin);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +238,8 @@ int main(void)
 	        cmocka_unit_test(test_a_base_is_cancelled),
 	        cmocka_unit_test(test_a_role_that_may_not),
 	        cmocka_unit_test(test_a_server_that_lets_nobody_replicate),
+	        cmocka_unit_test(test_an_incremental_base),
+	        cmocka_unit_test(test_a_manifest_of_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,7 +122,8 @@ static void expect_refused(struct str *file, const char *why)
 
 static void test_bad_ones(void **state)
 {
-	static const uint32_t twice[] = {4, 4}, back[] = {5, 4}, good[] = {1, 2}, far[] = {INCREMENTAL_PAGES_MAX};
+	static const uint32_t twice[] = {4, 4}, back[] = {5, 4}, good[] = {1, 2},
+	                      far[] = {INCREMENTAL_PAGES_MAX};
 	_cleanup(str) struct str file = {0};
 
 	expect_refused(&file, "cut off");

@@ -27,7 +27,8 @@ struct base_manifest_writer;
 /** base_manifest_writer_new() - @system_id: of the cluster, in version 2 of the format, which servers from 17 on write and want; 0: version 1. Its lines are appended to @out, the caller's,
  * which may be emptied between calls, and must outlive the writer. */
 struct base_manifest_writer *base_manifest_writer_new(uint64_t system_id, struct str *out);
-struct base_manifest_writer *base_manifest_writer_free(struct base_manifest_writer *w); /* NULL allowed; returns NULL */
+struct base_manifest_writer *
+base_manifest_writer_free(struct base_manifest_writer *w); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(base_manifest_writer, struct base_manifest_writer *, base_manifest_writer_free)
 /** base_manifest_writer_add() - the next file. */
 void base_manifest_writer_add(struct base_manifest_writer *w, const struct base_manifest_written *f);

@@ -42,7 +42,8 @@ struct incremental_to {
 
 struct incremental_reader;
 struct incremental_reader *incremental_reader_new(const struct incremental_to *to); /* copied */
-struct incremental_reader *incremental_reader_free(struct incremental_reader *r); /* NULL allowed; returns NULL */
+struct incremental_reader *
+incremental_reader_free(struct incremental_reader *r); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(incremental_reader, struct incremental_reader *, incremental_reader_free)
 /** incremental_reader_feed() - the next bytes of the file. -EBADMSG (ERROR_CORRUPT): it is no such file; the message says why, and the caller which. */
 int incremental_reader_feed(struct incremental_reader *r, const void *data, size_t len, struct error *err);

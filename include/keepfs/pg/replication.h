@@ -43,7 +43,19 @@ struct pg_base_options {
 	bool spread;       /* the checkpoint is made over checkpoint_timeout, not at once */
 	bool with_wal;     /* pg_wal has the WAL that the backup needs */
 	bool waits; /* its end comes when the server has archived that WAL; at once, where it archives none */
+	bool incremental; /* against the backup_manifest that this session has sent before; from 17 on */
 };
+
+/**
+ * pg_replication_manifest_begin(), …_put(), …_end() - send the backup_manifest of an earlier backup (UPLOAD_MANIFEST): the next base backup of this session may be incremental against it
+ *
+ * The server takes of it the files with their lengths, the system identifier, and where the oldest WAL that it names begins; it looks for its summaries of the WAL since then only
+ * when the backup begins. _end() waits for the server's word, without a limit.
+ * -ENOTSUP (ERROR_USAGE): the server is older than 17; -EBADMSG and others: what the server says of it.
+ */
+int pg_replication_manifest_begin(struct pg_replication *s, struct error *err);
+int pg_replication_manifest_put(struct pg_replication *s, const void *data, size_t len, struct error *err);
+int pg_replication_manifest_end(struct pg_replication *s, struct error *err);
 
 struct pg_base_place {
 	uint32_t oid;     /* of a tablespace; 0: the data directory itself, which comes last */
