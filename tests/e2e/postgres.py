@@ -50,13 +50,13 @@ def quick_base():
 
 
 class Postgres:
-    def __init__(self, settings="", environment=None, directory=None, copy_of=None):
+    def __init__(self, settings="", environment=None, directory=None, copy_of=None, bindir=None):
         """@settings: lines for postgresql.conf; @environment: the server's, on top of ours; @directory: an empty one, to be used; @copy_of: the
-        directory of a server that was shut down, to begin with what it has: initdb computes for a second, and so does whatever fills a database"""
+        directory of a server that was shut down, to begin with what it has: initdb computes for a second, and so does whatever fills a database; @bindir: programs of another version"""
         self.settings = settings
         self.copy_of = copy_of
         self.environment = {**os.environ, **(environment or {})}
-        self.bindir = newest_bindir()
+        self.bindir = bindir or newest_bindir()
         self.as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="keepfs-pg-", dir=quick_base()))
         self.port = free_port()

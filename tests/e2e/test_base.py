@@ -126,8 +126,8 @@ class Cluster:
 def make_cluster(open_place, new_keepfs):
     made = []
 
-    def make(settings="", **keys):
-        server = postgres.Postgres(ARCHIVING + settings)
+    def make(settings="", bindir=None, **keys):
+        server = postgres.Postgres(ARCHIVING + settings, bindir=bindir)
         made.append(server)
         keepfs = new_keepfs({f"cluster {JOB}": {"wal": "archive", "database": server.uri("postgres"), **keys}}, directory=open_place)
         if os.geteuid() == 0:

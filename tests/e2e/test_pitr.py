@@ -64,12 +64,12 @@ def history(cluster):
 class Restored(postgres.Postgres):
     """a server on a directory that keepfs has filled"""
 
-    def __init__(self, data, start=True):
+    def __init__(self, data, start=True, bindir=None):
         self.restored = pathlib.Path(data)
         self.starts = start
         old = self.restored / "server.log"
         self.old_log = len(old.read_text()) if old.exists() else 0
-        super().__init__()
+        super().__init__(bindir=bindir)
 
     def _create(self):
         self.data = self.restored
