@@ -61,6 +61,8 @@ struct wal_arrival {
 	uint8_t *raw, *packed; /* of the pool */
 	size_t raw_len;
 	bool has_nul; /* it is no text */
+	/* One of that name was there when it began to come: it is taken as it is, to be compared. */
+	bool is_known;
 };
 
 /* Beginning. */
@@ -174,6 +176,15 @@ static int reserve_pages(struct wal_arrival *a, struct error *err)
 	return 0;
 }
 
+/* Its SHA-256 is compared, and to compress it would be for nothing. */
+static bool is_there_already(const struct wal_arrival *a)
+{
+	struct catalog_wal there;
+
+	return catalog_wal_find(a->w->options.repository->catalog, a->key.job, a->key.name, &there) == 0 &&
+	       there.sha256[0];
+}
+
 static int begin_arrival_chain(struct wal_arrival *a, struct error *err)
 {
 	int r;
@@ -182,14 +193,21 @@ static int begin_arrival_chain(struct wal_arrival *a, struct error *err)
 	r = is_segment(a) ? check_page_of_arrival(a, err) : 0;
 	if (r == 0)
 		r = reserve_pages(a, err);
-	if (r == 0 && a->recipients)
+	if (r < 0)
+		return r;
+	pages_sink_init(&a->last, &a->stored);
+	a->is_known = is_there_already(a);
+	if (a->is_known) {
+		a->chain = &a->last.sink;
+		return 0;
+	}
+	if (a->recipients)
 		r = stream_age_init(&a->age, a->recipients, err);
 	if (r < 0)
 		return r;
 	if (is_segment(a))
 		wal_indexing_follow(&a->indexing, a->w, a->key.job, &a->parsed, a->cluster.segment_bytes);
 	a->compressor = compressor_new(&wal_compression, SEGMENT_CHECK_NONE);
-	pages_sink_init(&a->last, &a->stored);
 	a->chain = &a->last.sink;
 	if (a->recipients) {
 		const struct stream_stage stage = stream_age_stage(&a->age);
@@ -228,6 +246,10 @@ static int gather_arrival(struct wal_arrival *a, const uint8_t *data, size_t len
 		        (unsigned long long)a->most_bytes);
 	a->has_nul |= memchr(data, '\0', len) != NULL;
 	a->bytes += len;
+	if (a->is_known) {
+		sha256_update(a->sha256, data, len);
+		return sink_write(a->chain, data, len, err);
+	}
 	while (r == 0 && len > 0) {
 		size_t n = SEGMENT_RAW_BYTES - a->raw_len < len ? SEGMENT_RAW_BYTES - a->raw_len : len;
 
@@ -292,7 +314,7 @@ static int pack_index(struct wal_arrival *a, struct error *err)
 
 	sha256_final(a->sha256, digest);
 	hex_encode(digest, sizeof(digest), a->sum);
-	if (!is_segment(a))
+	if (!is_segment(a) || a->is_known)
 		return 0;
 	a->index = wal_indexing_close(&a->indexing, a->bytes, a->sum);
 	if (!a->index || wal_index_frame(a->index, &frame) < 0 || frame.len + ON_ITS_WAY > room)
@@ -364,6 +386,7 @@ static int compare_with_known(struct wal_arrival *a, const struct catalog_wal *t
 	                              .bytes = a->bytes,
 	                              .sha256 = a->sum,
 	                              .stored = &a->stored,
+	                              .is_plain = a->is_known,
 	                              .key_text = key,
 	                              .key = a->key.is_sealed ? &a->age.key : NULL};
 
@@ -441,6 +464,10 @@ static int settle_arrival(struct wal_arrival *a, char **ret_note, struct error *
 		return compare_with_known(a, &there, key, ret_note, err);
 	if (r != -ENOENT)
 		return error_system(err, -r, "the catalog cannot be read");
+	if (a->is_known)
+		return error_set(
+		        err, ERROR_UNAVAILABLE, EIO,
+		        "it was there already when it began to come, and was removed meanwhile: hand it over again");
 	r = bind_cluster(a, err);
 	return r < 0 ? r : list_arrival(a, key, ret_note, err);
 }
@@ -478,8 +505,10 @@ int wal_take(struct wal *w, const char *job, const char *name, struct intake *in
              struct error *err)
 {
 	_cleanup(wal_arrival) struct wal_arrival *a = NULL;
-	int r = wal_arrival_new(w, job, name, &w->cancel, &a, err);
+	int r;
 
+	wal_early_settle(w->early, job, name);
+	r = wal_arrival_new(w, job, name, &w->cancel, &a, err);
 	if (r == 0)
 		r = take_intake(a, in, &w->cancel, err);
 	if (r == 0)

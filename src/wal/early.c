@@ -27,13 +27,16 @@ struct early_file {
 	struct wal_early *e;
 	char job[CATALOG_WAL_JOB_BYTES], name[WAL_NAME_BYTES];
 	char *pg_wal;
-	struct early_file *next; /* lock */
+	/* lock of all, as all that follows */
+	bool has_begun, is_given_up;
+	struct early_file *next;
 };
 
 struct wal_early {
 	struct wal *w;
 	struct workers *workers;
 	pthread_mutex_t lock;
+	pthread_cond_t ended;     /* lock: one of them has */
 	struct early_file *first; /* lock: queued, or at work */
 };
 
@@ -89,20 +92,55 @@ static void strike_early(struct wal_early *e, struct early_file *f)
 	while (*at != f)
 		at = &(*at)->next;
 	*at = f->next;
+	pthread_cond_broadcast(&e->ended);
 	pthread_mutex_unlock(&e->lock);
 	free(f->pg_wal);
 	free(f);
+}
+
+/* False: the server hands it over itself. */
+static bool begin_early(struct early_file *f)
+{
+	bool is_wanted;
+
+	pthread_mutex_lock(&f->e->lock);
+	f->has_begun = true;
+	is_wanted = !f->is_given_up;
+	pthread_mutex_unlock(&f->e->lock);
+	return is_wanted;
 }
 
 static void run_early(void *arg)
 {
 	struct early_file *f = arg;
 	struct error err = {0};
-	int r = archive_early(f, &err);
+	int r = begin_early(f) ? archive_early(f, &err) : 0;
 
 	if (r < 0 && r != -ECANCELED)
 		log_info("%s of %s was not archived ahead: %s", f->name, f->pg_wal, err.message);
 	strike_early(f->e, f);
+}
+
+/* With the lock. */
+static struct early_file *find_early(const struct wal_early *e, const char *job, const char *name)
+{
+	struct early_file *f = e->first;
+
+	while (f && !(str_equal(f->job, job) && str_equal(f->name, name)))
+		f = f->next;
+	return f;
+}
+
+void wal_early_settle(struct wal_early *e, const char *job, const char *name)
+{
+	struct early_file *f;
+
+	pthread_mutex_lock(&e->lock);
+	while ((f = find_early(e, job, name)) && f->has_begun)
+		pthread_cond_wait(&e->ended, &e->lock);
+	if (f)
+		f->is_given_up = true;
+	pthread_mutex_unlock(&e->lock);
 }
 
 static void queue_early(struct wal_early *e, const char *job, const char *name, const char *pg_wal)
@@ -114,8 +152,7 @@ static void queue_early(struct wal_early *e, const char *job, const char *name, 
 	str_copy(added->name, sizeof(added->name), name);
 	added->pg_wal = mem_strdup(pg_wal);
 	pthread_mutex_lock(&e->lock);
-	for (f = e->first; f && !(str_equal(f->job, job) && str_equal(f->name, name)); f = f->next)
-		;
+	f = find_early(e, job, name);
 	if (!f) {
 		added->next = e->first;
 		e->first = added;
@@ -161,6 +198,7 @@ struct wal_early *wal_early_new(struct wal *w)
 
 	e->w = w;
 	pthread_mutex_init(&e->lock, NULL);
+	pthread_cond_init(&e->ended, NULL);
 	e->workers = workers_new("wal-early", EARLY_THREADS);
 	return e->workers ? e : wal_early_free(e);
 }
@@ -171,6 +209,7 @@ struct wal_early *wal_early_free(struct wal_early *e)
 		return NULL;
 	/* What is queued is run, and ends at once: the archives have ended before. */
 	workers_free(e->workers);
+	pthread_cond_destroy(&e->ended);
 	pthread_mutex_destroy(&e->lock);
 	free(e);
 	return NULL;

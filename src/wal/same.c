@@ -66,34 +66,37 @@ static int hash_meaning(void *arg, const void *data, size_t len, struct error *e
 	return 0;
 }
 
-/* Of the one that came (@stored) or, when that is NULL, of the one that is there. */
-static int read_twin(const struct wal_fetching *f, const struct pages *stored,
+/* Of the one that came (@come) or, when that is NULL, of the one that is there. */
+static int read_twin(const struct wal_fetching *f, const struct wal_twin *come,
                      int (*write)(void *arg, const void *data, size_t len, struct error *err), void *arg,
                      struct error *err)
 {
-	return stored ? wal_unpack(f, stored, write, arg, err) : wal_fetch(f, write, arg, err);
+	if (!come)
+		return wal_fetch(f, write, arg, err);
+	return come->is_plain ? pages_each(come->stored, write, arg, err)
+	                      : wal_unpack(f, come->stored, write, arg, err);
 }
 
 /* @ret_bytes: how many mean something; 0: there is no record in it by which that could be told. */
-static int find_meaning(const struct wal_fetching *f, const struct pages *stored, const struct wal_name *name,
-                        uint64_t *ret_bytes, struct error *err)
+static int find_meaning(const struct wal_fetching *f, const struct wal_twin *come,
+                        const struct wal_name *name, uint64_t *ret_bytes, struct error *err)
 {
 	_cleanup(wal_scan) struct wal_scan *scan = wal_scan_new(&(struct wal_scan_options){0});
 	struct meaning m = {.scan = scan};
 	int r;
 
 	wal_scan_begin(scan, name);
-	r = read_twin(f, stored, scan_bytes, &m, err);
+	r = read_twin(f, come, scan_bytes, &m, err);
 	if (r == 0)
 		*ret_bytes = wal_scan_state(scan)->first_record ? wal_scan_meant_bytes(scan) : 0;
 	return r;
 }
 
-static int sum_meaning(const struct wal_fetching *f, const struct pages *stored, uint64_t bytes,
+static int sum_meaning(const struct wal_fetching *f, const struct wal_twin *come, uint64_t bytes,
                        uint8_t ret[static SHA256_BYTES], struct error *err)
 {
 	struct meaning m = {.sha256 = sha256_new(), .left = bytes};
-	int r = read_twin(f, stored, hash_meaning, &m, err);
+	int r = read_twin(f, come, hash_meaning, &m, err);
 
 	sha256_final(m.sha256, ret);
 	sha256_free(m.sha256);
@@ -106,7 +109,7 @@ static int compare_meaning(const struct wal_fetching *there, const struct wal_fe
 {
 	uint8_t here_sum[SHA256_BYTES], come_sum[SHA256_BYTES];
 	uint64_t here = 0, came = 0;
-	int r = find_meaning(come, t->stored, t->name, &came, err);
+	int r = find_meaning(come, t, t->name, &came, err);
 
 	if (r == 0)
 		r = find_meaning(there, NULL, t->name, &here, err);
@@ -114,7 +117,7 @@ static int compare_meaning(const struct wal_fetching *there, const struct wal_fe
 		*ret_bytes = 0;
 		return r;
 	}
-	r = sum_meaning(come, t->stored, came, come_sum, err);
+	r = sum_meaning(come, t, came, come_sum, err);
 	if (r == 0)
 		r = sum_meaning(there, NULL, here, here_sum, err);
 	*ret_bytes = r == 0 && memcmp(here_sum, come_sum, SHA256_BYTES) == 0 ? here : 0;

@@ -293,6 +293,7 @@ struct wal_twin {
 	uint64_t bytes;
 	const char *sha256;
 	const struct pages *stored; /* as it would be stored */
+	bool is_plain;              /* it is the file itself, neither compressed nor encrypted */
 	const char *key_text;       /* the key that it would have */
 	const struct age_key *key;  /* that it is encrypted with; NULL: it is not */
 };
@@ -317,6 +318,8 @@ struct wal_early *wal_early_free(struct wal_early *e);
 /** wal_early_look() - @name of @job has come: what is ready behind it is archived as well. Returns at once. */
 void wal_early_look(struct wal_early *e, const char *job, const struct wal_name *name,
                     uint32_t segment_bytes);
+/** wal_early_settle() - the server hands over @name of @job itself: when it is being archived ahead, wait until that has ended, however; when that has not begun, it does not any more. */
+void wal_early_settle(struct wal_early *e, const char *job, const char *name);
 
 /* server.c */
 

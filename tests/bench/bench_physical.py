@@ -88,7 +88,7 @@ class Keepfs:
         self.name, self.server = name, server
         where = directory / name.replace(" ", "-")
         where.mkdir()
-        self.keepfs = daemon.Keepfs(where, store, {"cluster main": {"database": server.uri("postgres"), "wal": "archive"}}, memory="256M")
+        self.keepfs = daemon.Keepfs(where, store, {"cluster main": {"database": server.uri("postgres"), "wal": "archive", "pg_wal": server.data / "pg_wal"}}, memory="256M")
         if os.geteuid() == 0:
             self.keepfs.settings |= {"owner": "postgres", "allow_other": "yes"}
             self.keepfs.write_conf()

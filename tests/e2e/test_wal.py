@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """wal/NAME/: what archive_command copies there is in the store when cp returns, and comes back as it was; whatever is not what it says is refused."""
+import contextlib
 import errno
 import os
 import pathlib
@@ -95,6 +96,24 @@ def test_other_content_of_the_same_name_is_refused(walfs, tmp_path):
     assert "two servers write this WAL" in last_error(walfs) and name_of(7) in last_error(walfs)
     assert wal_path(walfs, name_of(7)).read_bytes() == segment(7)
     assert len(objects_of(walfs)) == 1
+
+
+def test_what_is_removed_while_it_comes_again_is_asked_for_once_more(walfs, tmp_path):
+    """it was only to be compared: nobody is told that it is archived when there is nothing to compare it with any more"""
+    assert put(walfs, tmp_path, name_of(7), segment(7)).returncode == 0
+    fd = os.open(wal_path(walfs, name_of(7)), os.O_WRONLY | os.O_TRUNC)
+    os.write(fd, segment(7))
+    with contextlib.closing(sqlite3.connect(walfs.state / "catalog.db")) as catalog:
+        assert catalog.execute("DELETE FROM wal_segment WHERE name = ?", [name_of(7)]).rowcount == 1
+        catalog.commit()
+    for key in objects_of(walfs):
+        walfs.store.remove(key)
+    with pytest.raises(OSError) as refused:
+        os.close(fd)
+    assert refused.value.errno == errno.EIO
+    assert "hand it over again" in last_error(walfs)
+    assert put(walfs, tmp_path, name_of(7), segment(7)).returncode == 0
+    assert wal_path(walfs, name_of(7)).read_bytes() == segment(7)
 
 
 @pytest.mark.parametrize("what, name, content, number, words", [
