@@ -191,6 +191,18 @@ size_t str_utf8_char(const char *text)
 	return more ? more + 1 : 0;
 }
 
+bool str_is_utf8(const char *text)
+{
+	while (*text) {
+		size_t n = str_utf8_char(text);
+
+		if (n == 0)
+			return false;
+		text += n;
+	}
+	return true;
+}
+
 /* Characters of Unicode that are no text: C1 controls, what ends a line, and what turns its direction. */
 static bool is_unseen(uint32_t c)
 {

@@ -49,23 +49,11 @@ struct base_manifest_writer *base_manifest_writer_free(struct base_manifest_writ
 	return NULL;
 }
 
-static bool is_utf8(const char *text)
-{
-	while (*text) {
-		size_t n = str_utf8_char(text);
-
-		if (n == 0)
-			return false;
-		text += n;
-	}
-	return true;
-}
-
-static void append_path(struct str *out, const char *path)
+static void append_manifest_path(struct str *out, const char *path)
 {
 	_cleanup(json) struct json *name = NULL;
 
-	if (is_utf8(path)) {
+	if (str_is_utf8(path)) {
 		name = json_string_new(path);
 		str_append(out, "\"Path\": ");
 		json_write(name, 0, out);
@@ -93,7 +81,7 @@ void base_manifest_writer_add(struct base_manifest_writer *w, const struct base_
 	size_t from = w->out->len;
 
 	str_append(w->out, w->has_files ? ",\n{ " : "\n{ ");
-	append_path(w->out, f->path);
+	append_manifest_path(w->out, f->path);
 	str_appendf(w->out, ", \"Size\": %" PRIu64, f->bytes);
 	append_modified(w->out, f->modified_us);
 	/* The bytes of the number as they lie in the memory of a little-endian machine. */

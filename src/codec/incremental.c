@@ -70,7 +70,7 @@ static int pass_incremental_head(struct incremental_reader *r, struct error *err
 	return r->to.head(r->to.arg, &r->head, err);
 }
 
-static int take_head_number(struct incremental_reader *r, uint32_t number, struct error *err)
+static int take_incremental_head(struct incremental_reader *r, uint32_t number, struct error *err)
 {
 	switch (r->numbers++) {
 	case 0:
@@ -100,7 +100,7 @@ static int take_page_number(struct incremental_reader *r, uint32_t number, struc
 static int take_incremental_number(struct incremental_reader *r, struct error *err)
 {
 	uint32_t number = read_little_endian(r->buf);
-	int result = r->numbers < HEAD_NUMBERS ? take_head_number(r, number, err)
+	int result = r->numbers < HEAD_NUMBERS ? take_incremental_head(r, number, err)
 	                                       : take_page_number(r, number, err);
 
 	return result < 0 || !is_numbers_end(r) ? result : pass_incremental_head(r, err);
@@ -112,7 +112,7 @@ static bool is_incremental_end(const struct incremental_reader *r)
 }
 
 /* A number or a page is whole. */
-static int take_gathered(struct incremental_reader *r, struct error *err)
+static int take_gathered_bytes(struct incremental_reader *r, struct error *err)
 {
 	uint32_t number;
 
@@ -146,7 +146,7 @@ int incremental_reader_feed(struct incremental_reader *r, const void *data, size
 			memcpy(r->buf + r->have, p, n);
 			r->have += n;
 			if (r->have == whole)
-				result = take_gathered(r, err);
+				result = take_gathered_bytes(r, err);
 		}
 		p += n;
 		len -= n;

@@ -148,18 +148,6 @@ static void append_time_record(struct str *out, const char *keyword, struct time
 	append_text_record(out, keyword, str_text(&text));
 }
 
-static bool is_utf8(const char *text)
-{
-	while (*text) {
-		size_t n = str_utf8_char(text);
-
-		if (n == 0)
-			return false;
-		text += n;
-	}
-	return true;
-}
-
 /* @records: those of texts, which have to be announced when they are not UTF-8. */
 static void put_texts(struct tar_header *h, const struct tar_entry *e, struct str *records)
 {
@@ -176,7 +164,7 @@ static void put_texts(struct tar_header *h, const struct tar_entry *e, struct st
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		binary = binary || (!texts[i].fits && !is_utf8(texts[i].text));
+		binary = binary || (!texts[i].fits && !str_is_utf8(texts[i].text));
 	if (binary)
 		append_text_record(records, "hdrcharset", "BINARY");
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)

@@ -177,7 +177,7 @@ static int reserve_pages(struct wal_arrival *a, struct error *err)
 }
 
 /* Its SHA-256 is compared, and to compress it would be for nothing. */
-static bool is_there_already(const struct wal_arrival *a)
+static bool has_come_before(const struct wal_arrival *a)
 {
 	struct catalog_wal there;
 
@@ -196,7 +196,7 @@ static int begin_arrival_chain(struct wal_arrival *a, struct error *err)
 	if (r < 0)
 		return r;
 	pages_sink_init(&a->last, &a->stored);
-	a->is_known = is_there_already(a);
+	a->is_known = has_come_before(a);
 	if (a->is_known) {
 		a->chain = &a->last.sink;
 		return 0;

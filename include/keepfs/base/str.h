@@ -63,6 +63,8 @@ void str_cut(char *dst, size_t dst_bytes, const char *src);
 /** str_utf8_char() - the length of the UTF-8 character at @text (RFC 3629: shortest form, no surrogates); 0
  * when it is none. Never reads behind the NUL. */
 size_t str_utf8_char(const char *text);
+/** str_is_utf8() - whether all of @text is. */
+bool str_is_utf8(const char *text);
 /** str_visible_char() - the same when it is one that str_append_visible() leaves as it is; else 0. */
 size_t str_visible_char(const char *text);
 /** str_format_bytes() - "1.2 GiB" into @buf (at least 16 bytes); returns @buf. */
