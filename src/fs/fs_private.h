@@ -51,6 +51,7 @@ struct fs {
 	struct laters *laters;
 	struct diff_pairs *diff_pairs;
 	struct comparisons *comparisons;
+	struct wal_missed *wal_missed;
 	struct workers *wal_takers;  /* read what is written into wal/: each as long as its writer needs */
 	struct incomings *incomings; /* files that are written into the mount: a lock of its own */
 	pthread_mutex_t tenants_lock;

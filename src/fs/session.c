@@ -20,6 +20,7 @@
 #include "text.h"
 #include "lookers.h"
 #include "tenants.h"
+#include "wal_missed.h"
 #include "watch.h"
 
 #include <keepfs/base/fd.h>
@@ -226,6 +227,7 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->long_lookers = lookers_new("look-long", LONG_LOOKERS, LONG_LOOKERS_OF_ONE);
 	fs->diff_pairs = diff_pairs_new();
 	fs->incomings = incomings_new();
+	fs->wal_missed = wal_missed_new();
 	fs->wal_takers = workers_new("wal-take", WAL_TAKERS);
 	fs->comparisons = comparisons_new(fs);
 	if (fs->ended_fd < 0 || !fs->comparisons || !fs->incomings || !fs->wal_takers || !fs->workers ||
@@ -488,6 +490,7 @@ struct fs *fs_free(struct fs *fs)
 	pthread_mutex_destroy(&fs->tenants_lock);
 	pthread_mutex_destroy(&fs->handles_lock);
 	incomings_free(fs->incomings);
+	wal_missed_free(fs->wal_missed);
 	laters_free(fs->laters);
 	watches_free(fs->watches);
 	texts_free(fs->texts);

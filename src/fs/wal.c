@@ -5,6 +5,7 @@
 #include "dir.h"
 #include "fs_private.h"
 #include "incoming.h"
+#include "wal_missed.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
@@ -169,6 +170,10 @@ static int wal_directory_lookup(struct fs *fs, const struct node *directory, con
 		node_of_row(&row, ret);
 	else if (r == -ENOENT)
 		r = find_tail(fs, directory, p.place.job, name, may_wait, ret, &err);
+	if (r == 0 && wal_missed_again(fs->wal_missed, directory->ino, name, clock_mono_ms()))
+		r = -ENOENT;
+	else if (r == -ENOENT)
+		wal_missed_note(fs->wal_missed, directory->ino, name, clock_mono_ms());
 	if (r < 0 && r != -ENOENT && r != -ECANCELED && (r != -EAGAIN || may_wait)) {
 		report_trouble(fs->ctx.troubles, p.path, EIO, err.message);
 		r = -EIO;
@@ -257,6 +262,7 @@ static int wal_file_create(struct fuse_req *req, const struct node *directory, c
 		        p.path);
 	else
 		r = incoming_create(req, &p.place, name, &class_wal_coming, ret, ret_handle, err);
+	wal_missed_forget(fs->wal_missed, directory->ino, name);
 	leave_archive(fs, &p);
 	return r;
 }

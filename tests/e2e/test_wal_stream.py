@@ -294,7 +294,7 @@ def test_both_ways_at_once(stream, primary):
     archived = "SELECT last_archived_wal FROM pg_stat_archiver"
     daemon.wait_until(lambda: primary.sql("postgres", archived) >= name, "the archiver")
     wait_until_stored(keepfs, primary)
-    assert primary.sql("postgres", "SELECT failed_count FROM pg_stat_archiver") == "0"
+    assert primary.sql("postgres", "SELECT failed_count FROM pg_stat_archiver") == "0", (primary.data / "server.log").read_text()
     assert_no_gap(keepfs)
 
 
