@@ -26,10 +26,11 @@ static void check_jobs_of(struct conf_loader *l, size_t item)
 		const struct conf_origin *at = check_origin(l, item, "jobs");
 		const struct conf_job *job = conf_find_job(&l->conf, check->jobs[k]);
 
-		if (!job || (job->kind != CONF_JOB_DUMP && job->kind != CONF_JOB_BUNDLE))
+		if (!job || (job->kind != CONF_JOB_DUMP && job->kind != CONF_JOB_BUNDLE &&
+		             job->kind != CONF_JOB_CLUSTER))
 			conf_problem(
 			        l, at->line,
-			        "%s: [check %s] jobs: there is no [backup %s]; allowed: names of jobs that back up databases, names of bundles, or nothing for all databases",
+			        "%s: [check %s] jobs: there is no [backup %s]; allowed: names of jobs that back up databases, names of bundles and of clusters, or nothing for all databases",
 			        at->text, check->name, check->jobs[k]);
 		else if (job->kind == CONF_JOB_BUNDLE && (*check->sql || !*check->command))
 			conf_problem(

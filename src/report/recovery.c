@@ -24,6 +24,7 @@ static const char *const level_words[PROOF_LEVELS] = {
         [PROOF_EQUAL] = "equal",
         [PROOF_SOUND] = "sound",
         [PROOF_YOURS] = "checks passed",
+        [PROOF_MOMENT] = "recovered to a moment",
 };
 
 struct recovering {
@@ -39,7 +40,7 @@ static void put_proofs(struct recovering *r, uint64_t ino)
 
 	if (catalog_proofs(r->from->catalog, ino, at_us) < 0)
 		return;
-	for (int level = PROOF_YOURS; level >= PROOF_BYTES; level--) {
+	for (int level = PROOF_LEVELS - 1; level >= PROOF_BYTES; level--) {
 		if (at_us[level] == 0)
 			continue;
 		spool_appendf(r->out, "  of it proven       level %d (%s), %s, %s ago\n", level,
