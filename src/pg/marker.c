@@ -17,8 +17,7 @@
 static const char find_superuser[] =
         "SELECT rolname FROM pg_catalog.pg_roles WHERE rolsuper AND rolcanlogin ORDER BY oid LIMIT 1";
 static const char is_recovering[] = "SELECT pg_catalog.pg_is_in_recovery()";
-static const char tell_time[] =
-        "SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint";
+static const char tell_time[] = "SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint";
 static const char may_switch[] =
         "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_switch_wal()', 'EXECUTE')";
 static const char find_segment[] =
@@ -89,7 +88,7 @@ static int write_both(struct pg_session *s, const char *text, struct pg_marker *
 	return r < 0 ? r : write_message(s, text, &m->after_xid, err);
 }
 
-static int end_segment(struct pg_session *s, struct pg_marker *m, struct error *err)
+static int end_marked_segment(struct pg_session *s, struct pg_marker *m, struct error *err)
 {
 	_cleanup(free) char *segment = NULL;
 	int r = pg_session_value(s, find_segment, &segment, err);
@@ -114,7 +113,7 @@ static int write_marker(struct pg_session *s, const char *text, struct pg_marker
 	if (r < 0 || is_standby)
 		return r < 0 ? r : PG_MARKER_STANDBY;
 	r = write_both(s, text, m, err);
-	return r < 0 ? r : end_segment(s, m, err);
+	return r < 0 ? r : end_marked_segment(s, m, err);
 }
 
 int pg_marker_write(const char *conninfo, const char *text, struct cancel *cancel, struct pg_marker *ret,

@@ -45,8 +45,8 @@ int scratch_fill(struct pg_scratch *s, struct error *err)
 	                                     .gid = s->gid,
 	                                     .room_bytes = s->disk_bytes,
 	                                     .cancel = &s->cancel};
-	int r = pg_scratch_put(&f, SCRATCH_CONF, "# A drill's server has all its settings from its command line.\n",
-	                       err);
+	int r = pg_scratch_put(&f, SCRATCH_CONF,
+	                       "# A drill's server has all its settings from its command line.\n", err);
 
 	if (r == 0)
 		r = pg_scratch_put(&f, SCRATCH_HBA, "local all all trust\n", err);

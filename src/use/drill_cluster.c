@@ -34,10 +34,9 @@ static int pin_wal_of_drill(struct drill_cluster *c, struct error *err)
 {
 	struct drill *d = c->d;
 
-	return c->reach.first && !d->copy
-	               ? catalog_wal_pin(d->ctx->repository->catalog, d->backup->m.job, d->order->run_id,
-	                                 c->reach.first, err)
-	               : 0;
+	return c->reach.first && !d->copy ? catalog_wal_pin(d->ctx->repository->catalog, d->backup->m.job,
+	                                                    d->order->run_id, c->reach.first, err)
+	                                  : 0;
 }
 
 static int reach_moment(struct drill *d, struct error *err)
@@ -111,7 +110,7 @@ struct each_database {
 	int (*look)(struct drill *d, struct error *err);
 };
 
-static int look_at_database(void *arg, const char *name, const char *class, struct error *err)
+static int visit_database(void *arg, const char *name, const char *class, struct error *err)
 {
 	struct each_database *e = arg;
 
@@ -127,7 +126,7 @@ static int each_database_of(struct drill *d, int (*look)(struct drill *d, struct
 {
 	struct each_database e = {.d = d, .look = look};
 
-	return pg_list_databases(d->server, "postgres", d->cancel, look_at_database, &e, err);
+	return pg_list_databases(d->server, "postgres", d->cancel, visit_database, &e, err);
 }
 
 static void take_unreadable(void *arg, const char *text)
@@ -179,7 +178,7 @@ static int look_whether_sound(struct drill *d, struct error *err)
 	return r;
 }
 
-static int look_at_all(struct drill *d, struct error *err)
+static int look_at_databases(struct drill *d, struct error *err)
 {
 	int r;
 
@@ -252,7 +251,7 @@ static int all_phases_of_cluster(struct drill *d, struct error *err)
 	if (r == 0)
 		r = drill_look_phase(d, PROOF_EQUAL, "rows", read_all_rows, err);
 	if (r == 0)
-		r = drill_look_phase(d, PROOF_SOUND, "sound", look_at_all, err);
+		r = drill_look_phase(d, PROOF_SOUND, "sound", look_at_databases, err);
 	if (r == 0)
 		r = drill_look_phase(d, PROOF_YOURS, "yours", ask_all, err);
 	return r < 0 ? r : drill_look_phase(d, PROOF_MOMENT, "proof", judge_moment, err);
@@ -290,8 +289,7 @@ static int begin_cluster(struct drill_cluster *c, struct error *err)
 		bytes = 2 * (uint64_t)segment;
 	c->reading = *d->backup->ctx;
 	c->reading.pool = pool_new(bytes);
-	return c->reading.pool ? 0
-	                       : error_system(err, ENOMEM, "there is no memory for bringing files back");
+	return c->reading.pool ? 0 : error_system(err, ENOMEM, "there is no memory for bringing files back");
 }
 
 int drill_cluster(struct drill *d, struct error *err)

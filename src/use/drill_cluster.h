@@ -22,13 +22,13 @@ struct drill_cluster {
 	struct restore_reach reach;
 	int version_num; /* of the base's server */
 	struct pg_marker marker;
-	bool has_marker;  /* both transactions were written, and the WAL of them is there */
-	bool is_newest;   /* base of its directory */
-	char *database;   /* heap: that [cluster] database names */
-	char *user;       /* heap: as whom that connects; NULL */
-	char *target;     /* heap: for people */
+	bool has_marker; /* both transactions were written, and the WAL of them is there */
+	bool is_newest;  /* base of its directory */
+	char *database;  /* heap: that [cluster] database names */
+	char *user;      /* heap: as whom that connects; NULL */
+	char *target;    /* heap: for people */
 	struct drill_wal *wal;
-	uint64_t wal_files; /* that the recovery has asked for, and got */
+	uint64_t wal_files;  /* that the recovery has asked for, and got */
 	int64_t restored_us; /* so long it took to bring the files */
 	uint64_t bytes;      /* of the base */
 	struct pg_marker_seen seen;

@@ -137,8 +137,10 @@ static int fill_cluster(void *arg, const struct pg_scratch_filling *f, struct er
 	if (r < 0)
 		return r;
 	c->restored_us = clock_mono_us() - began_us;
-	make_say(c->d->order, "%s were written in %.1f s, each file compared with its CRC-32C; now a server recovers on them",
-	         str_format_bytes(size, sizeof(size), c->bytes), (double)c->restored_us / (double)US_PER_S);
+	make_say(
+	        c->d->order,
+	        "%s were written in %.1f s, each file compared with its CRC-32C; now a server recovers on them",
+	        str_format_bytes(size, sizeof(size), c->bytes), (double)c->restored_us / (double)US_PER_S);
 	return serve_wal_of_drill(&g, err);
 }
 

@@ -24,8 +24,8 @@ static void choose_goal(struct drill_cluster *c)
 	c->words.timeline = c->has_marker || c->is_newest ? "latest" : "current";
 	c->words.action = "promote";
 	if (c->has_marker)
-		c->words.goal = (struct recovery_goal){.kind = RECOVERY_TO_TIME,
-		                                       .time_us = c->marker.moment_us};
+		c->words.goal =
+		        (struct recovery_goal){.kind = RECOVERY_TO_TIME, .time_us = c->marker.moment_us};
 	else
 		c->words.goal.kind = c->is_newest ? RECOVERY_TO_LATEST : RECOVERY_TO_IMMEDIATE;
 	recovery_goal_format(&c->words.goal, &text);
@@ -63,9 +63,7 @@ static const char *why_no_marker(const struct drill_cluster *c)
 
 static void note_no_marker(struct drill_cluster *c, const char *why)
 {
-	drill_note(
-	        c->d,
-	        "that a moment can be recovered to was not proven (level 6): %s", why);
+	drill_note(c->d, "that a moment can be recovered to was not proven (level 6): %s", why);
 }
 
 /* Until the log of both has come. */
@@ -113,9 +111,11 @@ static int write_marker_at_source(struct drill_cluster *c, struct error *err)
 		return r;
 	}
 	if (r != 0) {
-		note_no_marker(c, r == PG_MARKER_STANDBY
-		                          ? "the server that database of the section names is a standby, at which nothing can be written"
-		                          : why.message);
+		note_no_marker(
+		        c,
+		        r == PG_MARKER_STANDBY
+		                ? "the server that database of the section names is a standby, at which nothing can be written"
+		                : why.message);
 		return 0;
 	}
 	make_say(d->order, "two transactions were written at the server, and the moment between them is %s",
@@ -159,16 +159,19 @@ void drill_cluster_judge_moment(struct drill_cluster *c)
 		return;
 	clock_format_iso(c->marker.moment_us, at);
 	if (!c->seen.has_before)
-		drill_differs(d,
-		              "it was recovered to %s, and a transaction that had been committed before is missing (%" PRIu64
-		              ")",
-		              at, c->marker.before_xid);
+		drill_differs(
+		        d,
+		        "it was recovered to %s, and a transaction that had been committed before is missing (%" PRIu64
+		        ")",
+		        at, c->marker.before_xid);
 	if (c->seen.has_after)
-		drill_differs(d,
-		              "it was recovered to %s, and has a transaction that was committed later (%" PRIu64
-		              ")",
-		              at, c->marker.after_xid);
+		drill_differs(
+		        d,
+		        "it was recovered to %s, and has a transaction that was committed later (%" PRIu64
+		        ")",
+		        at, c->marker.after_xid);
 	if (c->seen.has_before && !c->seen.has_after)
 		make_say(d->order,
-		         "what was committed before %s is there, and what was committed behind it is not", at);
+		         "what was committed before %s is there, and what was committed behind it is not",
+		         at);
 }

@@ -20,9 +20,10 @@
 struct pg_marker {
 	uint64_t before_xid, after_xid; /* with their epochs; 0: none was written */
 	int64_t moment_us;              /* since 1970, by the clock of the server */
-	char last_segment[32];          /* of the log, which has the end of the second transaction: "000000010000000000000007" */
-	bool is_switched;               /* that segment is full, and goes to the archive now */
-	char superuser[64];             /* a role that may log in, and may do everything; "": none is known */
+	char last_segment
+	        [32]; /* of the log, which has the end of the second transaction: "000000010000000000000007" */
+	bool is_switched;   /* that segment is full, and goes to the archive now */
+	char superuser[64]; /* a role that may log in, and may do everything; "": none is known */
 };
 /**
  * pg_marker_write() - write both, and have the segment archived, if the role may (pg_switch_wal())
