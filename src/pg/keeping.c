@@ -44,11 +44,11 @@ static int take_slot(void *arg, const struct pg_row *row, struct error *err)
 static int ask_for_slot(struct pg_session *s, const char *slot, struct pg_wal_keeping *k, struct error *err)
 {
 	_cleanup(free) char *literal = pg_quote_literal(slot);
-	_cleanup(free) char *sql = mem_printf(
-	        "SELECT s.wal_status, x.setting::bigint * 1048576, s.safe_wal_size"
-	        " FROM pg_catalog.pg_replication_slots s, pg_catalog.pg_settings x"
-	        " WHERE s.slot_name = %s AND x.name = 'max_slot_wal_keep_size'",
-	        literal);
+	_cleanup(free) char *sql =
+	        mem_printf("SELECT s.wal_status, x.setting::bigint * 1048576, s.safe_wal_size"
+	                   " FROM pg_catalog.pg_replication_slots s, pg_catalog.pg_settings x"
+	                   " WHERE s.slot_name = %s AND x.name = 'max_slot_wal_keep_size'",
+	                   literal);
 
 	return pg_session_rows(s, sql, take_slot, k, err);
 }

@@ -57,17 +57,23 @@ static void check_slot(struct checking *c, const struct conf_job *job, const str
 	if (!k->has_slot || !k->has_limit)
 		return;
 	if (str_equal(k->wal_status, "lost"))
-		tell_slot(c, job, REPORT_CRIT,
-		          mem_printf("the server has removed WAL that was not streamed yet, as more than %s of it had to be kept (max_slot_wal_keep_size)",
-		                     limit));
+		tell_slot(
+		        c, job, REPORT_CRIT,
+		        mem_printf(
+		                "the server has removed WAL that was not streamed yet, as more than %s of it had to be kept (max_slot_wal_keep_size)",
+		                limit));
 	else if (str_equal(k->wal_status, "unreserved") || (k->wal_status[0] && k->safe_bytes <= 0))
-		tell_slot(c, job, REPORT_CRIT,
-		          mem_printf("the next checkpoint of the server may remove WAL that was not streamed yet: more than %s of it has to be kept (max_slot_wal_keep_size)",
-		                     limit));
+		tell_slot(
+		        c, job, REPORT_CRIT,
+		        mem_printf(
+		                "the next checkpoint of the server may remove WAL that was not streamed yet: more than %s of it has to be kept (max_slot_wal_keep_size)",
+		                limit));
 	else if (k->wal_status[0] && (uint64_t)k->safe_bytes < k->limit_bytes / SLOT_WARN_OF)
-		tell_slot(c, job, REPORT_WARN,
-		          mem_printf("when %s more are written, and not streamed, the server removes WAL that was not streamed: it keeps no more than %s (max_slot_wal_keep_size)",
-		                     str_format_bytes(safe, sizeof(safe), (uint64_t)k->safe_bytes), limit));
+		tell_slot(
+		        c, job, REPORT_WARN,
+		        mem_printf(
+		                "when %s more are written, and not streamed, the server removes WAL that was not streamed: it keeps no more than %s (max_slot_wal_keep_size)",
+		                str_format_bytes(safe, sizeof(safe), (uint64_t)k->safe_bytes), limit));
 }
 
 void check_wal_server(struct checking *c, const struct conf_job *job)

@@ -49,8 +49,9 @@ static void metrics_keeping(const struct report_sources *from, struct spool *out
 			struct wal_server_state state;
 			uint64_t number;
 
-			if (wal_is_archived(&from->conf->jobs[k]) && wal_server_state(from->wal, job, &state) &&
-			    state.has_keeping && keeping_fact_of(&state.keeping, families[i].fact, &number))
+			if (wal_is_archived(&from->conf->jobs[k]) &&
+			    wal_server_state(from->wal, job, &state) && state.has_keeping &&
+			    keeping_fact_of(&state.keeping, families[i].fact, &number))
 				expose_number(out, families[i].name, LABELS("backup_job", job), number);
 		}
 	}

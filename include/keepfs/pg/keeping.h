@@ -13,8 +13,9 @@ struct pg_wal_keeping {
 	char last_failed_wal[48]; /* "": it never has */
 	bool is_failing;          /* the last time it was run it failed */
 	bool has_slot;            /* there is one of that name */
-	char wal_status[16]; /* "reserved", "extended", "unreserved" (its WAL goes with the next checkpoint), "lost" (it has gone); "": the slot keeps none yet */
-	bool has_limit;      /* max_slot_wal_keep_size is one */
+	char wal_status
+	        [16]; /* "reserved", "extended", "unreserved" (its WAL goes with the next checkpoint), "lost" (it has gone); "": the slot keeps none yet */
+	bool has_limit;       /* max_slot_wal_keep_size is one */
 	uint64_t limit_bytes; /* that limit */
 	int64_t safe_bytes; /* so much may still be written before the slot may lose WAL; of one with a limit */
 };
