@@ -74,6 +74,8 @@ char *pg_database_conninfo(const char *name);
 /** pg_conninfo_database() - heap: the database that @conninfo (and libpq's environment) names, or the service
  * that does; for labels. "" when @conninfo cannot be read. */
 char *pg_conninfo_database(const char *conninfo);
+/** pg_conninfo_user() - heap: as whom it connects, also where libpq's environment says so; NULL: as whoever runs this. */
+char *pg_conninfo_user(const char *conninfo);
 /** pg_conninfo_with_database() - heap: the same server, another database, for a command line that is shown: without the
  * password. "" when @conninfo cannot be read. */
 char *pg_conninfo_with_database(const char *conninfo, const char *database);

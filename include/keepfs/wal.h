@@ -20,6 +20,7 @@
 #include <keepfs/catalog/wal.h>
 #include <keepfs/codec/wal_name.h>
 #include <keepfs/conf.h>
+#include <keepfs/pg/keeping.h>
 #include <sys/uio.h>
 
 struct intake;
@@ -58,6 +59,9 @@ struct wal_server_state {
 	uint64_t waiting;         /* whole segments up to there that had not come yet */
 	int64_t waiting_since_us; /* since when there always were some, as far as was asked; 0: there are none */
 	int64_t silent_since_us; /* it has not answered since; 0: it did */
+	bool has_keeping;        /* it could be asked over an ordinary connection, too */
+	struct pg_wal_keeping keeping;
+	int64_t failing_since_us; /* its archive_command fails, since then at the latest; 0: it does not */
 };
 /** wal_server_state() - of the archive @job; false: it has not answered so far. Never blocks for long; any thread. */
 bool wal_server_state(struct wal *w, const char *job, struct wal_server_state *ret);

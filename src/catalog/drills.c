@@ -33,11 +33,12 @@ _Static_assert(DRILL_PASSED == 0 && DRILL_CANCELLED == 3 && PROOF_RESTORED == 2,
 #define HAS_OTHERS                                                                                           \
 	"EXISTS (SELECT 1 FROM artifact a JOIN directory d ON d.ino = a.directory_ino"                       \
 	" WHERE d.path = f.directory AND a.tomb = 0)"
-#define STANDING                                                                                             \
-	"f.result IN (1, 2) AND NOT EXISTS (SELECT 1 FROM drill p WHERE p.job = f.job AND p.result = 0"      \
-	" AND p.id > f.id AND p.wanted >= iif(f.wrong_level = 0, f.wanted, f.wrong_level)"                   \
-	" AND (f.wrong_level NOT IN (3, 4) OR f.level <> f.wrong_level - 1 OR p.level >= f.wrong_level)"     \
-	" AND (p.path = f.path OR (p.directory = f.directory AND (f.wrong_level IN (0, 5) OR NOT " IS_THERE  \
+#define STANDING                                                                                               \
+	"f.result IN (1, 2) AND NOT EXISTS (SELECT 1 FROM drill p WHERE p.job = f.job AND p.result = 0"        \
+	" AND p.id > f.id AND p.wanted >= iif(f.wrong_level = 0, f.wanted, f.wrong_level)"                     \
+	" AND (f.wrong_level NOT IN (3, 4) OR f.level <> f.wrong_level - 1 OR p.level >= f.wrong_level)"       \
+	" AND (f.wrong_level <> 6 OR p.level >= 6)"                                                            \
+	" AND (p.path = f.path OR (p.directory = f.directory AND (f.wrong_level IN (0, 5, 6) OR NOT " IS_THERE \
 	")) OR NOT " HAS_OTHERS "))"
 
 const char *drill_result_name(enum drill_result result)
@@ -210,7 +211,7 @@ int catalog_find_drill(struct catalog *c, const char *name, struct catalog_drill
 
 /* Whose turn it is. */
 
-#define DRILLED    "a.kind IN ('dump', 'files', 'bundle')"
+#define DRILLED    "a.kind IN ('dump', 'files', 'bundle', 'base')"
 #define WHOLE_ONES "a.tomb = 0 AND " DRILLED " AND a.partial = 0 AND a.damaged IS NULL"
 
 int catalog_drill_directory(struct catalog *c, const char *path, char **ret)

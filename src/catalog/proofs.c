@@ -8,7 +8,8 @@
 
 #include <keepfs/catalog/proofs.h>
 
-_Static_assert(PROOF_BYTES == 0 && PROOF_EQUAL == 3 && PROOF_YOURS == 5, "catalogs hold these numbers");
+_Static_assert(PROOF_BYTES == 0 && PROOF_EQUAL == 3 && PROOF_YOURS == 5 && PROOF_MOMENT == 6,
+               "catalogs hold these numbers");
 
 static int add_proofs(struct connection *c, uint64_t ino, enum proof_level level, int64_t at_us,
                       int64_t run_id)

@@ -250,7 +250,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                          "CLUSTER_",
                  .example = "[cluster main]",
                  .is_extra = true,
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_HOOKS | CONF_KEYS_POLICY | CONF_KEYS_CLUSTER,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_HOOKS | CONF_KEYS_POLICY | CONF_KEYS_DRILL |
+                         CONF_KEYS_CLUSTER,
                  .list = &jobs,
                  .kind = CONF_JOB_CLUSTER,
                  .check = conf_cluster_check,

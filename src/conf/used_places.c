@@ -9,7 +9,8 @@
 
 bool conf_can_be_drilled(const struct conf_job *job)
 {
-	return job->kind == CONF_JOB_DUMP || job->kind == CONF_JOB_FILES || job->kind == CONF_JOB_BUNDLE;
+	return job->kind == CONF_JOB_DUMP || job->kind == CONF_JOB_FILES || job->kind == CONF_JOB_BUNDLE ||
+	       job->kind == CONF_JOB_CLUSTER;
 }
 
 static size_t place_length(const char *place)

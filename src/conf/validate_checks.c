@@ -8,7 +8,8 @@
 
 #include <unistd.h>
 
-#define ROOTS_DRILLS "/var/tmp/keepfs-drills"
+#define ROOTS_DRILLS         "/var/tmp/keepfs-drills"
+#define LEVEL_WITHOUT_MOMENT 5 /* enum proof_level, which lies above this room */
 
 static const struct conf_origin *check_origin(const struct conf_loader *l, size_t item, const char *name)
 {
@@ -26,10 +27,11 @@ static void check_jobs_of(struct conf_loader *l, size_t item)
 		const struct conf_origin *at = check_origin(l, item, "jobs");
 		const struct conf_job *job = conf_find_job(&l->conf, check->jobs[k]);
 
-		if (!job || (job->kind != CONF_JOB_DUMP && job->kind != CONF_JOB_BUNDLE))
+		if (!job || (job->kind != CONF_JOB_DUMP && job->kind != CONF_JOB_BUNDLE &&
+		             job->kind != CONF_JOB_CLUSTER))
 			conf_problem(
 			        l, at->line,
-			        "%s: [check %s] jobs: there is no [backup %s]; allowed: names of jobs that back up databases, names of bundles, or nothing for all databases",
+			        "%s: [check %s] jobs: there is no [backup %s]; allowed: names of jobs that back up databases, names of bundles and of clusters, or nothing for all databases",
 			        at->text, check->name, check->jobs[k]);
 		else if (job->kind == CONF_JOB_BUNDLE && (*check->sql || !*check->command))
 			conf_problem(
@@ -58,8 +60,33 @@ static void check_question(struct conf_loader *l, size_t item)
 		             at->text, check->name);
 }
 
+/* No moment can be chosen of anything but a cluster: drills would always prove less than they are to. */
+static void check_drill_level(struct conf_loader *l, struct conf_ref ref)
+{
+	const struct conf_job *job = conf_base(&l->conf, ref);
+	const struct conf_origin *at;
+
+	ref.key = conf_key_find(ref.section, "drill_level");
+	at = conf_origin_of(&l->conf, ref);
+	if (!at->wrong && job->kind != CONF_JOB_CLUSTER && job->drill_level > LEVEL_WITHOUT_MOMENT)
+		conf_problem(
+		        l, at->line,
+		        "%s: [%s %s] drill_level = %d: a moment is proven of clusters alone; allowed: auto, or a whole number from 2 to 5",
+		        at->text, conf_sections[ref.section].name, job->name, (int)job->drill_level);
+}
+
+static void check_drill_levels(struct conf_loader *l)
+{
+	struct conf_ref ref;
+
+	for (size_t n = 0; conf_place(&l->conf, n, &ref); n++)
+		if (conf_sections[ref.section].keys & CONF_KEYS_DRILL)
+			check_drill_level(l, ref);
+}
+
 void conf_validate_checks(struct conf_loader *l)
 {
+	check_drill_levels(l);
 	for (size_t i = 0; i < l->conf.check_count; i++) {
 		check_jobs_of(l, i);
 		check_question(l, i);

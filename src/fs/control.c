@@ -310,7 +310,8 @@ static const char import_help[] =
 static const char drill_help[] =
         "drill    echo JOB > drill        restore its newest backup for a trial, on a throw-away server of its own, hold it\n"
         "                                 against what was backed up, and remove it again; also: a path of a backup, or all\n"
-        "                                 level=2 to 5: 2 restored, 3 equal, 4 sound, 5 each [check NAME] is answered as expected\n"
+        "                                 level=2 to 6: 2 restored, 3 equal, 4 sound, 5 each [check NAME] is answered as expected,\n"
+        "                                 6 (of a cluster) recovered to a moment\n"
         "                                 (default: drill_level of the job); pick=rotate: the one whose turn it is;\n"
         "                                 jobs=4: over so many connections; server=postgresql://...: in a new database there,\n"
         "                                 which is dropped afterwards, but for keep=yes; of a bundle each part is tried:\n"

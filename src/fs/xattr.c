@@ -69,7 +69,7 @@ static bool append_known_holds(const struct facts *facts, struct str *out)
 /* The highest level that a drill has proven; 0: none has. */
 static int drilled_level(const struct facts *facts)
 {
-	for (int level = PROOF_YOURS; level >= PROOF_RESTORED; level--)
+	for (int level = PROOF_LEVELS - 1; level >= PROOF_RESTORED; level--)
 		if (facts->proven_at_us[level])
 			return level;
 	return 0;

@@ -61,6 +61,11 @@ char *conninfo_setting(const char *conninfo, const char *keyword)
 	return mem_strdup(value);
 }
 
+char *pg_conninfo_user(const char *conninfo)
+{
+	return conninfo_setting(conninfo, "user");
+}
+
 /* "sales.orders" or "\"odd.name\".t": how long the schema's name is, in quotes where it has them. */
 static size_t schema_length(const char *relation)
 {

@@ -85,6 +85,12 @@ static int find_programs(struct pg_scratch *s, struct error *err)
 	real = realpath(path, NULL);
 	str_copy(s->bindir, sizeof(s->bindir), real ? real : path);
 	*strrchr(s->bindir, '/') = '\0';
+	/* The files of a cluster are those of one major version. */
+	if (s->options.fill && pg_scratch_version_num(s) / 10000 != s->options.version_num / 10000)
+		return error_set(
+		        err, ERROR_USAGE, ENOENT,
+		        "no server of PostgreSQL %d was found on this host (the nearest is %.200s, %.60s): install postgresql-%d, or say with [keepfs] drill_bindir where it is",
+		        s->options.version_num / 10000, path, s->version, s->options.version_num / 10000);
 	return 0;
 }
 
@@ -177,8 +183,16 @@ uint64_t pg_scratch_peak_bytes(struct pg_scratch *s)
 	return bytes;
 }
 
-static void name_connection(struct pg_scratch *s)
+static void forget_connection(struct pg_scratch *s)
 {
+	for (size_t i = 0; i < ARRAY_SIZE(s->variables); i++)
+		mem_replace_string(&s->variables[i], NULL);
+	mem_replace_string(&s->conninfo, NULL);
+}
+
+void scratch_name_connection(struct pg_scratch *s)
+{
+	forget_connection(s);
 	s->conninfo = mem_printf("host='%s' port=5432 user='%s' dbname=postgres sslmode=disable", s->sockets,
 	                         s->role);
 	s->variables[0] = mem_printf("PGHOST=%s", s->sockets);
@@ -233,9 +247,9 @@ static int make_scratch(struct pg_scratch *s, struct error *err)
 		return r;
 	/* None of the dump's: what it says of its superuser is not to touch this one. */
 	s->role = mem_printf("keepfs_%s", s->place.name);
-	name_connection(s);
+	scratch_name_connection(s);
 	s->has_watch = thread_start(&s->watch, "drill-disk", watch_disk, s) == 0;
-	r = scratch_initdb(s, err);
+	r = s->options.fill ? scratch_fill(s, err) : scratch_initdb(s, err);
 	return r < 0 ? r : scratch_start(s, err);
 }
 
@@ -256,12 +270,10 @@ int pg_scratch_new(const struct pg_scratch_options *options, struct pg_scratch *
 static void scratch_finish(struct pg_scratch *s)
 {
 	cancel_remove_hook(s->options.cancel, &s->outer);
-	for (size_t i = 0; i < ARRAY_SIZE(s->variables); i++)
-		free(s->variables[i]);
+	forget_connection(s);
 	scratch_place_finish(&s->place);
 	free(s->sockets);
 	free(s->role);
-	free(s->conninfo);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	pthread_cond_destroy(&s->told);

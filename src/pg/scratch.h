@@ -42,5 +42,14 @@ int scratch_initdb(struct pg_scratch *s, struct error *err);
 /** scratch_start() - until it takes connections. */
 int scratch_start(struct pg_scratch *s, struct error *err);
 
+/** scratch_fill() - have the caller bring a cluster, and write what its server reads. */
+int scratch_fill(struct pg_scratch *s, struct error *err);
+/** scratch_name_connection() - s->conninfo and s->variables, of s->role. */
+void scratch_name_connection(struct pg_scratch *s);
+/* In the scratch place: what a server reads whose cluster the caller has brought. */
+#define SCRATCH_CONF  "postgresql.conf"
+#define SCRATCH_HBA   "pg_hba.conf"
+#define SCRATCH_IDENT "pg_ident.conf"
+
 /** scratch_tablespace() - heap: a directory for one more tablespace; NULL with @err. */
 char *scratch_tablespace(struct pg_scratch *s, struct error *err);

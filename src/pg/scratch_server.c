@@ -15,9 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READY_MS     60000
-#define MIB          (UINT64_C(1) << 20)
-#define SETTINGS_MAX 48
+#define READY_MS               60000
+#define MIB                    (UINT64_C(1) << 20)
+#define SETTINGS_MAX           48
+#define FIRST_WITHOUT_TRIGGERS 170000 /* event_triggers, which a login sets off */
 
 /* Its programs. */
 
@@ -122,6 +123,28 @@ static void add_megabytes(struct server_arguments *a, const char *name, uint64_t
 	add_setting(a, name, mem_printf("%lluMB", (unsigned long long)megabytes));
 }
 
+/*
+ * A cluster that was brought: whatever its own configuration says is not read. It has to be able to hold what the old server held (prepared transactions), and must start nothing: no libraries, whose workers may be jobs, and no
+ * subscriptions, which would connect to their publishers.
+ */
+static void add_settings_of_filled(const struct pg_scratch *s, struct server_arguments *a)
+{
+	static const char *const fixed[] = {"-c", "hot_standby=off",
+	                                    "-c", "max_prepared_transactions=512",
+	                                    "-c", "max_logical_replication_workers=0",
+	                                    "-c", "wal_level=replica",
+	                                    "-c", "max_locks_per_transaction=256",
+	                                    "-c", "jit=off",
+	                                    NULL};
+
+	add_setting(a, "config_file", mem_printf("%s/" SCRATCH_CONF, s->place.path));
+	add_setting(a, "hba_file", mem_printf("%s/" SCRATCH_HBA, s->place.path));
+	add_setting(a, "ident_file", mem_printf("%s/" SCRATCH_IDENT, s->place.path));
+	add_texts(a, fixed);
+	if (s->options.version_num >= FIRST_WITHOUT_TRIGGERS)
+		add_texts(a, (const char *const[]){"-c", "event_triggers=off", NULL});
+}
+
 static void add_settings(const struct pg_scratch *s, struct server_arguments *a)
 {
 	static const char *const fixed[] = {
@@ -137,6 +160,9 @@ static void add_settings(const struct pg_scratch *s, struct server_arguments *a)
 	uint64_t memory = s->options.memory_bytes;
 
 	add_texts(a, fixed);
+	/* Of what is given twice the last counts. */
+	if (s->options.fill)
+		add_settings_of_filled(s, a);
 	add_setting(a, "unix_socket_directories", mem_strdup(s->sockets));
 	add_setting(a, "max_connections", mem_printf("%u", s->options.connections + 8));
 	add_megabytes(a, "shared_buffers", memory / 4, 16, 8192);
@@ -153,14 +179,15 @@ static void take_server_line(void *arg, const char *line)
 	log_debug("throw-away server: %s", line);
 	pthread_mutex_lock(&s->lock);
 	s->ready |= strstr(line, "database system is ready to accept connections") != NULL;
-	s->failed |= strstr(line, "FATAL:") != NULL;
+	s->failed |= strstr(line, "FATAL:") != NULL || strstr(line, "database system is shut down") != NULL;
 	pthread_cond_broadcast(&s->told);
 	pthread_mutex_unlock(&s->lock);
 }
 
 static bool wait_for_server(struct pg_scratch *s)
 {
-	int64_t until_ms = clock_mono_ms() + READY_MS;
+	/* A recovery takes as long as it takes. */
+	int64_t until_ms = s->options.fill ? INT64_MAX : clock_mono_ms() + READY_MS;
 	bool ready;
 
 	pthread_mutex_lock(&s->lock);

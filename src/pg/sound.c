@@ -55,7 +55,9 @@ static int validate_one(void *arg, const struct pg_row *row, struct error *err)
 
 static int tell_invalid_index(void *arg, const struct pg_row *row, struct error *err)
 {
-	tell_soundness(arg, true, row->values[0], "the index is not valid");
+	struct looking *l = arg;
+
+	tell_soundness(l, !l->found->is_of_files, row->values[0], "the index is not valid");
 	return 0;
 }
 
@@ -160,4 +162,45 @@ int pg_restored_sound(struct pg_session *s, struct pg_soundness *io, struct erro
 		r = pg_session_rows(s, views, refresh_view, &l, err);
 	free(l.amcheck);
 	return r;
+}
+
+/* Rows. */
+
+struct reading_rows {
+	struct pg_session *session;
+	struct pg_rows_read *read;
+};
+
+static int read_rows_of(void *arg, const struct pg_row *row, struct error *err)
+{
+	struct reading_rows *all = arg;
+	_cleanup(free) char *sql = mem_printf("SELECT count(*) FROM %s", row->values[0]), *count = NULL,
+	                    *text = NULL;
+	struct error own = {0};
+	int r = pg_session_value(all->session, sql, &count, &own);
+
+	if (r == 0) {
+		all->read->tables++;
+		all->read->rows += count ? strtoull(count, NULL, 10) : 0;
+		return 0;
+	}
+	if (!own.code[0] || r == -ECANCELED) {
+		if (err)
+			*err = own;
+		return r;
+	}
+	text = mem_printf("%s: %s", row->values[0], own.message);
+	all->read->failed(all->read->arg, text);
+	return 0;
+}
+
+int pg_restored_read_rows(struct pg_session *s, struct pg_rows_read *io, struct error *err)
+{
+	static const char tables[] =
+	        "SELECT " NAMED FROM_RELATIONS " JOIN pg_catalog.pg_am a ON a.oid = c.relam"
+	        " WHERE c.relkind IN ('r', 'm') AND (c.relkind = 'r' OR c.relispopulated)" OF_USERS
+	        " ORDER BY c.oid";
+	struct reading_rows all = {.session = s, .read = io};
+
+	return pg_session_rows(s, tables, read_rows_of, &all, err);
 }

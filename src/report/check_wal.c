@@ -199,5 +199,6 @@ void check_wal(struct checking *c)
 		tell_archive(c, job);
 		tell_wal_copies(c, job);
 		check_wal_receiver(c, job->name);
+		check_wal_server(c, job);
 	}
 }

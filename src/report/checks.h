@@ -63,6 +63,8 @@ void check_classes(struct checking *c);
 void check_wal(struct checking *c);
 /* check_wal_receiver() - of the cluster @job, whose WAL is streamed. */
 void check_wal_receiver(struct checking *c, const char *job);
+/* check_wal_server() - what the server says of its archiver, and of the slot. */
+void check_wal_server(struct checking *c, const struct conf_job *job);
 void check_restore(struct checking *c);
 void check_drill(struct checking *c);
 void check_rto(struct checking *c);

@@ -22,9 +22,13 @@
 /* Drills. */
 
 static const char *const level_words[PROOF_LEVELS] = {
-        [PROOF_BYTES] = "read",        [PROOF_STRUCTURE] = "decompressed",
-        [PROOF_RESTORED] = "restored", [PROOF_EQUAL] = "equal",
-        [PROOF_SOUND] = "sound",       [PROOF_YOURS] = "checks passed",
+        [PROOF_BYTES] = "read",
+        [PROOF_STRUCTURE] = "decompressed",
+        [PROOF_RESTORED] = "restored",
+        [PROOF_EQUAL] = "equal",
+        [PROOF_SOUND] = "sound",
+        [PROOF_YOURS] = "checks passed",
+        [PROOF_MOMENT] = "recovered to a moment",
 };
 
 static void put_result(struct page *p, const struct rehearsed *r)

@@ -27,6 +27,8 @@ int metrics_scrub(const struct report_sources *from, struct spool *out);
 int metrics_classes(const struct report_sources *from, struct spool *out);
 /** metrics_wal() - WAL archives, when there are any. */
 int metrics_wal(const struct report_sources *from, struct spool *out);
+/** metrics_wal_kept() - what their servers keep, and what further stores lack; where there are archives. */
+int metrics_wal_kept(const struct report_sources *from, struct spool *out);
 /** metrics_replicas() - copies of backups in further stores, when there are any. */
 int metrics_replicas(const struct report_sources *from, struct spool *out);
 /** metrics_copy() - the copy of the catalog in the store, when there is one. */

@@ -264,5 +264,7 @@ int metrics_wal(const struct report_sources *from, struct spool *out)
 	if (r == 0 && has_archive(from->conf))
 		r = metrics_recovery(from, out);
 	metrics_receivers(from, out);
+	if (r == 0 && has_archive(from->conf))
+		r = metrics_wal_kept(from, out);
 	return r;
 }

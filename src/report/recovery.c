@@ -24,6 +24,7 @@ static const char *const level_words[PROOF_LEVELS] = {
         [PROOF_EQUAL] = "equal",
         [PROOF_SOUND] = "sound",
         [PROOF_YOURS] = "checks passed",
+        [PROOF_MOMENT] = "recovered to a moment",
 };
 
 struct recovering {
@@ -39,7 +40,7 @@ static void put_proofs(struct recovering *r, uint64_t ino)
 
 	if (catalog_proofs(r->from->catalog, ino, at_us) < 0)
 		return;
-	for (int level = PROOF_YOURS; level >= PROOF_BYTES; level--) {
+	for (int level = PROOF_LEVELS - 1; level >= PROOF_BYTES; level--) {
 		if (at_us[level] == 0)
 			continue;
 		spool_appendf(r->out, "  of it proven       level %d (%s), %s, %s ago\n", level,
@@ -97,6 +98,12 @@ static void put_time(struct recovering *r, const struct watched *w, uint64_t ino
 	if (goal_us > 0)
 		spool_appendf(r->out, "; goal %s: %s", line_age(goal_us, goal),
 		              expected_us <= goal_us ? "met" : "NOT met");
+	if (w->job->kind == CONF_JOB_CLUSTER) {
+		spool_appendf(
+		        r->out,
+		        "\n  not in that time   WAL that has come since, and is replayed, too; waiting for the disk (fsync)\n");
+		return;
+	}
 	spool_appendf(
 	        r->out,
 	        "\n  not in that time   what a restore does and a drill does not: read the whole backup before, ANALYZE after, wait for the disk (fsync)\n");
@@ -153,6 +160,24 @@ static void put_directory(void *arg, const struct watched *w)
 	put_last_drill(r, w);
 }
 
+static int put_cluster(struct recovering *r, const struct conf_job *job)
+{
+	_cleanup(free) char *directory = mem_printf("backups/%s", job->name);
+	const struct watched w = {.job = job, .directory = directory};
+	uint64_t ino;
+	int found = report_cluster_recovery(r->from, job, r->out);
+
+	if (found < 0)
+		return found;
+	found = catalog_newest_whole(r->from->catalog, directory, &ino);
+	if (found < 0)
+		return found == -ENOENT ? 0 : found;
+	put_time(r, &w, ino);
+	put_proofs(r, ino);
+	put_last_drill(r, &w);
+	return 0;
+}
+
 int report_recovery(const struct report_sources *from, struct spool *out)
 {
 	struct recovering r = {.from = from, .out = out};
@@ -161,7 +186,7 @@ int report_recovery(const struct report_sources *from, struct spool *out)
 		const struct conf_job *job = &from->conf->jobs[i];
 		int one = job->kind == CONF_JOB_DUMP || job->kind == CONF_JOB_BUNDLE
 		                  ? watched_each(from, job, put_directory, &r)
-		          : job->kind == CONF_JOB_CLUSTER ? report_cluster_recovery(from, job, out)
+		          : job->kind == CONF_JOB_CLUSTER ? put_cluster(&r, job)
 		                                          : 0;
 
 		if (one < 0 || r.result < 0)

@@ -41,7 +41,8 @@ static void take_last_drill(void *arg, const struct catalog_drill *drill)
 static int find_good_and_bad(const struct report_sources *from, const struct conf_job *job,
                              struct rehearsed *r)
 {
-	int wanted = job->drill_level ? (int)job->drill_level : PROOF_YOURS;
+	int most = job->kind == CONF_JOB_CLUSTER ? PROOF_MOMENT : PROOF_YOURS;
+	int wanted = job->drill_level ? (int)job->drill_level : most;
 	int found = 0;
 
 	if (r->last.id == 0)

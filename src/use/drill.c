@@ -5,6 +5,7 @@
  */
 #include "copied.h"
 #include "drill.h"
+#include "drill_cluster.h"
 #include "drill_place.h"
 #include "pace.h"
 #include "past_server.h"
@@ -37,13 +38,13 @@ static int take_drill_level(const char *text, int *ret, struct error *err)
 	*ret = 0;
 	if (!text)
 		return 0;
-	if (text[0] >= '2' && text[0] <= '5' && !text[1]) {
+	if (text[0] >= '2' && text[0] <= '6' && !text[1]) {
 		*ret = text[0] - '0';
 		return 0;
 	}
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
-	        "level=%.20s: allowed are 2 (it can be restored), 3 (rows and objects are those of the backup), 4 (indexes and constraints are sound) and 5 (each [check NAME] is answered as expected); lower ones are proven by verify",
+	        "level=%.20s: allowed are 2 (it can be restored), 3 (rows and objects are those of the backup), 4 (indexes and constraints are sound), 5 (each [check NAME] is answered as expected) and 6 (a cluster is recovered to a moment); lower ones are proven by verify",
 	        text);
 }
 
@@ -279,22 +280,27 @@ static int drill_accepts(const struct make_context *ctx, const struct conf_job *
 
 static int check_kept(const struct backup *b, const struct drill_words *words, struct error *err)
 {
-	bool is_whole = drill_is_whole(b);
+	bool is_whole = drill_is_whole(b) || drill_is_cluster(b);
 
 	if (is_whole && words->keep)
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
 		        "keep=yes: %s is no single database, and nothing of it stays; restore it, or name one of its databases",
 		        b->path);
+	if (drill_is_cluster(b) && words->server)
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "server=: %s is a base backup of a whole cluster, which becomes a throw-away server of its own: leave it out",
+		        b->path);
 	return 0;
 }
 
 static int check_backup(const struct backup *b, struct error *err)
 {
-	if (!str_equal(b->m.kind, "dump") && !drill_is_whole(b))
+	if (!str_equal(b->m.kind, "dump") && !drill_is_whole(b) && !drill_is_cluster(b))
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
-		        "%s is neither a database, nor an archive of files, nor a bundle, which are what a drill restores",
+		        "%s is neither a database, nor an archive of files, nor a bundle, nor a base backup of a cluster, which are what a drill restores",
 		        b->path);
 	if (b->damage)
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
@@ -343,7 +349,10 @@ void drill_begin(struct drill *d, const struct drill_words *words)
 	d->job = conf_find_job(d->conf, d->backup->m.job);
 	d->wanted = words->level                    ? (enum proof_level)words->level
 	            : d->job && d->job->drill_level ? (enum proof_level)d->job->drill_level
-	                                            : PROOF_YOURS;
+	                                            : PROOF_MOMENT;
+	/* No moment can be chosen of anything else. */
+	if (!drill_is_cluster(d->backup) && d->wanted > PROOF_YOURS)
+		d->wanted = PROOF_YOURS;
 	d->jobs = words->jobs;
 	d->keep = words->keep;
 	d->server = words->server                                             ? words->server
@@ -370,6 +379,7 @@ void drill_finish(struct drill *d)
 	json_free(d->checks);
 	json_free(d->objects);
 	json_free(d->parts);
+	json_free(d->moment);
 	pthread_mutex_destroy(&d->lock);
 }
 
@@ -434,7 +444,10 @@ static int drill_backup(struct drill *d, const struct drill_words *words, struct
 	make_say(d->order, "%s (%s) is restored for a trial, up to level %d", d->backup->path,
 	         d->order->target->class, (int)d->wanted);
 	expect_end(d);
-	r = drill_is_whole(d->backup) ? drill_whole(d, words, err) : drill_rehearse(d, err);
+	if (drill_is_cluster(d->backup))
+		r = drill_cluster(d, err);
+	else
+		r = drill_is_whole(d->backup) ? drill_whole(d, words, err) : drill_rehearse(d, err);
 	note_drill_pace(d);
 	keep_drill(d);
 	if (r == 0)

@@ -17,6 +17,7 @@
 #include <pthread.h>
 
 struct copied;
+struct drill_cluster;
 struct pg_scratch;
 
 #define DRILL_DIFFERENCES_SHOWN 10
@@ -45,13 +46,14 @@ struct drill {
 	const char *part; /* its name there */
 	enum proof_level wanted;
 	bool keep;
-	unsigned jobs;              /* connections */
-	const char *server;         /* connection string */
-	char *database;             /* what is restored into; heap */
-	bool with_rights;           /* owners and rights are restored, and compared */
-	bool made;                  /* this drill has made it, on a server that stays */
-	bool noted;                 /* that it makes it there */
-	struct pg_scratch *scratch; /* NULL: on another server */
+	unsigned jobs;                 /* connections */
+	const char *server;            /* connection string */
+	char *database;                /* what is restored into; heap */
+	bool with_rights;              /* owners and rights are restored, and compared */
+	bool made;                     /* this drill has made it, on a server that stays */
+	bool noted;                    /* that it makes it there */
+	struct pg_scratch *scratch;    /* NULL: on another server */
+	struct drill_cluster *cluster; /* of a base backup (drill_cluster.h); NULL */
 	char server_version[128];
 	int server_version_num;
 	char pg_dump[512];
@@ -66,7 +68,8 @@ struct drill {
 	uint64_t tables;      /* that were compared */
 	uint64_t rows, bytes; /* of them */
 	struct json *phases, *objects, *checks;
-	struct json *parts; /* of what consists of some; NULL */
+	struct json *moment; /* of a base backup: drill_report_moment(); NULL */
+	struct json *parts;  /* of what consists of some; NULL */
 	uint64_t parts_tried, parts_failed;
 	struct catalog_drill row;
 };
@@ -135,6 +138,11 @@ bool drill_is_whole(const struct backup *b);
 /** drill_run_phase() - call @phase, and note how long it took. Not when it was cancelled. */
 int drill_run_phase(struct drill *d, const char *name, int (*phase)(struct drill *d, struct error *err),
                     struct error *err);
+/** drill_note_wrong() - @level was looked at, and that returned @r, with @err: what is the backup's fault is on record. */
+void drill_note_wrong(struct drill *d, enum proof_level level, int r, const struct error *err);
+/** drill_look_phase() - drill_run_phase() and drill_note_wrong(), where so much is to be proven. */
+int drill_look_phase(struct drill *d, enum proof_level level, const char *name,
+                     int (*phase)(struct drill *d, struct error *err), struct error *err);
 /** drill_end() - d->row says how it ended: @r and @err are what came of it, and what differs is added. */
 int drill_end(struct drill *d, int r, struct error *err);
 /** drill_mark_wrong() - what failed may be the fault of @b: then it is read by itself, which decides. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Is what was restored sound, and does it answer as the configuration says? */
-#include "drill.h"
+#include "drill_cluster.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -25,7 +25,7 @@ static void take_unsound(void *arg, bool wrong, const char *text)
 
 int drill_sound(struct drill *d, bool *ret_provable, struct error *err)
 {
-	struct pg_soundness found = {.found = take_unsound, .arg = d};
+	struct pg_soundness found = {.found = take_unsound, .arg = d, .is_of_files = d->cluster != NULL};
 	struct pg_session *s = NULL;
 	int r = pg_session_open(d->server, d->database, "keepfs drill", d->cancel, &s, err);
 
@@ -90,7 +90,8 @@ static char *run_check_command(struct drill *d, const struct conf_check *check)
 	_cleanup(free) char *conninfo = NULL, *database = mem_printf("PGDATABASE=%s", d->database),
 	                    *connection = NULL;
 	_cleanup(free) char *job = mem_printf("KEEPFS_JOB=%s", d->backup->m.job);
-	_cleanup(free) char *label = mem_printf("KEEPFS_DATABASE=%s", d->backup->m.target);
+	_cleanup(free) char *label =
+	        mem_printf("KEEPFS_DATABASE=%s", d->cluster ? d->database : d->backup->m.target);
 	_cleanup(free) char *backup = mem_printf("KEEPFS_BACKUP=%s", d->backup->path);
 	_cleanup(secret) char *password = NULL;
 	_cleanup(proc) struct proc *p = NULL;
@@ -133,11 +134,24 @@ static void ask_one(struct drill *d, const struct conf_check *check)
 	report_check(d, check, value, wrong);
 }
 
+/* Of a cluster, which has many, a question without databases is asked of the one that the section connects to, and only where it names the section: what is asked of all dumps means other databases. */
+static bool is_asked_of(const struct drill *d, const struct conf_check *check)
+{
+	const char *job = d->backup->m.job;
+
+	if (!d->cluster)
+		return conf_check_is_of(check, job, d->backup->m.target);
+	if (!check->targets || !check->targets[0])
+		return conf_check_is_of_bundle(check, job) &&
+		       str_equal(d->database, d->cluster->database ? d->cluster->database : "postgres");
+	return conf_check_is_of(check, job, d->database);
+}
+
 int drill_ask(struct drill *d, unsigned *ret_asked, struct error *err)
 {
 	*ret_asked = 0;
 	for (size_t i = 0; i < d->conf->check_count; i++) {
-		if (!conf_check_is_of(&d->conf->checks[i], d->backup->m.job, d->backup->m.target))
+		if (!is_asked_of(d, &d->conf->checks[i]))
 			continue;
 		if (cancel_is_set(d->cancel))
 			return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");

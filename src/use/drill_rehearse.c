@@ -270,8 +270,7 @@ bool drill_is_of_elsewhere(const struct drill *d, const struct error *err)
 	}
 }
 
-/* @level: what was looked at. */
-static void note_wrong(struct drill *d, enum proof_level level, int r, const struct error *err)
+void drill_note_wrong(struct drill *d, enum proof_level level, int r, const struct error *err)
 {
 	bool wrong = d->differences > 0 || (r < 0 && !drill_is_of_elsewhere(d, err));
 
@@ -320,16 +319,16 @@ static int restore_phases(struct drill *d, struct error *err)
 	}
 	if (r == 0)
 		d->row.level = PROOF_RESTORED;
-	note_wrong(d, PROOF_RESTORED, r, err);
+	drill_note_wrong(d, PROOF_RESTORED, r, err);
 	return r;
 }
 
-static int look_phase(struct drill *d, enum proof_level level, const char *name,
-                      int (*phase)(struct drill *d, struct error *err), struct error *err)
+int drill_look_phase(struct drill *d, enum proof_level level, const char *name,
+                     int (*phase)(struct drill *d, struct error *err), struct error *err)
 {
 	int r = d->wanted >= level ? drill_run_phase(d, name, phase, err) : 0;
 
-	note_wrong(d, level, r, err);
+	drill_note_wrong(d, level, r, err);
 	return r;
 }
 
@@ -373,11 +372,11 @@ static int all_phases(struct drill *d, struct error *err)
 	if (r < 0)
 		drill_mark_wrong(d, d->backup, err);
 	if (r == 0)
-		r = look_phase(d, PROOF_EQUAL, "equal", compare_it, err);
+		r = drill_look_phase(d, PROOF_EQUAL, "equal", compare_it, err);
 	if (r == 0)
-		r = look_phase(d, PROOF_SOUND, "sound", look_at_it, err);
+		r = drill_look_phase(d, PROOF_SOUND, "sound", look_at_it, err);
 	if (r == 0)
-		r = look_phase(d, PROOF_YOURS, "yours", ask_it, err);
+		r = drill_look_phase(d, PROOF_YOURS, "yours", ask_it, err);
 	return r == 0 && d->keep ? apply_erasures_to_drill(d, err) : r;
 }
 

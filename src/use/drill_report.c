@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The report of a drill: JSON, from which the text for people is made when somebody reads it (report/drills.c). */
-#include "drill.h"
+#include "drill_cluster.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
@@ -8,6 +8,7 @@
 #include <keepfs/pg/scratch.h>
 
 #include <config.h>
+#include <inttypes.h>
 
 #define US_REAL ((double)US_PER_S)
 
@@ -42,11 +43,23 @@ static void add_figures(const struct drill *d, struct json *out)
 		json_set_int(out, "peak_disk_bytes", (int64_t)pg_scratch_peak_bytes(d->scratch));
 }
 
+/* Of a base it is a number, of a dump the server's words. */
+static char *version_of_source(const struct drill *d)
+{
+	const char *text = manifest_fact(&d->backup->m, "server_version");
+	int64_t number = 0;
+
+	if (text || !d->backup->m.facts || !json_get_int(d->backup->m.facts, "server_version", &number))
+		return mem_strdup(text);
+	return mem_printf("%" PRId64 ".%" PRId64, number / 10000, number % 10000);
+}
+
 static void add_versions(const struct drill *d, struct json *out)
 {
+	_cleanup(free) char *source = version_of_source(d);
 	struct json *versions = json_object_new();
 
-	json_set_string(versions, "server", manifest_fact(&d->backup->m, "server_version"));
+	json_set_string(versions, "server", source);
 	json_set_string(versions, "pg_dump", manifest_fact(&d->backup->m, "tool_version"));
 	json_set_string(versions, "drill_server", d->server_version[0] ? d->server_version : NULL);
 	json_set_string(versions, "keepfs", KEEPFS_VERSION);
@@ -97,6 +110,20 @@ static const char *tried_on(const struct drill *d)
 	return d->scratch ? "a throw-away server" : d->server ? "another server" : NULL;
 }
 
+struct json *drill_report_moment(const struct drill_cluster *c)
+{
+	struct json *moment = json_object_new();
+
+	json_set_string(moment, "target", c->target);
+	json_set_time(moment, "at", c->has_marker ? c->marker.moment_us : 0);
+	json_set_bool(moment, "is_proven", c->has_marker && c->seen.has_before && !c->seen.has_after);
+	json_set_time(moment, "replayed_to", c->seen.replayed_us);
+	json_set_string(moment, "first_wal", c->reach.first);
+	json_set_string(moment, "last_wal", c->reach.last);
+	json_set_int(moment, "wal_files", (int64_t)c->wal_files);
+	return moment;
+}
+
 char *drill_report(struct drill *d)
 {
 	const struct catalog_drill *row = &d->row;
@@ -118,6 +145,8 @@ char *drill_report(struct drill *d)
 	json_set_string(out, "on", tried_on(d));
 	json_set(out, "phases", take_ptr(&d->phases));
 	report_parts(d, out);
+	if (d->moment)
+		json_set(out, "moment", take_ptr(&d->moment));
 	add_figures(d, out);
 	add_versions(d, out);
 	report_found(d, out);

@@ -307,10 +307,10 @@ static int check_start(const struct recovering *g, const struct restore_start *s
 {
 	if (!g->words.start)
 		return 0;
-	if (!g->plan.has_configuration)
+	if (!g->plan.has_configuration && !g->words.config)
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
-		        "start=yes: the base has no postgresql.conf, without which no server starts on it (Debian keeps it in /etc/postgresql): leave start=yes out, and start it with that of its own");
+		        "start=yes: the base has no postgresql.conf, without which no server starts on it (Debian keeps it in /etc/postgresql): say with config=/etc/postgresql/…/postgresql.conf which one it is to have, or leave start=yes out");
 	return restore_start_check(s, err);
 }
 
@@ -341,6 +341,7 @@ static struct restore_start start_of(const struct recovering *g)
 	                          .bindir = str_or_empty(g->reading->conf->drill_bindir),
 	                          .directory = g->c->wanted->to,
 	                          .action = g->words.action,
+	                          .config = g->words.config,
 	                          .uid = g->uid,
 	                          .gid = g->gid};
 	int64_t version = 0;

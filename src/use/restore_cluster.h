@@ -33,7 +33,8 @@ struct restore_cluster_words {
 	uint32_t timeline_number; /* 0: it is none */
 	const char *base; /* borrowed: as it is called, "20261120T020000Z"; NULL: the best one is chosen */
 	const char *restore_command; /* borrowed; NULL: keepfs wal-get */
-	const char *owner;           /* borrowed; NULL: not given */
+	const char *config; /* borrowed: a postgresql.conf outside of the directory; NULL: the one in there */
+	const char *owner;  /* borrowed; NULL: not given */
 	bool delta, start, archive_off, spaces_original;
 	unsigned jobs;
 	struct cluster_back_space *spaces;
@@ -105,6 +106,7 @@ struct restore_start { /* borrowed */
 	const char *bindir;    /* "": where programs are found */
 	const char *directory; /* the data directory */
 	const char *action;
+	const char *config; /* its postgresql.conf; NULL: that in the data directory */
 	int version_num;
 	uid_t uid; /* whose it is */
 	gid_t gid;

@@ -101,9 +101,26 @@ static void say_server_line(void *arg, const char *line)
 	make_say(((const struct starting *)arg)->s->order, "pg_ctl: %s", line);
 }
 
+/* Of Debian's the data directory is another one. pg_ctl gives what stands behind -o to a shell. */
+static char *options_of_server(const struct restore_start *s)
+{
+	_cleanup(free) char *config = NULL, *data = NULL;
+	_cleanup(str) struct str text = {0};
+
+	if (!s->config)
+		return NULL;
+	config = mem_printf("config_file=%s", s->config);
+	data = mem_printf("data_directory=%s", s->directory);
+	str_append(&text, "-c ");
+	str_append_shell_word(&text, config);
+	str_append(&text, " -c ");
+	str_append_shell_word(&text, data);
+	return str_take(&text);
+}
+
 static int order_start(struct starting *g, struct error *err)
 {
-	_cleanup(free) char *pg_ctl = mem_printf("%s/pg_ctl", g->bindir);
+	_cleanup(free) char *pg_ctl = mem_printf("%s/pg_ctl", g->bindir), *own = options_of_server(g->s);
 	_cleanup(proc) struct proc *p = NULL;
 	struct owner_arguments a = {0};
 	const struct proc_options options = {.argv = a.items,
@@ -128,6 +145,10 @@ static int order_start(struct starting *g, struct error *err)
 	add_owner_argument(&a, g->s->directory);
 	add_owner_argument(&a, "-l");
 	add_owner_argument(&a, g->log);
+	if (own) {
+		add_owner_argument(&a, "-o");
+		add_owner_argument(&a, own);
+	}
 	r = proc_start(&options, &p, err);
 	return r < 0 ? r : proc_wait(p, err);
 }
@@ -215,11 +236,17 @@ static void append_log_end(const struct starting *g, struct str *out)
 	str_append_visible(out, from);
 }
 
+/* It may have come and gone between two looks. */
+static bool has_shut_down(const struct starting *g, const struct pg_control *control)
+{
+	return control->state == PG_CONTROL_SHUTDOWNED_IN_RECOVERY && str_equal(g->s->action, "shutdown");
+}
+
 static int tell_ended(const struct starting *g, const struct pg_control *control, struct error *err)
 {
 	_cleanup(str) struct str end = {0};
 
-	if (control->state == PG_CONTROL_SHUTDOWNED_IN_RECOVERY && str_equal(g->s->action, "shutdown"))
+	if (has_shut_down(g, control))
 		return 0;
 	append_log_end(g, &end);
 	return error_set(
@@ -255,7 +282,7 @@ static int look_at_server(struct starting *g, struct error *err)
 	if (r < 0)
 		return r;
 	g->is_seen |= is_postmaster_alive(pid);
-	if (!g->is_seen && clock_mono_ms() < g->until_ms)
+	if (!g->is_seen && clock_mono_ms() < g->until_ms && !has_shut_down(g, &control))
 		return 0;
 	if (!is_postmaster_alive(pid)) {
 		r = tell_ended(g, &control, err);
@@ -316,7 +343,12 @@ char *restore_start_command(const struct restore_start *s)
 	struct starting g = {.s = s};
 	struct error ignored = {0};
 	bool is_found = find_pg_ctl(&g, &ignored) == 0;
+	_cleanup(free) char *own = options_of_server(s);
+	_cleanup(str) struct str quoted = {0};
 
-	return mem_printf("%s%spg_ctl -D %s -l %s/" LOG_NAME " start", is_found ? g.bindir : "",
-	                  is_found ? "/" : "", s->directory, s->directory);
+	if (own)
+		str_append_shell_word(&quoted, own);
+	return mem_printf("%s%spg_ctl -D %s -l %s/" LOG_NAME "%s%s start", is_found ? g.bindir : "",
+	                  is_found ? "/" : "", s->directory, s->directory, own ? " -o " : "",
+	                  str_text(&quoted));
 }

@@ -107,10 +107,12 @@ void restore_cluster_tell(const struct restore_cluster *c, const struct restore_
 	tell_replayed_wal(c, reach);
 	tell_directory(c, plan);
 	tell_spaces(c, words, back);
-	if (!plan->has_configuration)
+	if (words->config)
+		make_say(c->order, "the server is started with %s", words->config);
+	else if (!plan->has_configuration)
 		make_say(
 		        c->order,
-		        "the base has no postgresql.conf, as on Debian, where that is in /etc/postgresql: a server needs it, and pg_hba.conf, from elsewhere");
+		        "the base has no postgresql.conf, as on Debian, where that is in /etc/postgresql: a server needs it, and pg_hba.conf, from elsewhere: config=FILE says where");
 	if (!words->archive_off)
 		make_say(
 		        c->order,

@@ -17,9 +17,9 @@
 #define JOBS_USUAL 8
 #define BY_MOUNT   "mount"
 
-static const char *const own_words[] = {"until",      "timeline", "action",         "base",
-                                        "delta",      "owner",    "start",          "tablespaces",
-                                        "tablespace", "archive",  "restore_command"};
+static const char *const own_words[] = {"until",      "timeline", "action",          "base",
+                                        "delta",      "owner",    "start",           "tablespaces",
+                                        "tablespace", "archive",  "restore_command", "config"};
 
 bool restore_cluster_is_word(const char *key)
 {
@@ -150,6 +150,7 @@ int restore_cluster_read(const struct conf *conf, const char *job, const struct 
 
 	*ret = (struct restore_cluster_words){.base = words_pair(line, "base"),
 	                                      .restore_command = words_pair(line, "restore_command"),
+	                                      .config = words_pair(line, "config"),
 	                                      .owner = words_pair(line, "owner"),
 	                                      .jobs = order->jobs ? order->jobs : usual_jobs()};
 	if (ret->jobs > CLUSTER_BACK_JOBS_MAX)
@@ -162,6 +163,11 @@ int restore_cluster_read(const struct conf *conf, const char *job, const struct 
 		r = take_cluster_switches(line, ret, err);
 	if (r == 0)
 		r = take_spaces(line, ret, err);
+	if (r == 0 && ret->config && (*ret->config != '/' || access(ret->config, F_OK) < 0))
+		r = error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "config=%.200s: there is no such file; write the path of a postgresql.conf from the root on",
+		        ret->config);
 	if (r == 0 && ret->restore_command && !str_equal(ret->restore_command, BY_MOUNT) &&
 	    !strstr(ret->restore_command, "%f"))
 		r = error_set(

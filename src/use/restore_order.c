@@ -197,7 +197,7 @@ int restore_order_read(const struct command_line *line, struct restore_order *re
 	        "target",    "secrets",     "delete",  "rate",       "until",
 	        "timeline",  "action",      "base",    "delta",      "owner",
 	        "start",     "tablespaces", "archive", "tablespace", "restore_command",
-	        NULL};
+	        "config",    NULL};
 	int r = words_check_pairs(line, allowed, err);
 
 	*ret = (struct restore_order){.line = line, .create = true, .roles = true, .analyze = true};

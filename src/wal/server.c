@@ -108,6 +108,28 @@ static void note_answer(struct wal_servers *s, const char *job, const struct pg_
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* Over an ordinary connection, which pg_hba.conf need not allow: then it is not known. */
+static void note_keeping(struct wal_servers *s, const struct conf_job *job)
+{
+	char slot[CONF_SLOT_BYTES];
+	bool has_slot = job->cluster.wal != CONF_WAL_ARCHIVE;
+	struct pg_wal_keeping keeping;
+	bool is_known = pg_wal_keeping(job->cluster.database, has_slot ? conf_cluster_slot(job, slot) : NULL,
+	                               &s->cancel, &keeping, NULL) == 0;
+	struct wal_server *one;
+
+	pthread_mutex_lock(&s->lock);
+	one = find_wal_server(s, job->name, true);
+	one->state.has_keeping = is_known;
+	if (is_known)
+		one->state.keeping = keeping;
+	if (!is_known || !keeping.is_failing)
+		one->state.failing_since_us = 0;
+	else if (!one->state.failing_since_us)
+		one->state.failing_since_us = clock_now_us();
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void ask_servers(struct wal_servers *s)
 {
 	const struct conf *conf = wal_conf_ref(s->w);
@@ -119,10 +141,12 @@ static void ask_servers(struct wal_servers *s)
 
 		if (!wal_is_archived(job))
 			continue;
-		if (ask_place_of_server(s, job->cluster.database, &is, &err) < 0)
+		if (ask_place_of_server(s, job->cluster.database, &is, &err) < 0) {
 			note_silence(s, job->name, &err);
-		else
-			note_answer(s, job->name, &is);
+			continue;
+		}
+		note_answer(s, job->name, &is);
+		note_keeping(s, job);
 	}
 	wal_conf_unref(s->w, conf);
 }

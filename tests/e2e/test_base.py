@@ -126,13 +126,14 @@ class Cluster:
 def make_cluster(open_place, new_keepfs):
     made = []
 
-    def make(settings="", bindir=None, **keys):
+    def make(settings="", bindir=None, of_keepfs=None, **keys):
         server = postgres.Postgres(ARCHIVING + settings, bindir=bindir)
         made.append(server)
         keepfs = new_keepfs({f"cluster {JOB}": {"wal": "archive", "database": server.uri("postgres"), **keys}}, directory=open_place)
         if os.geteuid() == 0:
             keepfs.settings |= {"owner": "postgres", "allow_other": "yes"}
-            keepfs.write_conf()
+        keepfs.settings |= of_keepfs or {}
+        keepfs.write_conf()
         keepfs.mount()
         server.set(f"archive_command = 'cp %p {keepfs.path('wal', JOB)}/%f'\n")
         server.sql("postgres", "SELECT pg_reload_conf()")

@@ -313,6 +313,59 @@ def test_start_waits_until_the_target_is_reached(new_host, history, open_place):
         server.remove()
 
 
+@pytest.mark.parametrize("action, said", [("promote", "the server takes writes"), ("shutdown", "the server has shut down")])
+def test_start_with_what_is_done_at_the_target(new_host, history, open_place, action, said):
+    data = target_of(open_place)
+    done = new_host.restore(data, "--to", f"xid:{history.moments[4][2]}", "start=yes", f"action={action}", "archive=off")
+    assert said in done.stdout, done.stdout
+    server = Restored(data, start=False).takes_over(history.server)
+    try:
+        assert server.running() == (action == "promote")
+        if action == "shutdown":
+            told = subprocess.run([str(server.bindir / "pg_controldata"), str(data)], check=True, stdout=subprocess.PIPE, text=True).stdout
+            assert "shut down in recovery" in told
+        else:
+            assert server.numbers() == [1, 2, 3, 4]
+    finally:
+        server.remove()
+
+
+def as_debian_has_it(server):
+    """its configuration lies elsewhere, and names the data directory"""
+    server.stop("fast")
+    data, elsewhere = server.data, server.directory / "etc"
+    elsewhere.mkdir()
+    for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+        shutil.move(data / name, elsewhere / name)
+    with open(elsewhere / "postgresql.conf", "a") as conf:
+        conf.write(f"data_directory = '{data}'\nhba_file = '{elsewhere}/pg_hba.conf'\nident_file = '{elsewhere}/pg_ident.conf'\n")
+    subprocess.run(["chown", "-R", f"--reference={data}", str(elsewhere)], check=True)
+    server.data = elsewhere
+    server.start()
+    server.data = data
+    return elsewhere / "postgresql.conf"
+
+
+def test_a_configuration_that_lies_elsewhere(cluster, open_place):
+    configuration = as_debian_has_it(cluster.server)
+    cluster.server.create("shop")
+    cluster.server.sql("shop", "CREATE TABLE t AS SELECT 7 AS n")
+    cluster.backup()
+    cluster.server.stop("fast")
+    to = target_of(open_place)
+    done = restore(cluster.keepfs, to, "start=yes", "archive=off", check=False)
+    assert done.returncode != 0 and "say with config=/etc/postgresql" in done.stdout and not to.exists(), done.stdout
+    done = restore(cluster.keepfs, to, "start=yes", "archive=off", "config=/nonexistent/postgresql.conf", check=False)
+    assert done.returncode != 0 and "config=/nonexistent/postgresql.conf: there is no such file" in done.stdout + done.stderr
+    done = restore(cluster.keepfs, to, "start=yes", "archive=off", f"config={configuration}")
+    server = Restored(to, start=False).takes_over(cluster.server)
+    try:
+        assert "the server takes writes" in done.stdout, done.stdout
+        assert server.numbers() == [7] and server.sql("postgres", "SHOW data_directory") == str(to)
+    finally:
+        server.remove()
+
+
 def test_the_newest_base_that_was_consistent_before_is_taken(cluster, history, open_place):
     first = history.cluster.manifest()["path"].rsplit("/", 1)[1]
     cluster.backup()

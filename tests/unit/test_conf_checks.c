@@ -52,7 +52,9 @@ static void problems(void **state)
 	refused(f, "[check a]\nsql = select 1\njobs = site\n[bundle site]\nparts = docs\n",
 	        "[check a] jobs: site is a bundle, of whose services a command asks");
 	refused(f, "[check a]\nsql = select 1\n[backup b]\ndrill_level = 1\n",
-	        "drill_level = 1: is too small; allowed: auto, or a whole number from 2 to 5");
+	        "drill_level = 1: is too small; allowed: auto, or a whole number from 2 to 6");
+	refused(f, "[check a]\nsql = select 1\n[backup b]\ndrill_level = 6\n",
+	        "drill_level = 6: a moment is proven of clusters alone; allowed: auto, or a whole number from 2 to 5");
 	refused(f, "[check a]\nsql = select 1\n[backup b]\ndrill = sometimes\n",
 	        "[backup b] drill = sometimes: ");
 }

@@ -106,7 +106,7 @@ static void test_what_a_cluster_cannot_be(void **state)
 	refuse(f, SERVER "wal_timeout = 0\n", "wal_timeout");
 	refuse(f, SERVER "jobs = 4\n", "jobs");
 	refuse(f, SERVER "format = plain\n", "format");
-	refuse(f, SERVER "drill = daily-2am\n", "drill");
+	refuse(f, SERVER "drill_server = postgresql://x\n", "drill_server");
 	refuse(f, "[cluster packs]\n", "[cluster packs]: the name is reserved");
 	refuse(f, SERVER "[files main]\npath = /srv/x\n", "no two jobs of any kind");
 }

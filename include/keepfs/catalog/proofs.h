@@ -19,10 +19,11 @@ enum proof_level {
 	PROOF_STRUCTURE, /* it was decompressed to its end, which is as it must be; the rows that were counted when it was made, if any were, are there */
 	PROOF_RESTORED,  /* it was restored, without an error */
 	PROOF_EQUAL, /* what was restored is what was backed up: rows and hash of each table, the other objects */
-	PROOF_SOUND, /* constraints hold, indexes agree with their tables */
-	PROOF_YOURS, /* what the configuration asks is answered as it says */
+	PROOF_SOUND,  /* constraints hold, indexes agree with their tables */
+	PROOF_YOURS,  /* what the configuration asks is answered as it says */
+	PROOF_MOMENT, /* of a cluster: it was recovered to a moment, with a transaction from before it, and without one from behind it; where nothing is asked, it includes PROOF_SOUND alone */
 };
-#define PROOF_LEVELS (PROOF_YOURS + 1)
+#define PROOF_LEVELS (PROOF_MOMENT + 1)
 
 /**
  * catalog_set_proof() - artifact @ino was found right up to @level at @at_us, in a run (0: in none)

@@ -33,6 +33,7 @@ struct pg_soundness {
 	void (*found)(void *arg, bool wrong, const char *text);
 	void *arg;
 	uint64_t indexes, tables, views, constraints; /* that were looked at */
+	bool is_of_files; /* the caller's: files were copied, so an index that is not valid was so in the original, too */
 	bool amcheck; /* it was there: without it nothing was held against anything, and nothing is proven */
 };
 /**
@@ -51,3 +52,12 @@ int pg_restored_ask(const char *conninfo, const char *database, const char *sql,
 int pg_restored_drop(const char *conninfo, const char *database, struct error *err);
 /** pg_restored_version() - the number of a server's version, 150018. */
 int pg_restored_version(const char *conninfo, struct cancel *cancel, int *ret, struct error *err);
+
+struct pg_rows_read {
+	/* A table whose rows cannot be read, and why. */
+	void (*failed)(void *arg, const char *text);
+	void *arg;
+	uint64_t tables, rows; /* that were read */
+};
+/** pg_restored_read_rows() - read all rows of all tables and materialized views, those of the system, too. @s: of a superuser. 0: all were tried. */
+int pg_restored_read_rows(struct pg_session *s, struct pg_rows_read *io, struct error *err);

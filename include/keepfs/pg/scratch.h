@@ -12,8 +12,19 @@
 #include <keepfs/base/error.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct pg_scratch;
+
+/** struct pg_scratch_filling - where a cluster is to be put that the caller brings; borrowed, as long as @fill is called */
+struct pg_scratch_filling {
+	const char *place; /* a directory for whatever it needs, "/var/tmp/keepfs-drills/scratch-1f0e…" */
+	const char *data;  /* in it, empty: the data directory */
+	uid_t uid;         /* whose everything is to be */
+	gid_t gid;
+	uint64_t room_bytes;   /* so much it may take, all in all */
+	struct cancel *cancel; /* set when it is to end, also when it takes more than that */
+};
 
 struct pg_scratch_options {
 	const char *directory; /* where it is made; made itself when it is missing, with mode 0711 */
@@ -25,7 +36,16 @@ struct pg_scratch_options {
 	uint64_t
 	        disk_bytes; /* all of it, at most: then it is ended. Less when the file system would be left with less than a tenth */
 	struct cancel *cancel; /* borrowed; NULL */
+	/*
+	 * Not NULL: instead of making an empty cluster have the caller bring one: a data directory, with recovery.signal and what a recovery needs in postgresql.auto.conf. Then the server is of
+	 * that major version exactly, has a configuration and a pg_hba.conf of its own, loads no libraries, connects to nothing, archives nothing, and takes connections when its recovery has ended
+	 * and it was promoted, however long that takes. Who its superuser is nobody knows before pg_scratch_take_role().
+	 */
+	int (*fill)(void *arg, const struct pg_scratch_filling *f, struct error *err);
+	void *fill_arg;
 };
+/** pg_scratch_put() - of @fill: write a file @name in f->place, in the place of one that is there */
+int pg_scratch_put(const struct pg_scratch_filling *f, const char *name, const char *text, struct error *err);
 
 /**
  * pg_scratch_new() - make it, start it, and wait until it takes connections; the calling thread must outlive it
@@ -37,6 +57,13 @@ int pg_scratch_new(const struct pg_scratch_options *options, struct pg_scratch *
 struct pg_scratch *pg_scratch_free(struct pg_scratch *s);
 DEFINE_CLEANUP(pg_scratch, struct pg_scratch *, pg_scratch_free)
 
+/**
+ * pg_scratch_take_role() - of a cluster that the caller brought: find a superuser who may log in, so that pg_scratch_conninfo() is of that one
+ * @candidates: names that may be those of roles; so many; "" and NULL are passed over. Any role may say who is one.
+ * -ENOENT (ERROR_DENIED): none of them may log in.
+ */
+int pg_scratch_take_role(struct pg_scratch *s, const char *const *candidates, size_t count,
+                         struct error *err);
 /** pg_scratch_conninfo() - of its superuser, without a database; borrowed. */
 const char *pg_scratch_conninfo(const struct pg_scratch *s);
 /** pg_scratch_environment() - "PGHOST=…" and so on, for programs that are to reach it; NULL-terminated, borrowed. */
