@@ -20,6 +20,8 @@
 #define AUTO_CONF_MAX   ((size_t)4 << 20)
 #define ROOT_MODE       0700
 #define MODES           07777
+#define GLOBAL          "global/"
+#define BASE_NAME(path) ((path) + sizeof(GLOBAL) - 1)
 
 static int fail_begin(const struct cluster_back *b, const char *name, int errnum, struct error *err)
 {
@@ -82,12 +84,13 @@ static int write_mark(const struct cluster_back *b, struct error *err)
 
 static int hide_control(const struct cluster_back *b, struct error *err)
 {
-	_cleanup(fd) int fd = -1;
+	_cleanup(fd) int fd = openat(b->dir_fd, "global", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
-	if (renameat(b->dir_fd, PG_CONTROL_NAME, b->dir_fd, BACK_CONTROL_NEW) < 0)
+	if (fd < 0)
 		return errno == ENOENT ? 0 : fail_begin(b, BACK_CONTROL_NEW, errno, err);
-	fd = openat(b->dir_fd, "global", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 || fsync(fd) < 0 ? fail_begin(b, BACK_CONTROL_NEW, errno, err) : 0;
+	if (renameat(fd, BASE_NAME(PG_CONTROL_NAME), fd, BASE_NAME(BACK_CONTROL_NEW)) < 0)
+		return errno == ENOENT ? 0 : fail_begin(b, BACK_CONTROL_NEW, errno, err);
+	return fsync(fd) < 0 ? fail_begin(b, BACK_CONTROL_NEW, errno, err) : 0;
 }
 
 static int remove_path(const struct cluster_back *b, const char *path, struct error *err)
@@ -165,6 +168,9 @@ int refill_begin(struct cluster_back *b, struct error *err)
 {
 	int r = make_data_directory(b, err);
 
+	/* Comparing may have taken long, and a hook has run since. */
+	if (r == 0)
+		r = refill_refuse_running(b, err);
 	if (r == 0)
 		r = write_mark(b, err);
 	if (r == 0)

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,7 +42,7 @@ static int read_small_file(int dir_fd, const char *name, char *buf, size_t room)
 }
 
 /* Its first line is the number of the process. */
-static int refuse_running(const struct cluster_back *b, struct error *err)
+int refill_refuse_running(const struct cluster_back *b, struct error *err)
 {
 	char text[256];
 	int r = read_small_file(b->dir_fd, POSTMASTER_PID, text, sizeof(text));
@@ -70,6 +71,19 @@ static int look_at_mark(const struct cluster_back *b, const char *text, struct e
 	uint64_t system_id = number ? strtoull(number + 1, NULL, 10) : 0;
 
 	return system_id == b->facts.system_id ? 0 : refuse_cluster(b, system_id, err);
+}
+
+/* The control file is renamed before links are removed: through this one that would be another server's. */
+static int refuse_linked_global(const struct cluster_back *b, struct error *err)
+{
+	struct stat st;
+
+	if (fstatat(b->dir_fd, "global", &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISLNK(st.st_mode))
+		return 0;
+	return error_set(
+	        err, ERROR_CONFLICT, ELOOP,
+	        "nothing was changed: %s/global is a symbolic link, which no data directory has, and what it leads to may be of another server: remove the link, or choose an empty directory",
+	        b->options.to);
 }
 
 static int look_at_control(const struct cluster_back *b, struct error *err)
@@ -117,7 +131,9 @@ static int judge_data_directory(const struct cluster_back *b, struct cluster_bac
 		return error_system(err, -r, "%s cannot be read", b->options.to);
 	if (is_empty)
 		return 0;
-	r = refuse_running(b, err);
+	r = refill_refuse_running(b, err);
+	if (r == 0)
+		r = refuse_linked_global(b, err);
 	if (r < 0)
 		return r;
 	r = read_small_file(b->dir_fd, CLUSTER_BACK_MARK, mark, sizeof(mark));
@@ -226,6 +242,18 @@ static bool is_kept_link(struct local_walk *w, int dir_fd, const char *name, con
 	return listing_reader_find(w->reader, path, &e, &ignored) > 0 && e.is_directory;
 }
 
+/* With where it leads to: of a directory that was copied together with its links that is what another server works on. */
+static void note_kept_link(const struct local_walk *w, int dir_fd, const char *name, const char *path)
+{
+	struct str *out = &w->plan->kept_links;
+	char target[PATH_MAX];
+	ssize_t len = readlinkat(dir_fd, name, target, sizeof(target) - 1);
+
+	target[len < 0 ? 0 : len] = '\0';
+	str_appendf(out, "%s%s -> ", out->len > 0 ? ", " : "", path);
+	str_append_visible(out, target);
+}
+
 static int list_local_directory(struct local_walk *w, int dir_fd, const char *above, unsigned depth,
                                 struct error *err);
 
@@ -258,7 +286,7 @@ static int list_local_entry(struct local_walk *w, int dir_fd, const char *name, 
 	record.modified_s = st.st_mtim.tv_sec;
 	record.bytes = record.is_regular ? (uint64_t)st.st_size : 0;
 	if (record.is_link && record.is_directory)
-		str_appendf(&w->plan->kept_links, "%s%s", w->plan->kept_links.len > 0 ? ", " : "", path);
+		note_kept_link(w, dir_fd, name, path);
 	r = sorter_add(w->sorter, &record, sizeof(record), path, strlen(path) + 1, err);
 	return r == 0 && record.is_directory ? list_local_below(w, dir_fd, name, path, depth, err) : r;
 }

@@ -75,6 +75,8 @@ static inline const char *local_path(const struct local_record *l)
 }
 /** refill_look() - may the directory be written? Opens it. @ret: is_there, is_going_on. */
 int refill_look(struct cluster_back *b, struct cluster_back_plan *ret, struct error *err);
+/** refill_refuse_running() - -EBUSY (ERROR_CONFLICT): the directory, which is open, has the postmaster.pid of a server that may run. */
+int refill_refuse_running(const struct cluster_back *b, struct error *err);
 /** refill_list_local() - all that is in it, by path, into a sorter that is ended. */
 int refill_list_local(struct cluster_back *b, struct cluster_back_plan *plan, struct sorter **ret,
                       struct error *err);

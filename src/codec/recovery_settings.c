@@ -202,7 +202,8 @@ static bool is_of_recovery(const char *name, size_t len)
 {
 	static const char *const others[] = {"restore_command",          "recovery_end_command",
 	                                     "archive_cleanup_command",  "recovery_target_inclusive",
-	                                     "recovery_target_timeline", "recovery_target_action"};
+	                                     "recovery_min_apply_delay", "recovery_target_timeline",
+	                                     "recovery_target_action"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
 		if (strlen(targets[i]) == len && strncasecmp(targets[i], name, len) == 0)
@@ -283,6 +284,10 @@ void recovery_settings_write(const char *old, const struct recovery_settings *s,
 	keep_others(old, out);
 	str_append(out, MARK_BEGIN "\n");
 	append_server_setting(out, "restore_command", s->restore_command);
+	/* A standby's postgresql.conf may have them: its archive would be cleaned, others be told of a promotion, and commits wait for hours. */
+	append_server_setting(out, "archive_cleanup_command", "");
+	append_server_setting(out, "recovery_end_command", "");
+	append_server_setting(out, "recovery_min_apply_delay", "0");
 	/* First those that are to be none: each of them, empty, also forgets the one that was set before it. */
 	for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
 		if (!str_equal(targets[i], name))

@@ -294,12 +294,15 @@ static int judge_cluster(const struct recovering *g, struct error *err)
 	const struct cluster_back_plan *p = &g->plan;
 
 	if (p->replaced + p->removed > 0 && !p->is_going_on && !g->c->wanted->confirm)
-		return error_set(err, ERROR_CONFLICT, EEXIST,
-		                 "nothing was changed: %" PRIu64
-		                 " files of %s would be replaced, and %" PRIu64
-		                 " removed%s%s; to do that write confirm=%s",
-		                 p->replaced, g->c->wanted->to, p->removed, p->removed > 0 ? ": " : "",
-		                 str_text(&p->first_removed), g->c->wanted->to);
+		return error_set(
+		        err, ERROR_CONFLICT, EEXIST,
+		        "nothing was changed: %" PRIu64 " files of %s would be replaced, and %" PRIu64
+		        " removed%s%s;%s%s%s to do that write confirm=%s",
+		        p->replaced, g->c->wanted->to, p->removed, p->removed > 0 ? ": " : "",
+		        str_text(&p->first_removed),
+		        p->kept_links.len > 0 ? " also behind these links, which no other server may use: "
+		                              : "",
+		        str_text(&p->kept_links), p->kept_links.len > 0 ? ";" : "", g->c->wanted->to);
 	return check_cluster_room(g, err);
 }
 

@@ -257,6 +257,42 @@ def test_another_cluster_is_not_overwritten(cluster, history, open_place):
         other.remove()
 
 
+def test_a_link_does_not_lead_to_the_control_file_of_another(cluster, history, open_place):
+    """it would be renamed there, and the server that works on it be lost"""
+    data, production = target_of(open_place), open_place / "production"
+    restore(cluster.keepfs, data)
+    (data / "global").rename(production)
+    (data / "global").symlink_to(production)
+    for mark in (False, True):
+        if mark:
+            (data / "keepfs.restore").write_text("x: 1\n")
+        done = restore(cluster.keepfs, data, "delta=yes", f"confirm={data}", check=False)
+        assert done.returncode != 0 and f"{data}/global is a symbolic link" in done.stdout, done.stdout
+        assert (production / "pg_control").exists()
+
+
+def test_a_server_that_was_started_meanwhile_is_not_overwritten(cluster, history, open_place):
+    """when the directory was looked at none ran: it was started while what is there was compared"""
+    data = target_of(open_place)
+    restore(cluster.keepfs, data)
+    (data / "base/rubbish").write_text("of nobody")
+    done = restore(cluster.keepfs, data, "delta=yes", f"confirm={data}", f"pre_hook=echo {os.getpid()} > {data}/postmaster.pid", check=False)
+    assert done.returncode != 0 and "a server runs on" in done.stdout, done.stdout
+    assert (data / "global/pg_control").exists() and (data / "base/rubbish").exists()
+
+
+def test_links_that_lead_elsewhere_are_told_before_they_are_followed(cluster, history, open_place):
+    """a directory that was copied together with its links has those to what another server works on"""
+    data, wal = target_of(open_place), open_place / "wal"
+    restore(cluster.keepfs, data)
+    (data / "pg_wal").rename(wal)
+    (data / "pg_wal").symlink_to(wal)
+    (wal / "000000010000000000000009").write_text("of another server")
+    done = restore(cluster.keepfs, data, "delta=yes", check=False)
+    assert done.returncode != 0 and f"behind these links, which no other server may use: pg_wal -> {wal};" in done.stdout, done.stdout
+    assert (wal / "000000010000000000000009").exists()
+
+
 class Host:
     """another one, that has the store and nothing else: what a server's user may read of it, too"""
 

@@ -118,14 +118,19 @@ static void expect_settings(const char *old, const struct recovery_settings *s, 
 }
 
 #define BEGIN "# keepfs restore: what follows, up to the end of these lines, is of a recovery\n"
-#define END   "# keepfs restore: the end of these lines\n"
+/* What a standby's postgresql.conf may have. */
+#define QUIET                                                                                                \
+	"archive_cleanup_command = ''\n"                                                                     \
+	"recovery_end_command = ''\n"                                                                        \
+	"recovery_min_apply_delay = '0'\n"
+#define END "# keepfs restore: the end of these lines\n"
 
 static void settings_name_one_target_and_forget_others(void **state)
 {
 	struct recovery_settings s = settings_to("2026-11-20 10:00:00.5Z");
 
 	expect_settings(NULL, &s,
-	                BEGIN "restore_command = '''/opt/a b/keepfs'' wal-get main %f %p'\n"
+	                BEGIN "restore_command = '''/opt/a b/keepfs'' wal-get main %f %p'\n" QUIET
 	                      "recovery_target = ''\n"
 	                      "recovery_target_name = ''\n"
 	                      "recovery_target_xid = ''\n"
@@ -138,7 +143,7 @@ static void settings_name_one_target_and_forget_others(void **state)
 	s.archive_off = true;
 	s.timeline = "3";
 	expect_settings("", &s,
-	                BEGIN "restore_command = '''/opt/a b/keepfs'' wal-get main %f %p'\n"
+	                BEGIN "restore_command = '''/opt/a b/keepfs'' wal-get main %f %p'\n" QUIET
 	                      "recovery_target = ''\n"
 	                      "recovery_target_name = ''\n"
 	                      "recovery_target_time = ''\n"
@@ -156,6 +161,7 @@ static void what_was_there_stays_but_for_what_is_of_a_recovery(void **state)
 	                          "work_mem = '64MB'\n"
 	                          "  Recovery_Target_Time = 'x'\n"
 	                          "restore_command='cp /a/%f %p'\n"
+	                          "recovery_min_apply_delay = '4h'\n"
 	                          "recovery_targeted = 'no such thing, and not ours'\n" BEGIN
 	                          "archive_mode = 'off'\n" END "archive_mode = 'on'";
 	struct recovery_settings s = settings_to("immediate");

@@ -64,7 +64,7 @@ struct cluster_back_plan {
 	uint64_t replaced;               /* of those, where another one stands */
 	uint64_t removed;                /* what is only there */
 	struct str first_removed;        /* names of a few of these, "a, b" */
-	struct str kept_links;           /* links that stay, and are followed: "pg_wal" */
+	struct str kept_links;           /* links that stay, and are followed: "pg_wal -> /fast/wal" */
 	bool has_configuration;          /* the base has a postgresql.conf */
 };
 void cluster_back_plan_finish(struct cluster_back_plan *p);
