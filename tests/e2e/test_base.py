@@ -409,3 +409,12 @@ def test_info_tells_of_a_base(cluster):
     [row] = json.loads(cluster.keepfs.run("info", "--json", JOB).stdout)["backups"]
     assert row["cluster"]["replay_segments"] == int(name[16:], 16) - int(told["first_wal"][16:], 16) + 1
     assert f"segments of WAL ({row['cluster']['replay_segments']}.0 MiB) to now" in cluster.keepfs.run("info", JOB).stdout
+
+
+def test_what_is_told_beside_bases(cluster):
+    cluster.backup()
+    name = cluster.manifest()["path"].rsplit("/", 1)[1]
+    assert cluster.keepfs.text("backups", JOB, "SHA256SUMS") == f"# {name}: has a CRC-32C for each file: keepfs verify\n"
+    plan = json.loads(cluster.keepfs.run("prune", JOB, "--json").stdout)
+    [wal] = plan["wal"]
+    assert wal["job"] == JOB and wal["files"] >= 2 and wal["due_files"] == 0 and wal["base"].endswith(name) and plan["due"] == 0
