@@ -7,15 +7,23 @@
 #include "catalog_private.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include <keepfs/catalog/entries.h>
+#include <keepfs/codec/listing.h>
+
+#define NOT_READ_BACK "not read back, so its SHA-256 is not known"
+/* Of a base backup every file has a checksum, but no SHA-256. */
+#define OF_A_BASE "has a CRC-32C for each file: keepfs verify"
+_Static_assert(sizeof(OF_A_BASE) == sizeof(NOT_READ_BACK),
+               "directories of older catalogs know how long their lines are");
 
 void sums_append(struct str *out, const char *name, bool is_directory, const char *sha256)
 {
 	if (sha256[0])
 		str_appendf(out, "%s  %s%s", sha256, name, is_directory ? "/SHA256SUMS" : "");
 	else
-		str_appendf(out, "# %s: not read back, so its SHA-256 is not known", name);
+		str_appendf(out, "# %s: " NOT_READ_BACK, name);
 }
 
 uint64_t sums_bytes(const struct manifest *m, const char *name)
@@ -43,6 +51,13 @@ static void tell_sum(struct sums *sums, const char *name, bool is_directory, con
 {
 	str_clear(&sums->line);
 	sums_append(&sums->line, name, is_directory, sha256);
+	sums->row(sums->arg, str_text(&sums->line));
+}
+
+static void tell_base_sum(struct sums *sums, const char *name)
+{
+	str_clear(&sums->line);
+	str_appendf(&sums->line, "# %s: " OF_A_BASE, name);
 	sums->row(sums->arg, str_text(&sums->line));
 }
 
@@ -106,9 +121,13 @@ static int tell_plain(struct sums *sums, struct connection *reader, sqlite3_stmt
                       uint64_t directory_ino)
 {
 	bool is_directory = sqlite3_column_int(artifact, 3);
+	const char *name = column_borrowed(artifact, 0), *sha256 = column_borrowed(artifact, 7);
 	int64_t from = sqlite3_column_int64(artifact, 5), count = sqlite3_column_int64(artifact, 6);
 
-	tell_sum(sums, column_borrowed(artifact, 0), is_directory, column_borrowed(artifact, 7));
+	if (!sha256[0] && strcmp(column_borrowed(artifact, 9), LISTING_KIND_BASE) == 0)
+		tell_base_sum(sums, name);
+	else
+		tell_sum(sums, name, is_directory, sha256);
 	return is_directory || count == 0 ? 0 : tell_files(sums, reader, directory_ino, from, count);
 }
 
@@ -117,7 +136,7 @@ int catalog_sums(struct catalog *c, uint64_t directory_ino, enum catalog_sums_of
 {
 	static const char sql[] =
 	        "SELECT a.name, o.stored_sha256, o.cipher, a.is_directory, a.files_ino, a.files_from, a.files, a.sha256,"
-	        " a.encrypted_to <> '' FROM artifact a JOIN object o ON o.id = a.object_id"
+	        " a.encrypted_to <> '', a.kind FROM artifact a JOIN object o ON o.id = a.object_id"
 	        " WHERE a.tomb = 0 AND a.directory_ino = ?1 ORDER BY a.sequence";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(directory_ino)));
 	struct sums sums = {.row = row, .arg = arg};

@@ -295,6 +295,24 @@ static void append_remark_of(struct str *out, const char *before, const char *te
 	str_append_line(out, text);
 }
 
+/* " PostgreSQL 15.18, 12 segments of WAL (192.0 MiB) to now" */
+static void append_cluster_remark(const struct json *backup, struct str *out)
+{
+	const struct json *cluster = json_get(backup, "cluster");
+	int64_t version = 0, segments = 0, bytes = 0;
+	char size[16];
+
+	if (!cluster || !json_get_int(cluster, "server_version", &version))
+		return;
+	str_appendf(out, " PostgreSQL %lld.%lld, consistent at %.19s", (long long)version / 10000,
+	            (long long)version % 10000, str_or_empty(json_get_string(cluster, "consistent_at")));
+	if (json_get_int(cluster, "replay_segments", &segments) &&
+	    json_get_int(cluster, "replay_bytes", &bytes))
+		str_appendf(out, ", %lld segment%s of WAL (%s) to now", (long long)segments,
+		            segments == 1 ? "" : "s",
+		            str_format_bytes(size, sizeof(size), (unsigned long long)bytes));
+}
+
 static void append_info_remarks(const struct json *backup, struct str *out)
 {
 	bool partial = false;
@@ -310,6 +328,7 @@ static void append_info_remarks(const struct json *backup, struct str *out)
 		str_append(out, " encrypted");
 	if (json_get_int(backup, "signed", &sequence))
 		str_append(out, " signed");
+	append_cluster_remark(backup, out);
 	append_remark_of(out, " note: ", json_get_string(backup, "note"));
 }
 

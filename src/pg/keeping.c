@@ -10,7 +10,7 @@
 
 #define ANSWER_MS 10000
 
-static uint64_t number_of(const char *text)
+static uint64_t counter_of(const char *text)
 {
 	return text ? strtoull(text, NULL, 10) : 0;
 }
@@ -20,7 +20,7 @@ static int take_archiver(void *arg, const struct pg_row *row, struct error *err)
 	struct pg_wal_keeping *k = arg;
 
 	(void)err;
-	k->failed_count = number_of(row->values[0]);
+	k->failed_count = counter_of(row->values[0]);
 	if (row->values[1])
 		str_cut(k->last_failed_wal, sizeof(k->last_failed_wal), row->values[1]);
 	k->is_failing = str_equal(row->values[2], "t");
@@ -36,7 +36,7 @@ static int take_slot(void *arg, const struct pg_row *row, struct error *err)
 	if (row->values[0])
 		str_cut(k->wal_status, sizeof(k->wal_status), row->values[0]);
 	k->has_limit = row->values[1] && row->values[1][0] != '-';
-	k->limit_bytes = k->has_limit ? number_of(row->values[1]) : 0;
+	k->limit_bytes = k->has_limit ? counter_of(row->values[1]) : 0;
 	k->safe_bytes = row->values[2] ? strtoll(row->values[2], NULL, 10) : 0;
 	return 0;
 }

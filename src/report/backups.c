@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* status/backups.jsonl: what is known of each backup, for `keepfs info` and whoever else asks. */
+#include "backup_cluster.h"
 #include "line.h"
 
 #include <keepfs/base/mem.h>
@@ -14,6 +15,7 @@
 #define PAGE_ROWS       1000
 
 struct backups_page {
+	struct catalog *catalog;
 	struct spool *out;
 	uint64_t rows, count; /* at least so many, if there are; so many are written */
 	int64_t last_run;
@@ -65,11 +67,12 @@ static void set_place_in_chain(struct json *j, int64_t sequence)
 		json_set_string(j, "signed", NULL);
 }
 
-static struct json *backup_object(const struct catalog_backup *b)
+static struct json *backup_object(struct catalog *c, const struct catalog_backup *b)
 {
 	_cleanup(json) struct json *facts = json_parse(b->facts, strlen(b->facts), NULL);
 	struct json *holds = b->holds ? json_parse(b->holds, strlen(b->holds), NULL) : NULL;
 	struct json *copies = b->copies ? json_parse(b->copies, strlen(b->copies), NULL) : NULL;
+	struct json *cluster = backup_cluster_object(c, b, facts);
 	struct json *j = json_object_new();
 
 	json_set_string(j, "path", b->path);
@@ -94,6 +97,8 @@ static struct json *backup_object(const struct catalog_backup *b)
 	json_set(j, "copies", copies ? copies : json_object_new());
 	json_set(j, "encrypted_to", recipients_array(str_or_empty(b->encrypted_to)));
 	set_place_in_chain(j, b->chain_sequence);
+	if (cluster)
+		json_set(j, "cluster", cluster);
 	return j;
 }
 
@@ -104,7 +109,7 @@ static bool write_backup(void *arg, const struct catalog_backup *backup)
 	/* Runs are not divided: where a page ends is said by the number of a run. */
 	if (page->count >= page->rows && backup->run_id != page->last_run)
 		return false;
-	line_json(page->out, backup_object(backup));
+	line_json(page->out, backup_object(page->catalog, backup));
 	page->last_run = backup->run_id;
 	page->count++;
 	return spool_error(page->out) == 0;
@@ -113,7 +118,8 @@ static bool write_backup(void *arg, const struct catalog_backup *backup)
 int report_backups_since(const struct report_sources *from, int64_t *position, struct spool *out)
 {
 	bool is_first = *position == REPORT_WHOLE;
-	struct backups_page page = {.out = out,
+	struct backups_page page = {.catalog = from->catalog,
+	                            .out = out,
 	                            .rows = is_first ? FIRST_PAGE_ROWS : PAGE_ROWS,
 	                            .last_run = is_first ? 0 : *position};
 	int r = catalog_backups(from->catalog, from->now_us, is_first ? INT64_MAX : *position, write_backup,
@@ -127,7 +133,7 @@ int report_backups_since(const struct report_sources *from, int64_t *position, s
 
 int report_all_backups_jsonl(const struct report_sources *from, struct spool *out)
 {
-	struct backups_page page = {.out = out, .rows = UINT64_MAX};
+	struct backups_page page = {.catalog = from->catalog, .out = out, .rows = UINT64_MAX};
 	int r = catalog_backups(from->catalog, from->now_us, INT64_MAX, write_backup, &page);
 
 	return r < 0 ? r : spool_error(out);

@@ -395,3 +395,26 @@ def test_one_that_cannot_be_made_by_itself(cluster):
     cluster.keepfs.unmount()
     done = cluster.keepfs.run("run", JOB, check=False)
     assert done.returncode != 0 and "comes through the mount" in done.stderr + done.stdout
+
+
+def test_info_tells_of_a_base(cluster):
+    cluster.backup()
+    manifest = cluster.manifest()
+    [row] = json.loads(cluster.keepfs.run("info", "--json", JOB).stdout)["backups"]
+    told, facts = row["cluster"], manifest["facts"]
+    assert {k: told[k] for k in ("server_version", "timeline", "start_lsn", "stop_lsn", "system_identifier", "files")} == \
+        {k: facts[k] for k in ("server_version", "timeline", "start_lsn", "stop_lsn", "system_identifier", "files")}
+    assert told["tablespaces"] == [] and told["first_wal"] <= told["last_wal"] and told["replay_segments"] >= 1
+    name = test_wal_server.wait_until_archived(cluster.server)
+    [row] = json.loads(cluster.keepfs.run("info", "--json", JOB).stdout)["backups"]
+    assert row["cluster"]["replay_segments"] == int(name[16:], 16) - int(told["first_wal"][16:], 16) + 1
+    assert f"segments of WAL ({row['cluster']['replay_segments']}.0 MiB) to now" in cluster.keepfs.run("info", JOB).stdout
+
+
+def test_what_is_told_beside_bases(cluster):
+    cluster.backup()
+    name = cluster.manifest()["path"].rsplit("/", 1)[1]
+    assert cluster.keepfs.text("backups", JOB, "SHA256SUMS") == f"# {name}: has a CRC-32C for each file: keepfs verify\n"
+    plan = json.loads(cluster.keepfs.run("prune", JOB, "--json").stdout)
+    [wal] = plan["wal"]
+    assert wal["job"] == JOB and wal["files"] >= 2 and wal["due_files"] == 0 and wal["base"].endswith(name) and plan["due"] == 0

@@ -2,7 +2,6 @@
 """keepfs drill of a [cluster]: a base backup and its WAL become a throw-away server, which has what was committed before a moment, and nothing from behind it."""
 import os
 import shutil
-import signal
 
 import pytest
 
@@ -114,3 +113,24 @@ def test_what_is_refused(drilling):
         done = keepfs.run("drill", *words.split(), check=False)
         assert done.returncode != 0 and problem in done.stderr, done.stderr
     assert "server=: " in failed(keepfs, f"{JOB} server={cluster.server.uri('postgres')}")
+
+
+def test_tablespaces_and_a_prepared_transaction(drilling, open_place):  # noqa: F811
+    """files elsewhere come into the scratch place, and what was prepared is still there, neither committed nor rolled back"""
+    cluster = drilling("max_prepared_transactions = 8\n")  # noqa: F811
+    server, fast = cluster.server, open_place / "fast"
+    fast.mkdir()
+    shutil.chown(fast, "postgres") if os.geteuid() == 0 else None
+    server.sql("postgres", f"CREATE TABLESPACE fast LOCATION '{fast}'")
+    server.sql("bench", "CREATE TABLE there TABLESPACE fast AS SELECT g FROM generate_series(1, 777) g")
+    server.sql("bench", "BEGIN; INSERT INTO there VALUES (0); PREPARE TRANSACTION 'two'")
+    cluster.backup()
+    before = sorted(os.listdir(fast))
+    cluster.keepfs.sections = {"check there": {"jobs": JOB, "databases": "bench",
+                                               "sql": "SELECT (SELECT count(*) FROM there) = 777 AND (SELECT count(*) FROM pg_prepared_xacts) = 1"}}
+    cluster.keepfs.write_conf()
+    cluster.keepfs.remount()
+    log = drilled(cluster.keepfs, JOB)
+    assert report(cluster.keepfs)["level"] == 6, log
+    assert sorted(os.listdir(fast)) == before
+    server.sql("bench", "ROLLBACK PREPARED 'two'")

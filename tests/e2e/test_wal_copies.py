@@ -80,9 +80,12 @@ def test_a_store_that_was_away_gets_what_it_missed(walfs, offsite, tmp_path):
     walfs.mount()
     put_segments(walfs, tmp_path, [2, 3])
     daemon.wait_until(lambda: "2 files of" in walfs.text("status", "health"), lambda: walfs.text("status", "health"))
+    waiting = f'keepfs_wal_copy_waiting_files{{backup_job="{JOB}",store="offsite"}} '
+    assert waiting + "2\n" in walfs.text("status", "metrics.prom")
     (tmp_path / "offsite").unlink()
     os.rename(tmp_path / "away", tmp_path / "offsite")
     wait_copied(walfs, offsite)
+    daemon.wait_until(lambda: waiting + "0\n" in walfs.text("status", "metrics.prom"), lambda: walfs.text("status", "metrics.prom"))
 
 
 def test_the_first_store_is_lost(walfs, offsite, tmp_path):

@@ -226,7 +226,7 @@ static void test_bad_values(void **state)
 	        {"tenent_table = a.b", "tenent_table: no such key; did you mean tenant_table?"},
 	        {"path = /x", "path: no such key; it belongs into [files NAME]\n"},
 	        {"drill = @daily",
-	         "drill: no such key; it belongs into [backup NAME] or [files NAME] or [bundle NAME]\n"},
+	         "drill: no such key; it belongs into [backup NAME] or [files NAME] or [bundle NAME] or [cluster NAME]\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

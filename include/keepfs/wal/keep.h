@@ -73,6 +73,6 @@ void wal_keep_append_outcome(const struct wal_keep_outcome *o, struct str *out);
 void wal_keep_all(const struct prune *p, struct cancel *cancel);
 /** wal_finish_removals() - what was going is removed, of all archives. Blocks on the store. */
 int wal_finish_removals(struct repository *repository, struct cancel *cancel, struct error *err);
-/** wal_keep_command() - behind prune_command(), with the same @text, which that has understood: a line for each archive that it is about. What is to be carried out is. */
+/** wal_keep_command() - behind prune_command(), with the same @text, which that has understood: a line for each archive that it is about, or in an answer of JSON the member "wal". What is to be carried out is. */
 int wal_keep_command(const struct prune *p, const char *text, const char *by, struct str *answer,
                      struct error *err);
