@@ -346,13 +346,10 @@ static int judge_both(struct refill_planning *p, const struct base_walk *w, stru
 	const struct local_record *there = p->next;
 	const struct listing_entry *e = &w->entry;
 
-	if (e->is_directory && there->is_directory && refill_space_of(p->b, e->key) && !there->is_link)
-		return error_set(
-		        err, ERROR_CONFLICT, EEXIST,
-		        "%s/%s is a directory there, and was to become a link to another one: restore into an empty directory",
-		        p->b->options.to, e->key);
+	if (e->is_directory && there->is_directory)
+		return refill_check_link(p->b, e->key, there->is_link, err);
 	if (e->is_directory)
-		return there->is_directory ? 0 : note_only_there(p, e->key, err);
+		return note_only_there(p, e->key, err);
 	if (may_be_same(there, e))
 		return add_candidate(p, w, err);
 	return replace_there(p, e->key, w->number, e->bytes, err);

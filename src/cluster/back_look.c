@@ -182,6 +182,19 @@ static bool leads_there(const struct cluster_back *b, const struct cluster_back_
 	       linked.st_ino == there.st_ino;
 }
 
+/* Its files would be written where the link leads, whatever was told: into those of another server, perhaps. */
+int refill_check_link(const struct cluster_back *b, const char *key, bool is_link, struct error *err)
+{
+	const struct cluster_back_space *s = refill_space_of(b, key);
+
+	if (!s || (is_link && leads_there(b, s)))
+		return 0;
+	return error_set(
+	        err, ERROR_CONFLICT, EEXIST,
+	        "nothing was changed: %s/%s is a %s, and was to become a link to %s: remove it, or restore into an empty directory",
+	        b->options.to, key, is_link ? "link to another directory" : "directory", s->directory);
+}
+
 static int check_space_directory(const struct cluster_back *b, const struct cluster_back_space *s,
                                  struct error *err)
 {

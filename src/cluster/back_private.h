@@ -82,6 +82,8 @@ int refill_list_local(struct cluster_back *b, struct cluster_back_plan *plan, st
                       struct error *err);
 /** refill_check_spaces() - what becomes links: their directories are empty, or those that the links there lead to. */
 int refill_check_spaces(const struct cluster_back *b, bool is_going_on, struct error *err);
+/** refill_check_link() - what is at @key is a directory, or (@is_link) a link to one, and stays: -EEXIST (ERROR_CONFLICT) when a tablespace is to be elsewhere. */
+int refill_check_link(const struct cluster_back *b, const char *key, bool is_link, struct error *err);
 /** refill_space_of() - the one of "pg_tblspc/16385"; NULL. */
 const struct cluster_back_space *refill_space_of(const struct cluster_back *b, const char *key);
 

@@ -220,7 +220,8 @@ static int add_original_spaces(struct restore_cluster_words *w, const char *list
 		size_t len = strcspn(listed, "\n"), digits = strcspn(listed, " ");
 		_cleanup(free) char *pair = NULL;
 
-		if (digits < len && !is_space_named(w, listed, digits)) {
+		/* One that was made within the data directory has no place of its own: "16385 pg_tblspc/16385". */
+		if (digits < len && listed[digits + 1] == '/' && !is_space_named(w, listed, digits)) {
 			pair = mem_printf("%.*s:%.*s", (int)digits, listed, (int)(len - digits - 1),
 			                  listed + digits + 1);
 			r = add_space(pair, w, err);

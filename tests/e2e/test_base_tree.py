@@ -192,8 +192,8 @@ def test_it_is_verified(cluster):
     assert f"backups/{name} is right: level 1" in verify(keepfs, name)
 
 
-def with_settings(cluster, sections=None, **settings):
-    """mounted again with these; the server's archiver may be in the mount just now"""
+def with_settings(cluster, sections=None, rebuilt=False, **settings):
+    """mounted again with these, @rebuilt: with a catalog that is made anew; the server's archiver may be in the mount just now"""
     keepfs = cluster.keepfs
 
     def unmounted():
@@ -207,6 +207,10 @@ def with_settings(cluster, sections=None, **settings):
     keepfs.settings.update(settings)
     keepfs.sections = sections or {}
     keepfs.write_conf()
+    if rebuilt:
+        for file in keepfs.state.glob("catalog.db*"):
+            file.unlink()
+        keepfs.run("rebuild")
     keepfs.mount()
     return keepfs
 

@@ -118,10 +118,10 @@ def target_of(open_place, name="back"):
     return open_place / name
 
 
-def restore(keepfs, to, *words, check=True):
+def restore(keepfs, to, *words, check=True, word=JOB):
     """the server gets its WAL out of the mount: its user may not read the configuration of these tests"""
     by = [] if any(str(w).startswith("restore_command=") for w in words) else ["restore_command=mount"]
-    return keepfs.run("restore", JOB, to, *owner_words(), *by, *words, check=check)
+    return keepfs.run("restore", word, to, *owner_words(), *by, *words, check=check)
 
 
 def numbers_after(keepfs, to, *words):
@@ -538,6 +538,29 @@ def test_tablespaces_lie_inside_or_where_they_are_sent(cluster, spaces, open_pla
         server.stop("fast")
         restore(cluster.keepfs, data, "delta=yes", f"confirm={data}")
         assert os.readlink(data / "pg_tblspc" / spaces.oid) == str(elsewhere)
+        # The link would stay, and what is behind it be changed: where it leads to a server may be at work.
+        (elsewhere / "of another server").touch()
+        done = restore(cluster.keepfs, data, "delta=yes", f"confirm={data}", f"tablespace={spaces.oid}:{open_place}/third", check=False)
+        assert done.returncode != 0 and f"pg_tblspc/{spaces.oid} is a link to another directory" in done.stdout, done.stdout
+        assert (elsewhere / "of another server").exists() and not (open_place / "third").exists()
+    finally:
+        server.remove()
+
+
+def test_a_tablespace_within_the_data_directory(make_cluster, open_place):
+    """has no place of its own, and needs no word"""
+    cluster = make_cluster("allow_in_place_tablespaces = on\n")
+    h = History(cluster)
+    cluster.server.sql("postgres", "CREATE TABLESPACE near LOCATION ''")
+    cluster.server.sql("shop", "CREATE TABLE beside (n int) TABLESPACE near; INSERT INTO beside VALUES (7)")
+    h.add(1)
+    cluster.backup()
+    h.archive()
+    data = target_of(open_place)
+    restore(cluster.keepfs, data)
+    server = Restored(data)
+    try:
+        assert server.wait_until_promoted().sql("shop", "SELECT n FROM beside") == "7"
     finally:
         server.remove()
 
