@@ -320,7 +320,8 @@ HISTORY = "00000002.history"
 
 
 def put_what_is_damaged_then(keepfs, tmp_path, first=5):
-    """an object that ends with one of its several frames, one that is another segment, one of which nothing is left; and one that is right. Names of those, and of this one. @first: from which on there are segments"""
+    """names: of an object that ends with one of its several frames, of one that is another segment, and of one that is empty; and of one that is
+    right. @first: from which on there are segments"""
     for number in range(first, 8):
         assert put(keepfs, tmp_path, name_of(number, size=4 * MIB), segment(number, size=4 * MIB)).returncode == 0
     assert put(keepfs, tmp_path, HISTORY, b"1\t0/3000158\tno recovery target specified\n").returncode == 0
