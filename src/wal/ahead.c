@@ -63,10 +63,23 @@ static int take_wal_content(void *arg, const void *data, size_t len, struct erro
 	return 0;
 }
 
+/* What was found in the store is known by its name alone, until it is read. */
+static int check_learnt_file(const struct catalog_wal *row,
+                             const uint8_t head[static WAL_LONG_PAGE_HEADER_BYTES], uint64_t bytes,
+                             struct error *err)
+{
+	struct wal_name name;
+	int r = wal_name_parse(row->name, &name);
+
+	return r < 0 ? error_system(err, -r, "%s is no name of WAL", row->name)
+	             : wal_check_file(row->key, &name, head, bytes, err);
+}
+
 static int check_wal_content(struct wal_content *c, struct error *err)
 {
-	uint8_t digest[SHA256_BYTES];
+	uint8_t digest[SHA256_BYTES], head[WAL_LONG_PAGE_HEADER_BYTES] = {0};
 	char hex[SHA256_HEX_BYTES];
+	int r;
 
 	sha256_final(c->sha256, digest);
 	hex_encode(digest, sizeof(digest), hex);
@@ -76,6 +89,10 @@ static int check_wal_content(struct wal_content *c, struct error *err)
 		                 c->row.key);
 	if (c->row.sha256[0])
 		return 0;
+	pages_copy(&c->pages, 0, head, c->pages.bytes < sizeof(head) ? (size_t)c->pages.bytes : sizeof(head));
+	r = check_learnt_file(&c->row, head, c->pages.bytes, err);
+	if (r < 0)
+		return r;
 	return catalog_wal_learn_sums(c->w->options.repository->catalog, c->row.id, c->row.bytes, hex, err);
 }
 
@@ -103,6 +120,8 @@ static int learn_bytes(struct wal_content *c, struct cancel *cancel, struct erro
 		return 0;
 	wal_fetching_of(c->w, &c->row, cancel, &f);
 	r = wal_fetch_sums(&f, &sums, err);
+	if (r == 0)
+		r = check_learnt_file(&c->row, sums.head, sums.bytes, err);
 	if (r < 0)
 		return r;
 	c->row.bytes = sums.bytes;

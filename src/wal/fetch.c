@@ -163,6 +163,35 @@ int wal_fetch(const struct wal_fetching *f,
 	return r < 0 ? r : wal_unpack(f, &stored, write, arg, err);
 }
 
+/* Frames that are missing at its end are missed by nobody who only decompresses it. */
+static int check_segment_file(const struct wal_name *name, const uint8_t *head, uint64_t bytes,
+                              struct error *err)
+{
+	size_t len = bytes < WAL_LONG_PAGE_HEADER_BYTES ? (size_t)bytes : WAL_LONG_PAGE_HEADER_BYTES;
+	struct wal_page_header page = {0};
+	int r = wal_first_page_check(head, len, name, NULL, &page, err);
+
+	if (r == 0 && bytes != page.segment_bytes)
+		r = error_set(err, ERROR_CORRUPT, EBADMSG, "it has %llu bytes, and should have %llu",
+		              (unsigned long long)bytes, (unsigned long long)page.segment_bytes);
+	return r;
+}
+
+int wal_check_file(const char *key, const struct wal_name *name,
+                   const uint8_t head[static WAL_LONG_PAGE_HEADER_BYTES], uint64_t bytes, struct error *err)
+{
+	struct error why = {0};
+	int r = 0;
+
+	if (bytes == 0)
+		r = error_set(&why, ERROR_CORRUPT, EBADMSG, "it is empty");
+	else if (name->kind == WAL_NAME_SEGMENT || name->kind == WAL_NAME_PARTIAL)
+		r = check_segment_file(name, head, bytes, &why);
+	return r < 0 ? error_set(err, ERROR_CORRUPT, EBADMSG, "the object %s is not what was archived: %s",
+	                         key, why.message)
+	             : 0;
+}
+
 struct summing {
 	struct sha256 *sha256;
 	struct wal_sums *sums;

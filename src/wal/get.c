@@ -5,6 +5,7 @@
 #include <keepfs/base/clock.h>
 
 #include <errno.h>
+#include <string.h>
 
 static int locate_patiently(const struct wal_get *how, const char *job, const char *name,
                             struct store_object *ret, struct error *err)
@@ -67,11 +68,32 @@ static int get_tail(const struct wal_get *how, const char *job, const struct wal
 	return r;
 }
 
+/* What passes, as far as it tells whether it is the file that was asked for. */
+struct getting {
+	const struct wal_get *how;
+	uint64_t bytes;
+	uint8_t head[WAL_LONG_PAGE_HEADER_BYTES];
+};
+
+static int pass_what_is_got(void *arg, const void *data, size_t len, struct error *err)
+{
+	struct getting *g = arg;
+
+	if (g->bytes < sizeof(g->head)) {
+		size_t room = sizeof(g->head) - (size_t)g->bytes;
+
+		memcpy(g->head + g->bytes, data, len < room ? len : room);
+	}
+	g->bytes += len;
+	return g->how->write(g->how->arg, data, len, err);
+}
+
 int wal_get(const struct wal_get *how, const char *job, const char *name, struct error *err)
 {
 	struct store_object object;
 	struct wal_fetching f;
 	struct wal_name parsed;
+	struct getting g = {.how = how};
 	int r;
 
 	/* A server asks for names that no archive has, to be told so. */
@@ -93,7 +115,9 @@ int wal_get(const struct wal_get *how, const char *job, const char *name, struct
 	                          .patience_ms = how->patience_ms,
 	                          .key = object.key,
 	                          .stored_bytes = object.bytes};
-	r = wal_fetch(&f, how->write, how->arg, err);
+	r = wal_fetch(&f, pass_what_is_got, &g, err);
+	if (r == 0)
+		r = wal_check_file(object.key, &parsed, g.head, g.bytes, err);
 	/* It was listed a moment ago, so it is no end of the archive. */
 	return r == -ENOENT
 	               ? error_set(err, ERROR_CONFLICT, EIO, "%s is not in the store any more", object.key)

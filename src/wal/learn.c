@@ -79,6 +79,8 @@ static int learn_content(struct wal_learning *l, const struct store_object *obje
 		return learn_cluster(l, key, &name, NULL, err);
 	}
 	r = look_into_object(l, object, &sums, &why);
+	if (r == 0)
+		r = wal_check_file(object->key, &name, sums.head, sums.bytes, &why);
 	if (r == 0) {
 		row->bytes = sums.bytes;
 		str_copy(row->sha256, sizeof(row->sha256), sums.sha256);

@@ -360,7 +360,8 @@ static void note_gap(struct receiving *s, uint64_t from, uint64_t to)
 	pthread_mutex_unlock(&s->r->lock);
 }
 
-static int begin_somewhere(struct receiving *s, const struct place *places, size_t count, bool follows,
+/* @behind: the first of them are places behind what the archive has, of which the last one is its end. Where it goes on from there nothing is missing that was not before. */
+static int begin_somewhere(struct receiving *s, const struct place *places, size_t count, size_t behind,
                            struct error *err)
 {
 	int r = -ENOENT;
@@ -371,8 +372,8 @@ static int begin_somewhere(struct receiving *s, const struct place *places, size
 		if (i == 0 || r == 0)
 			r = begin_at(s, &places[i], err);
 		if (r != -ENOENT) {
-			if (r == 0 && i > 0 && follows)
-				note_gap(s, places[0].lsn, places[i].lsn);
+			if (r == 0 && behind > 0 && i >= behind)
+				note_gap(s, places[behind - 1].lsn, places[i].lsn);
 			return r;
 		}
 	}
@@ -419,5 +420,5 @@ int receiving_begin(struct receiving *s, struct error *err)
 		return r;
 	tidy_tails(s);
 	count = find_places(s, &history, slot_lsn, places);
-	return begin_somewhere(s, places, count, places_behind_archive(s, &history, behind) > 0, err);
+	return begin_somewhere(s, places, count, places_behind_archive(s, &history, behind), err);
 }

@@ -252,6 +252,9 @@ struct wal_sums {
 };
 /** wal_fetch_sums() - the same, of which only this is kept. */
 int wal_fetch_sums(const struct wal_fetching *f, struct wal_sums *ret, struct error *err);
+/** wal_check_file() - whether what the object @key has can be the file @name: @bytes long, of which @head are the first. For who knows no checksum of it. -EBADMSG (ERROR_CORRUPT). */
+int wal_check_file(const char *key, const struct wal_name *name,
+                   const uint8_t head[static WAL_LONG_PAGE_HEADER_BYTES], uint64_t bytes, struct error *err);
 /** wal_fetching_of() - how @row is fetched; @w's cancel token. */
 void wal_fetching_of(struct wal *w, const struct catalog_wal *row, struct cancel *cancel,
                      struct wal_fetching *ret);

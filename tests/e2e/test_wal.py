@@ -324,6 +324,58 @@ def test_wal_get_needs_no_mount(walfs, tmp_path):
     assert os.listdir(out) == ["RECOVERYXLOG"]
 
 
+def change_object(keepfs, key, content):
+    path = keepfs.store.root / key
+    path.chmod(0o600)
+    path.write_bytes(content)
+
+
+def object_of(keepfs, name):
+    return next(key for key in objects_of(keepfs) if f"/{name}." in key)
+
+
+FRAME = b"\x28\xb5\x2f\xfd"  # each begins with it
+HISTORY = "00000002.history"
+
+
+def put_what_is_damaged_then(keepfs, tmp_path, first=5):
+    """names: of an object that ends with one of its several frames, of one that is another segment, and of one that is empty; and of one that is
+    right. @first: from which on there are segments"""
+    for number in range(first, 8):
+        assert put(keepfs, tmp_path, name_of(number, size=4 * MIB), segment(number, size=4 * MIB)).returncode == 0
+    assert put(keepfs, tmp_path, HISTORY, b"1\t0/3000158\tno recovery target specified\n").returncode == 0
+    keys = [object_of(keepfs, name_of(number, size=4 * MIB)) for number in range(5, 8)]
+    content = (keepfs.store.root / keys[0]).read_bytes()
+    assert content.count(FRAME) > 1
+    keepfs.unmount()
+    for file in pathlib.Path(keepfs.state).glob("catalog.db*"):
+        file.unlink()
+    change_object(keepfs, keys[0], content[:content.index(FRAME, 1)])
+    change_object(keepfs, keys[1], (keepfs.store.root / keys[2]).read_bytes())
+    change_object(keepfs, object_of(keepfs, HISTORY), b"")
+    return [name_of(5, size=4 * MIB), name_of(6, size=4 * MIB), HISTORY], name_of(7, size=4 * MIB)
+
+
+def test_wal_get_gives_no_file_that_is_short_or_another(walfs, tmp_path):
+    wrong, right = put_what_is_damaged_then(walfs, tmp_path)
+    for name in wrong:
+        done = get(walfs, name, tmp_path / "got")
+        assert done.returncode == 126 and f"the object {object_of(walfs, name)}" in done.stderr, (name, done.returncode, done.stderr)
+        assert not (tmp_path / "got").exists()
+    assert get(walfs, right, tmp_path / "got").returncode == 0
+
+
+# What the first segment says of their size is taken to be that of all: so the one that is damaged is looked at when it is found, or when it is read.
+@pytest.mark.parametrize("first", (4, 5))
+def test_a_rebuilt_catalog_gives_no_file_that_is_short_or_another(walfs, tmp_path, first):
+    wrong, right = put_what_is_damaged_then(walfs, tmp_path, first)
+    walfs.run("rebuild")
+    walfs.mount()
+    for name in wrong:
+        refused(wal_path(walfs, name).read_bytes, errno.EIO)
+    assert wal_path(walfs, right).read_bytes() == segment(7, size=4 * MIB)
+
+
 def test_wal_get_tells_apart_what_cannot_be_told(walfs, tmp_path):
     assert put(walfs, tmp_path, name_of(7), segment(7)).returncode == 0
     assert get(walfs, name_of(7), tmp_path / "no directory" / "x").returncode == 126

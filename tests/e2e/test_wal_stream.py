@@ -283,6 +283,30 @@ def test_a_lost_slot_is_a_gap_that_is_told(stream, servers):
     assert "was dropped" in (keepfs.state / "keepfs.log").read_text()
 
 
+def test_what_was_removed_is_no_gap_in_the_stream(stream, servers):
+    """the store lacks a segment before the last one, as where retention has kept an old base backup's alone; the server has it no more"""
+    servers.append(postgres.Postgres(STREAMING + "max_wal_size = 2MB\nmin_wal_size = 2MB\n"))
+    server = servers[-1]
+    keepfs = stream(server)
+    for _ in range(6):
+        switch(server)
+    wait_until_stored(keepfs, server)
+    keepfs.unmount()
+    for _ in range(2):
+        server.sql("postgres", "CHECKPOINT")
+    removed = segments_of(keepfs)[-4]
+    assert not (server.data / "pg_wal" / removed).exists()
+    keepfs.store.remove(next(key for key in objects_of(keepfs) if f"/{removed}." in key))
+    for file in keepfs.state.glob("catalog.db*"):
+        file.unlink()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    switch(server)
+    wait_until_stored(keepfs, server)
+    assert "the server has no WAL any more" not in (keepfs.state / "keepfs.log").read_text()
+    assert "gap in the WAL" not in health(keepfs)
+
+
 def test_both_ways_at_once(stream, primary):
     keepfs = stream(wal="both")
     primary.set(f"archive_mode = on\narchive_command = 'cp %p {keepfs.path('wal', JOB)}/%f'\n")
