@@ -164,6 +164,7 @@ struct conf_mirror {            /* what only a job that mirrors a bucket has: [m
 enum conf_wal { CONF_WAL_ARCHIVE, CONF_WAL_STREAM, CONF_WAL_BOTH };
 enum conf_wal_confirm { CONF_WAL_CONFIRM_STORE, CONF_WAL_CONFIRM_DISK };
 enum conf_checkpoint { CONF_CHECKPOINT_FAST, CONF_CHECKPOINT_SPREAD };
+enum conf_incremental { CONF_INCREMENTAL_AUTO, CONF_INCREMENTAL_COMPARE, CONF_INCREMENTAL_OFF };
 
 struct conf_cluster { /* what only a job that is about a whole server has: [cluster NAME] */
 	char *database; /* libpq connection string or URI; "" lets libpq's environment decide; its role has REPLICATION */
@@ -175,6 +176,7 @@ struct conf_cluster { /* what only a job that is about a whole server has: [clus
 	int64_t wal_max_age_ms; /* what the server has written, and is whole, has to have come after so long; 0: nobody watches that */
 	int64_t read_timeout_ms; /* how long whoever reads from wal/NAME/ waits for a store that does not answer */
 	int checkpoint; /* enum conf_checkpoint: how the server makes the one that a base backup begins with */
+	int incremental; /* enum conf_incremental: how a base finds the pages that it need not store, since an earlier one has */
 	int64_t wal_timeout_ms; /* how long a base backup waits for its WAL to be archived, once it was copied */
 	int64_t wal_window_ms; /* any moment from so long ago on can be reached; 0: from the oldest base backup on */
 };

@@ -2,7 +2,8 @@
 /*
  * What a run of a cluster's job makes. The order of its steps:
  *
- *   which server is it, and does the archive belong to it? → BASE_BACKUP, into packs → all packs are published → all that was promised has arrived → its WAL is archived → the listing → published
+ *   which server is it, and does the archive belong to it? → the base before, from which is taken what has not changed → BASE_BACKUP, into packs → all packs are published → all that was promised has arrived → the packs of
+ *   earlier bases that it names are all there → its WAL is archived → page sums, listing → published
  *
  * Whatever fails, nothing stays: packs that were published already are removed, since no later run can use them.
  */
@@ -22,6 +23,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 struct base_run {
 	const struct make_context *ctx;
@@ -34,6 +36,11 @@ struct base_run {
 	struct cluster_packer *packer;
 	struct cluster_files *files;
 	struct cluster_taking taking;
+	bool stores_all; /* whatever there is of earlier bases */
+	struct cluster_parent parent;
+	struct cluster_pages *pages;
+	struct used used;    /* packs that its files are in */
+	struct spool *sums;  /* NULL: it has none */
 	struct spool *spool; /* of the listing */
 	struct str index;
 };
@@ -127,6 +134,32 @@ static int meet_server(struct base_run *b, struct error *err)
 
 /* Copying. */
 
+/* With the seed of the base before its sums are those that are compared, too. */
+static int begin_sums(struct base_run *b, uint64_t *ret_seed, struct error *err)
+{
+	struct page_sums_head head = {.seed = b->parent.head.seed, .system_id = b->facts.system_id};
+	uint8_t bytes[PAGE_SUMS_HEAD_BYTES];
+
+	if (!b->parent.is_usable && getrandom(&head.seed, sizeof(head.seed), 0) != sizeof(head.seed))
+		return error_system(err, errno, "this host has no random numbers");
+	page_sums_head_encode(&head, bytes);
+	b->sums = spool_new(b->ctx->conf->state_dir);
+	*ret_seed = head.seed;
+	return spool_put(b->sums, bytes, sizeof(bytes), err);
+}
+
+static int open_pages(struct base_run *b, struct error *err)
+{
+	struct cluster_pages_options pages = {.packer = b->packer, .parent = &b->parent, .used = &b->used};
+	int r = draft_is_part(b->draft) ? 0 : begin_sums(b, &pages.seed, err);
+
+	if (b->parent.is_usable)
+		make_say(b->order, "pages that are as in %s are not stored again", b->parent.newest.path);
+	pages.sums = b->sums;
+	b->pages = cluster_pages_new(&pages);
+	return r;
+}
+
 static int open_base(struct base_run *b, struct error *err)
 {
 	const struct draft_options draft = {.ctx = b->ctx,
@@ -151,7 +184,13 @@ static int open_base(struct base_run *b, struct error *err)
 	draft_pin_packs(b->draft, b->order->job->name);
 	packs.keeper = draft_job(b->draft);
 	b->files = cluster_files_new(b->ctx->conf->state_dir);
-	return cluster_packer_new(&packer, &b->packer, err);
+	/* Before the packer has memory of the pool, of which reading takes some, too. */
+	if (!b->stores_all && b->order->job->cluster.incremental != CONF_INCREMENTAL_OFF)
+		r = cluster_parent_open(&b->parent, b->ctx, b->order, draft_is_encrypted(b->draft),
+		                        b->facts.system_id, err);
+	if (r == 0)
+		r = cluster_packer_new(&packer, &b->packer, err);
+	return r < 0 ? r : open_pages(b, err);
 }
 
 /* From the segment @first on, or ("") all of it: as long as nobody knows where the base begins. The end of the run ends it. */
@@ -182,6 +221,7 @@ static int copy_cluster(struct base_run *b, struct error *err)
 	b->taking.order = b->order;
 	b->taking.draft = b->draft;
 	b->taking.packer = b->packer;
+	b->taking.pages = b->pages;
 	b->taking.files = b->files;
 	make_say(b->order, "PostgreSQL %d, system identifier %s: waiting for its checkpoint (%s)",
 	         b->server.version_num / 10000, b->server.system_identifier,
@@ -242,12 +282,21 @@ static int list_base(struct base_run *b, struct error *err)
 	return r < 0 ? r : listing_writer_finish(listing, &b->index, err);
 }
 
+static int store_sums(struct base_run *b, struct error *err)
+{
+	_cleanup(free) char *key = manifest_contents_index_key(draft_manifest(b->draft)->path, "sums");
+
+	return b->sums ? draft_put_spool(b->draft, MANIFEST_ROLE_PAGE_SUMS, key, b->sums, err) : 0;
+}
+
 static int store_base_listing(struct base_run *b, struct error *err)
 {
 	_cleanup(free) char *key = draft_contents_key(b->draft),
 	                    *index_key = draft_contents_index_key(b->draft);
-	int r = draft_put_spool(b->draft, MANIFEST_ROLE_LISTING, key, b->spool, err);
+	int r = store_sums(b, err);
 
+	if (r == 0)
+		r = draft_put_spool(b->draft, MANIFEST_ROLE_LISTING, key, b->spool, err);
 	return r < 0 ? r
 	             : draft_put_object(b->draft, MANIFEST_ROLE_LISTING_INDEX, index_key, b->index.data,
 	                                b->index.len, err);
@@ -304,10 +353,24 @@ static int await_wal(const struct base_run *b, struct error *err)
 
 /* The whole. */
 
-static void describe_base(struct base_run *b, uint64_t packs, const char *directory)
+static void describe_pages(const struct base_run *b)
 {
 	struct manifest *made = draft_manifest(b->draft);
-	_cleanup(free) char *numbers = packs > 1 ? mem_printf("1-%" PRIu64, packs) : mem_strdup("1");
+	uint64_t older, stored = cluster_pages_stored(b->pages, &older);
+	char size[16], as_before[16];
+
+	manifest_set_fact_int(made, "new_bytes", (int64_t)stored);
+	if (!b->parent.is_usable)
+		return;
+	manifest_set_fact(made, "parent", b->parent.newest.path);
+	make_say(b->order, "%s of the files are new, %s are as in %s",
+	         str_format_bytes(size, sizeof(size), stored),
+	         str_format_bytes(as_before, sizeof(as_before), older), b->parent.newest.path);
+}
+
+static void describe_base(struct base_run *b)
+{
+	struct manifest *made = draft_manifest(b->draft);
 
 	base_facts_set(made, &b->facts);
 	manifest_set_fact_int(made, "server_version", b->server.version_num);
@@ -316,13 +379,23 @@ static void describe_base(struct base_run *b, uint64_t packs, const char *direct
 	if (b->taking.tablespaces.len > 0)
 		manifest_set_fact(made, "tablespaces", str_text(&b->taking.tablespaces));
 	made->size_bytes += b->taking.content_bytes;
-	made->needs = json_object_new();
-	json_set_string(made->needs, directory, numbers);
+	describe_pages(b);
+	made->needs = used_needs(&b->used, b->order->job->name);
+}
+
+/* Also those that have nothing of a file: the tar is whole with them. */
+static void use_own_packs(struct base_run *b)
+{
+	for (uint64_t i = 1; i <= cluster_packer_count(b->packer); i++) {
+		_cleanup(free) char *name = cluster_packer_name(b->packer, (int64_t)i);
+
+		used_add(&b->used, name, 0);
+	}
 }
 
 static int make_packs(struct base_run *b, struct error *err)
 {
-	_cleanup(free) char *first = NULL, *directory = NULL;
+	_cleanup(free) char *first = NULL, *own = NULL;
 	int64_t began_us = clock_mono_us();
 	int r = copy_cluster(b, err);
 
@@ -330,10 +403,11 @@ static int make_packs(struct base_run *b, struct error *err)
 		return r;
 	say_copied(b, began_us);
 	first = cluster_packer_name(b->packer, 1);
-	directory = mem_printf(TREE_PACKS "/%s/%.*s", b->order->job->name, (int)strcspn(first, "/"), first);
-	describe_base(b, cluster_packer_count(b->packer), directory);
+	own = mem_printf("%.*s", (int)strcspn(first, "/"), first);
+	use_own_packs(b);
+	describe_base(b);
 	b->packer = cluster_packer_free(b->packer);
-	return 0;
+	return cluster_parent_check(&b->parent, &b->used, own, err);
 }
 
 static int make_base_steps(struct base_run *b, struct manifest *ret, struct error *err)
@@ -350,7 +424,11 @@ static int make_base_steps(struct base_run *b, struct manifest *ret, struct erro
 		r = await_wal(b, err);
 	if (r == 0)
 		r = store_base_listing(b, err);
-	return r < 0 ? r : draft_publish(b->draft, NULL, ret, err);
+	if (r == 0)
+		r = draft_publish(b->draft, NULL, ret, err);
+	if (r == 0)
+		cluster_leave_rebuild_program(b->ctx, b->order, ret->path);
+	return r;
 }
 
 /* Not while the name is taken: it may have been published, and then what the store has needs them. Whoever settles the name removes them, too. */
@@ -366,22 +444,43 @@ static void give_up_packs(const struct base_run *b, const char *path)
 		make_say(b->order, "warning: what is left of it will be cleared up later: %s", err.message);
 }
 
-static int make_base(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
-                     struct error *err)
+/* CLUSTER_PACKS_GONE: nothing stays of it, and one that stores everything would be whole. */
+static int try_base(const struct make_context *ctx, const struct make_order *order, bool stores_all,
+                    struct manifest *ret, struct error *err)
 {
-	struct base_run b = {.ctx = ctx, .order = order, .started_at_us = make_now_us(ctx)};
+	struct base_run b = {
+	        .ctx = ctx, .order = order, .stores_all = stores_all, .started_at_us = make_now_us(ctx)};
 	int r = make_base_steps(&b, ret, err);
-	_cleanup(free) char *path = r < 0 && b.draft ? mem_strdup(draft_manifest(b.draft)->path) : NULL;
+	_cleanup(free) char *path = r != 0 && b.draft ? mem_strdup(draft_manifest(b.draft)->path) : NULL;
 
 	pg_replication_free(b.session);
+	cluster_pages_free(b.pages);
 	cluster_packer_free(b.packer);
 	cluster_files_free(b.files);
 	cluster_taking_finish(&b.taking);
+	cluster_parent_close(&b.parent);
+	used_finish(&b.used);
+	spool_free(b.sums);
 	spool_free(b.spool);
 	str_finish(&b.index);
 	draft_free(b.draft);
 	if (path)
 		give_up_packs(&b, path);
+	return r;
+}
+
+static int make_base(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
+                     struct error *err)
+{
+	struct error why = {0};
+	int r = try_base(ctx, order, false, ret, &why);
+
+	if (r == CLUSTER_PACKS_GONE) {
+		make_warn(order, "%s: the base is made once more, and stores everything", why.message);
+		return try_base(ctx, order, true, ret, err);
+	}
+	if (r < 0 && err)
+		*err = why;
 	return r;
 }
 

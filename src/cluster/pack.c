@@ -46,7 +46,7 @@ static void add_to_runs(struct cluster_runs *runs, int64_t pack, uint64_t place,
 {
 	struct cluster_run *last = runs->count > 0 ? &runs->items[runs->count - 1] : NULL;
 
-	if (last && last->pack == pack && last->place + last->bytes == place) {
+	if (last && last->pack == pack && pack > 0 && last->place + last->bytes == place) {
 		last->bytes += bytes;
 	} else {
 		/* Room for a power of two, from which it has never to be told. */
@@ -57,6 +57,20 @@ static void add_to_runs(struct cluster_runs *runs, int64_t pack, uint64_t place,
 		        (struct cluster_run){.pack = pack, .at = runs->bytes, .bytes = bytes, .place = place};
 	}
 	runs->bytes += bytes;
+}
+
+void cluster_runs_add_older(struct cluster_runs *runs, const char *older, uint64_t place, uint64_t bytes)
+{
+	struct cluster_run *last = runs->count > 0 ? &runs->items[runs->count - 1] : NULL;
+
+	if (last && last->older == older && last->place + last->bytes == place) {
+		last->bytes += bytes;
+		runs->bytes += bytes;
+		return;
+	}
+	/* No pack has the number 0, so it is not taken for one of the run's own. */
+	add_to_runs(runs, 0, place, bytes);
+	runs->items[runs->count - 1].older = older;
 }
 
 static int end_cluster_pack(struct cluster_packer *p, struct error *err)

@@ -7,7 +7,6 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
-#include <keepfs/codec/hash.h>
 #include <keepfs/codec/tar_member.h>
 #include <keepfs/codec/tar_stream.h>
 
@@ -18,7 +17,6 @@
 #include <string.h>
 
 #define TABLESPACES   "pg_tblspc/"
-#define OWNER         "postgres" /* as PostgreSQL has it in its tars */
 #define MANIFEST_MODE 0600U
 #define COPY_BYTES    ((size_t)64 << 10)
 #define OID_BYTES     32 /* "pg_tblspc/16385" with NUL */
@@ -36,10 +34,8 @@ struct tar_members {
 	struct tar_stream tar;     /* of it */
 	/* The member that is written. */
 	struct str key;
-	struct listing_entry entry; /* its key is the one above; its runs are below */
-	struct cluster_runs runs;
-	uint32_t crc32c;
-	bool is_left_out; /* it is there already */
+	struct listing_entry entry; /* its key is the one above */
+	bool is_left_out;           /* it is there already */
 	uint32_t uid, gid;
 	bool has_root, has_manifest;
 	int64_t now_us;
@@ -51,56 +47,29 @@ struct tar_members {
 
 static int put_member_header(struct tar_members *m, struct error *err)
 {
-	const struct listing_entry *e = &m->entry;
-	const struct tar_member member = {.name = str_text(&m->key),
-	                                  .is_directory = e->is_directory,
-	                                  .bytes = e->bytes,
-	                                  .modified_us = e->modified_us,
-	                                  .mode = e->mode,
-	                                  .uid = m->uid,
-	                                  .gid = m->gid,
-	                                  .owner = OWNER};
-	_cleanup(str) struct str headers = {0};
-	int r;
+	const struct cluster_member member = {.name = str_text(&m->key),
+	                                      .entry = &m->entry,
+	                                      .bytes = m->entry.bytes,
+	                                      .uid = m->uid,
+	                                      .gid = m->gid};
 
-	tar_member_append(&headers, &member);
-	r = cluster_packer_put(m->t->packer, headers.data, headers.len, NULL, err);
-	m->crc32c = 0;
-	cluster_runs_clear(&m->runs);
-	return r < 0 || e->is_directory ? r : cluster_packer_begin_file(m->t->packer, e->bytes, err);
+	return m->entry.is_directory ? cluster_put_header(m->t->packer, &member, err)
+	                             : cluster_pages_begin(m->t->pages, &member, err);
 }
 
 static int put_member_bytes(struct tar_members *m, const void *data, size_t len, struct error *err)
 {
-	m->crc32c = crc32c(m->crc32c, data, len);
-	return cluster_packer_put(m->t->packer, data, len, &m->runs, err);
-}
-
-static void list_runs(const struct tar_members *m, struct listing_entry *e)
-{
-	e->runs = m->runs.count > 0 ? mem_array(m->runs.count, sizeof(*e->runs)) : NULL;
-	for (size_t i = 0; i < m->runs.count; i++) {
-		const struct cluster_run *run = &m->runs.items[i];
-
-		e->runs[e->run_count++] =
-		        (struct listing_run){.at = run->at,
-		                             .bytes = run->bytes,
-		                             .pack = cluster_packer_name(m->t->packer, run->pack),
-		                             .place = run->place};
-	}
+	return cluster_pages_put(m->t->pages, data, len, err);
 }
 
 static int end_taken(struct tar_members *m, struct error *err)
 {
-	static const char zeros[TAR_BLOCK];
 	_cleanup(listing_entry) struct listing_entry e = m->entry;
 	int r = 0;
 
 	e.key = mem_strdup(str_text(&m->key));
 	if (!e.is_directory) {
-		r = cluster_packer_put(m->t->packer, zeros, tar_member_padding(e.bytes), NULL, err);
-		snprintf(e.crc32c, sizeof(e.crc32c), "%08" PRIx32, m->crc32c);
-		list_runs(m, &e);
+		r = cluster_pages_end(m->t->pages, &e, err);
 		m->t->file_count++;
 		m->t->content_bytes += e.bytes;
 	}
@@ -349,7 +318,6 @@ void cluster_taking_finish(struct cluster_taking *t)
 	str_finish(&t->tablespaces);
 	if (!m)
 		return;
-	cluster_runs_finish(&m->runs);
 	str_finish(&m->key);
 	base_manifest_free(m->parser);
 	spool_free(m->manifest);

@@ -223,6 +223,11 @@ uint64_t hash_quickly(const void *data, size_t len)
 	return XXH3_64bits(data, len);
 }
 
+uint64_t hash_seeded(uint64_t seed, const void *data, size_t len)
+{
+	return XXH3_64bits_withSeed(data, len, seed);
+}
+
 char *base64_encode(const void *data, size_t len)
 {
 	char *text = mem_alloc((len + 2) / 3 * 4 + 1);

@@ -9,6 +9,8 @@
 
 #define MODE_DIGITS 4
 #define MODE_BITS   07777U
+/* From so many on a line has the names of its packs once. */
+#define NUMBERED_RUNS 16
 
 void listing_runs_free(struct listing_entry *e)
 {
@@ -19,28 +21,67 @@ void listing_runs_free(struct listing_entry *e)
 	e->run_count = 0;
 }
 
-static struct json *run_as_json(const struct listing_run *run)
+/* The names of packs in a line of many runs, which has each once, and their numbers in its runs. */
+struct pack_names {
+	const char **names; /* borrowed */
+	size_t count, last;
+};
+
+static size_t number_pack(struct pack_names *n, const char *pack)
+{
+	if (n->count > 0 && strcmp(n->names[n->last], pack) == 0)
+		return n->last;
+	for (n->last = 0; n->last < n->count; n->last++)
+		if (strcmp(n->names[n->last], pack) == 0)
+			return n->last;
+	if ((n->count & (n->count - 1)) == 0)
+		n->names = mem_resize(n->names, n->count ? 2 * n->count : 1, sizeof(*n->names));
+	n->names[n->count++] = pack;
+	return n->last;
+}
+
+/* @names: NULL: the run has the name. */
+static struct json *run_as_json(const struct listing_run *run, struct pack_names *names)
 {
 	struct json *j = json_array_new();
 
 	json_append(j, json_int_new((int64_t)run->at));
 	json_append(j, json_int_new((int64_t)run->bytes));
 	if (run->pack) {
-		json_append_string(j, run->pack);
+		if (names)
+			json_append(j, json_int_new((int64_t)number_pack(names, run->pack)));
+		else
+			json_append_string(j, run->pack);
 		json_append(j, json_int_new((int64_t)run->place));
 	}
 	return j;
 }
 
+static void set_pack_names(struct json *j, const struct pack_names *names)
+{
+	struct json *packs = json_array_new();
+
+	for (size_t i = 0; i < names->count; i++)
+		json_append_string(packs, names->names[i]);
+	json_set(j, "packs", packs);
+}
+
 static void set_file_members(struct json *j, const struct listing_entry *e)
 {
 	struct json *runs = json_array_new();
+	struct pack_names names = {0};
+	bool numbered = e->run_count >= NUMBERED_RUNS;
 
 	if (e->crc32c[0])
 		json_set_string(j, "crc32c", e->crc32c);
+	if (e->sums_at)
+		json_set_int(j, "sums", (int64_t)e->sums_at);
 	for (size_t i = 0; i < e->run_count; i++)
-		json_append(runs, run_as_json(&e->runs[i]));
+		json_append(runs, run_as_json(&e->runs[i], numbered ? &names : NULL));
+	if (numbered)
+		set_pack_names(j, &names);
 	json_set(j, "runs", runs);
+	free(names.names);
 }
 
 struct json *listing_base_line(const struct listing_entry *e, const char *name)
@@ -94,9 +135,21 @@ static bool read_run_number(const struct json *run, size_t index, uint64_t *ret)
 	return true;
 }
 
-static bool read_pack_of_run(const struct json *run, struct listing_run *ret)
+/* @packs: of the line, or NULL. */
+static const char *name_of_pack(const struct json *pack, const struct json *packs)
 {
-	const char *pack = json_text(json_item(run, 2));
+	int64_t number;
+
+	if (json_text(pack) || !json_is_array_value(packs))
+		return json_text(pack);
+	if (!json_number(pack, &number) || number < 0 || (uint64_t)number >= json_count(packs))
+		return NULL;
+	return json_text(json_item(packs, (size_t)number));
+}
+
+static bool read_pack_of_run(const struct json *run, const struct json *packs, struct listing_run *ret)
+{
+	const char *pack = name_of_pack(json_item(run, 2), packs);
 	char directory[CLOCK_NAME_BYTES];
 	int64_t number;
 
@@ -108,19 +161,20 @@ static bool read_pack_of_run(const struct json *run, struct listing_run *ret)
 }
 
 /* @at: where it has to begin; @left: so many bytes of the file are not covered yet. */
-static bool read_base_run(const struct json *run, uint64_t at, uint64_t left, struct listing_run *ret)
+static bool read_base_run(const struct json *run, const struct json *packs, uint64_t at, uint64_t left,
+                          struct listing_run *ret)
 {
 	if (!json_is_array_value(run) || (json_count(run) != 2 && json_count(run) != 4) ||
 	    !read_run_number(run, 0, &ret->at) || !read_run_number(run, 1, &ret->bytes))
 		return false;
 	if (ret->at != at || ret->bytes == 0 || ret->bytes > left)
 		return false;
-	return json_count(run) == 2 || read_pack_of_run(run, ret);
+	return json_count(run) == 2 || read_pack_of_run(run, packs, ret);
 }
 
 static bool read_runs(const struct json *j, struct listing_entry *e)
 {
-	const struct json *runs = json_get(j, "runs");
+	const struct json *runs = json_get(j, "runs"), *packs = json_get(j, "packs");
 	uint64_t at = 0;
 
 	if (!json_is_array_value(runs))
@@ -129,7 +183,7 @@ static bool read_runs(const struct json *j, struct listing_entry *e)
 	while (e->run_count < json_count(runs)) {
 		struct listing_run run = {0};
 
-		if (!read_base_run(json_item(runs, e->run_count), at, e->bytes - at, &run))
+		if (!read_base_run(json_item(runs, e->run_count), packs, at, e->bytes - at, &run))
 			return false;
 		e->runs[e->run_count++] = run;
 		at += run.bytes;
@@ -146,6 +200,8 @@ static const char *read_file_of_base(const struct json *j, struct listing_entry 
 	if (json_get(j, "crc32c") && !is_crc32c(crc32c))
 		return "a CRC-32C is none";
 	str_copy(e->crc32c, sizeof(e->crc32c), str_or_empty(crc32c));
+	if (json_get(j, "sums") && !listing_get_natural(j, "sums", &e->sums_at))
+		return "the place of page sums is none";
 	return read_runs(j, e) ? NULL : "the runs of a file are not its bytes";
 }
 

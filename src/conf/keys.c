@@ -151,6 +151,13 @@ static const struct conf_choice wal_confirmations[] = {
         {NULL, 0},
 };
 
+static const struct conf_choice incrementals[] = {
+        {"auto", CONF_INCREMENTAL_AUTO},
+        {"compare", CONF_INCREMENTAL_COMPARE},
+        {"off", CONF_INCREMENTAL_OFF},
+        {NULL, 0},
+};
+
 static const struct conf_choice checkpoints[] = {
         {"fast", CONF_CHECKPOINT_FAST},
         {"spread", CONF_CHECKPOINT_SPREAD},

@@ -14,7 +14,6 @@
  *   sums.c       the digest of its SHA256SUMS
  *   used.c       which packs are needed
  */
-#include "used.h"
 
 #include <keepfs/base/spool.h>
 #include <keepfs/catalog/needs.h>
@@ -22,6 +21,8 @@
 #include <keepfs/make.h>
 #include <keepfs/make/draft.h>
 #include <keepfs/make/pack.h>
+#include <keepfs/mirror/object.h>
+#include <keepfs/mirror/used.h>
 #include <keepfs/store/source.h>
 
 /** PACK_BYTES - small objects are gathered up to so much; PACK_ALONE_BYTES - an object from this size on has a pack of its own; PACK_MEMBERS - of a pack, at
@@ -78,12 +79,6 @@ void rests_finish(struct rests *rests);
 /** rests_find() - an object that one of them has, with that size and etag: 1 with @ret. Keys come in their order. */
 int rests_find(struct rests *rests, const struct source_object *o, struct listing_entry *ret,
                struct error *err);
-
-/** mirror_read_object() - all plain bytes of the object @o of an artifact, in order. */
-int mirror_read_object(const struct make_context *ctx, struct cancel *cancel, const struct manifest *m,
-                       const struct manifest_object *o,
-                       int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
-                       struct error *err);
 
 /* Objects on their way. */
 

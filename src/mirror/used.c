@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A table of packs by their names. */
-#include "used.h"
+#include <keepfs/mirror/used.h>
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>

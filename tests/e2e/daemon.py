@@ -351,7 +351,7 @@ def _objects_of(manifest):
 def orphans(store):
     """objects that no manifest describes, and those described that are not there"""
     keys = store.keys()
-    keys = [key for key in keys if not key.startswith(("records/", "holds/", "trash/", "catalog/", "erasures/", "chain/", "checkpoints/", "wal/", "state/canary-", "state/copied.json", "state/lease.json", "state/head.json"))]
+    keys = [key for key in keys if not key.startswith(("records/", "holds/", "trash/", "catalog/", "erasures/", "chain/", "checkpoints/", "wal/", "recovery/", "state/canary-", "state/copied.json", "state/lease.json", "state/head.json"))]
     objects = {key for key in keys if not key.startswith("manifests/") or not re.search(r"\.(json|extents(\.r\d+)?)$", key)}
     described = set()
     for key in keys:

@@ -22,7 +22,7 @@ def archived(cluster):
 
 
 def test_wal_goes_with_a_base_and_the_other_recovers(make_cluster, tmp_path):
-    cluster = make_cluster(keep_last=1, keep_within="none")
+    cluster = make_cluster(keep_last=1, keep_within="none", incremental="off")
     cluster.fill()
     cluster.backup()
     before = first_segment(cluster)

@@ -72,6 +72,7 @@ static void test_cluster_defaults(void **state)
 	accept(f, SERVER "wal_window = bases\n");
 	assert_int_equal(f->conf.jobs[0].cluster.wal_window_ms, 0);
 	assert_int_equal(f->conf.jobs[0].cluster.checkpoint, CONF_CHECKPOINT_FAST);
+	assert_int_equal(f->conf.jobs[0].cluster.incremental, CONF_INCREMENTAL_AUTO);
 	assert_int_equal(f->conf.jobs[0].cluster.wal_timeout_ms, 10 * 60 * 1000);
 	assert_int_equal(f->conf.jobs[0].compression.kind, COMPRESS_FAST);
 	accept(f, SERVER "copies = primary, other\n[store other]\nurl = dir:/other\n");
@@ -84,13 +85,14 @@ static void test_a_cluster_is_scheduled(void **state)
 	const struct conf_job *job;
 
 	accept(f, SERVER
-	       "schedule = daily-2am\nkeep_daily = 7\npre_hook = true\ncheckpoint = spread\nwal_timeout = 1h\n"
+	       "schedule = daily-2am\nkeep_daily = 7\npre_hook = true\ncheckpoint = spread\nincremental = off\nwal_timeout = 1h\n"
 	       "compression = zstd:3\nmax_rate = 50M/s\n");
 	job = &f->conf.jobs[0];
 	assert_string_equal(job->policy.schedule, "daily-2am");
 	assert_int_equal(job->policy.keep_daily, 7);
 	assert_string_equal(job->pre_hook, "true");
 	assert_int_equal(job->cluster.checkpoint, CONF_CHECKPOINT_SPREAD);
+	assert_int_equal(job->cluster.incremental, CONF_INCREMENTAL_OFF);
 	assert_int_equal(job->cluster.wal_timeout_ms, 3600 * 1000);
 	assert_int_equal(job->compression.level, 3);
 }
@@ -103,6 +105,7 @@ static void test_what_a_cluster_cannot_be(void **state)
 	refuse(f, SERVER "compression = gzip\n", "cannot be read in its middle");
 	refuse(f, SERVER "compression = none\n", "fast, small, zstd, zstd:1 to zstd:19");
 	refuse(f, SERVER "checkpoint = slow\n", "fast or spread");
+	refuse(f, SERVER "incremental = on\n", "auto, compare or off");
 	refuse(f, SERVER "wal_timeout = 0\n", "wal_timeout");
 	refuse(f, SERVER "jobs = 4\n", "jobs");
 	refuse(f, SERVER "format = plain\n", "format");

@@ -177,7 +177,7 @@ static void test_order_and_length_are_insisted_on(void **state)
 	mem_replace_string(&first.key, "z");
 	mem_replace_string(&first.type, value);
 	assert_int_equal(listing_writer_add(w, &first, &err), -E2BIG);
-	assert_non_null(strstr(err.message, "64 KiB"));
+	assert_non_null(strstr(err.message, "768 KiB"));
 }
 
 static void refuse_line(const char *line)

@@ -55,6 +55,38 @@ static void test_lines_of_a_base(void **state)
 	assert_int_equal(e.runs[2].bytes, 150);
 }
 
+/* As many as a segment of a table may come to have: they fit into a line, and come back. */
+static void test_a_line_of_many_runs(void **state)
+{
+	enum { RUN_COUNT = 20000 };
+	static struct listing_run runs[RUN_COUNT];
+	struct listing_entry e = {.format = LISTING_BASE,
+	                          .key = (char *)"base/5/16384",
+	                          .runs = runs,
+	                          .run_count = RUN_COUNT,
+	                          .sums_at = 40,
+	                          .bytes = RUN_COUNT * 8192ULL};
+	_cleanup(listing_entry) struct listing_entry back = {0};
+	_cleanup(str) struct str line = {0};
+
+	(void)state;
+	for (size_t i = 0; i < RUN_COUNT; i++)
+		runs[i] = (struct listing_run){
+		        .at = i * 8192,
+		        .bytes = 8192,
+		        .place = 500000000 + i,
+		        .pack = (char *)(i % 3 ? "20261120T020000Z/00001" : "20261121T020000Z/00012")};
+	listing_entry_encode(&e, &line);
+	assert_true(line.len < LISTING_LINE_BYTES);
+	assert_int_equal(listing_entry_decode(line.data, line.len, &back, NULL), 0);
+	assert_int_equal(back.run_count, RUN_COUNT);
+	assert_int_equal(back.sums_at, 40);
+	for (size_t i = 0; i < RUN_COUNT; i++) {
+		assert_string_equal(back.runs[i].pack, runs[i].pack);
+		assert_int_equal(back.runs[i].place, runs[i].place);
+	}
+}
+
 static void refuse_base_line(const char *line, const char *why)
 {
 	struct listing_entry e = {0};
@@ -93,6 +125,14 @@ static void test_runs_that_are_wrong(void **state)
 	        RUNS("2", "[[0,1],[1,1],[2,1]]"),
 	        RUNS("2", "[[0,9223372036854775807],[9223372036854775807,1]]"),
 	        RUNS("2", "[[0,-1],[-1,3]]"),
+	        RUNS("1", "[[0,1,0,0]]"),
+	        RUNS("1", "[[0,1,0,0]],\"packs\":{}"),
+	        RUNS("1", "[[0,1,0,0]],\"packs\":[]"),
+	        RUNS("1", "[[0,1,1,0]],\"packs\":[" GOOD_PACK "]"),
+	        RUNS("1", "[[0,1,-1,0]],\"packs\":[" GOOD_PACK "]"),
+	        RUNS("1", "[[0,1,0.5,0]],\"packs\":[" GOOD_PACK "]"),
+	        RUNS("1", "[[0,1,0,0]],\"packs\":[0]"),
+	        RUNS("1", "[[0,1,0,0]],\"packs\":[\"00001\"]"),
 	};
 
 	(void)state;
@@ -263,6 +303,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_lines_of_a_base),
+	        cmocka_unit_test(test_a_line_of_many_runs),
 	        cmocka_unit_test(test_runs_that_are_wrong),
 	        cmocka_unit_test(test_lines_of_a_base_that_are_wrong),
 	        cmocka_unit_test(test_a_listing_of_a_base),

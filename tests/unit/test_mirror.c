@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "../../src/mirror/mirror_private.h"
-#include "../../src/mirror/used.h"
+#include <keepfs/mirror/used.h>
 #include "../../src/store/source/source_private.h"
 #include "../support/tree.h"
 

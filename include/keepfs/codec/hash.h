@@ -49,6 +49,8 @@ uint32_t crc32c_combine(uint32_t first, uint32_t second, uint64_t second_bytes);
 uint64_t hash64(const char *text);
 /** hash_quickly() - XXH3-64: fast, and good for tables in memory; whoever wants can make bytes that have the same. */
 uint64_t hash_quickly(const void *data, size_t len);
+/** hash_seeded() - XXH3-64 with @seed: stable for ever, used for page sums. */
+uint64_t hash_seeded(uint64_t seed, const void *data, size_t len);
 /** base64_encode() - standard alphabet with padding; heap. */
 char *base64_encode(const void *data, size_t len);
 /** base64_decode() - heap, or NULL when @text is not base64; *@ret_len is its length. */

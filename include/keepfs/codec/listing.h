@@ -24,7 +24,7 @@
 /** LISTING_FRAME_LINES - of a frame, at most; LISTING_FRAME_BYTES - of its lines; LISTING_LINE_BYTES - of a line. A frame may have fewer of either. */
 #define LISTING_FRAME_LINES 1024
 #define LISTING_FRAME_BYTES ((size_t)1 << 20)
-#define LISTING_LINE_BYTES  ((size_t)64 << 10)
+#define LISTING_LINE_BYTES  ((size_t)768 << 10)
 /** MANIFEST_ROLE_LISTING, …_INDEX, …_MEMBERS - the roles of the objects that hold these. */
 #define MANIFEST_ROLE_LISTING       "listing"
 #define MANIFEST_ROLE_LISTING_INDEX "listing-index"
@@ -76,6 +76,8 @@ struct listing_entry {
 	char crc32c[LISTING_CRC32C_BYTES]; /* of all bytes of a file; "": not known */
 	struct listing_run *runs;
 	size_t run_count;
+	uint64_t
+	        sums_at; /* of its first page, in the page sums of the base (keepfs/codec/page_sums.h); 0: it has none */
 	/* Of a mirror. */
 	char *etag;
 	char *version_id; /* NULL: the source keeps no versions */

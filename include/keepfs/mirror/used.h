@@ -24,7 +24,7 @@ static inline void cleanup_used(struct used *u)
 }
 /** used_add() - @bytes more of @pack. */
 void used_add(struct used *u, const char *pack, uint64_t bytes);
-/** used_find() - borrowed; NULL: nothing of it. */
+/** used_find() - borrowed until the next used_add(), its name until used_finish(); NULL: nothing of it. */
 const struct used_pack *used_find(const struct used *u, const char *pack);
 /** used_needs() - what a manifest says of it, for the packs of @job; NULL: there are none. Sorts the packs. */
 struct json *used_needs(struct used *u, const char *job);
