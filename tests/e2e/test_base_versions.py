@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Base backups, WAL and recoveries of servers that are older and newer than Debian's."""
+import json
 import os
 import stat
 
@@ -16,7 +17,7 @@ SUM = "SELECT count(*), sum(i), md5(string_agg(t, '' ORDER BY i)) FROM large"
 
 @pytest.mark.parametrize("major", MAJORS)
 def test_a_cluster_comes_back(make_cluster, open_place, major):
-    """as it was at a transaction, and as it was last; out of packs and WAL that keepfs has made of it"""
+    """as it was at a transaction, and as it was last; out of packs and WAL that keepfs has made of it. The second base has what has changed alone"""
     programs = pg_versions.bindir(major)
     cluster = make_cluster(bindir=programs)
     history = test_pitr.History(cluster)
@@ -26,10 +27,14 @@ def test_a_cluster_comes_back(make_cluster, open_place, major):
     cluster.backup()
     history.add(2)
     history.add(3)
+    cluster.backup()
+    history.add(4)
     history.archive()
-    assert cluster.manifest()["facts"]["server_version"] // 10000 == major
+    facts = [json.loads(path.read_text())["facts"] for path in cluster.manifests()]
+    assert [one["server_version"] // 10000 for one in facts] == [major, major]
+    assert sorted(one["new_bytes"] < one["content_bytes"] / 2 for one in facts) == [False, True]
     cluster.keepfs.verify_store()
-    for words, expected in ((["--to", f"xid:{history.moments[2][2]}"], [1, 2]), ([], [1, 2, 3])):
+    for words, expected in ((["--to", f"xid:{history.moments[2][2]}"], [1, 2]), ([], [1, 2, 3, 4])):
         data = test_pitr.target_of(open_place)
         test_pitr.restore(cluster.keepfs, data, *words)
         assert stat.S_IMODE(os.stat(data).st_mode) == 0o700
