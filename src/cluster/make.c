@@ -32,6 +32,9 @@ struct base_run {
 	struct pg_replication *session;
 	struct pg_replication_system server;
 	struct base_facts facts;
+	bool is_standby;
+	uint64_t
+	        archived_lsn; /* up to where the archive has the server's timeline before the base begins; 0: nothing of it */
 	struct draft *draft;
 	struct cluster_packer *packer;
 	struct cluster_files *files;
@@ -118,6 +121,58 @@ static int bind_archive(struct base_run *b, struct error *err)
 	return r == -EEXIST ? refuse_other_cluster(b, err) : r;
 }
 
+static int find_archived_end(struct base_run *b, struct error *err)
+{
+	const uint32_t bytes = b->facts.segment_bytes;
+	const struct wal_name first = wal_name_of_lsn(b->server.timeline, 0, bytes),
+	                      last = wal_name_of_lsn(b->server.timeline, UINT64_MAX, bytes);
+	char from[WAL_NAME_BYTES], to[WAL_NAME_BYTES];
+	struct wal_name name;
+	struct catalog_wal row;
+	int r;
+
+	wal_name_format(&first, from);
+	wal_name_format(&last, to);
+	r = catalog_wal_last_segment(b->ctx->repository->catalog, b->order->job->name, from, to, &row);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (wal_name_parse(row.name, &name) == 0 && wal_name_fits(&name, bytes))
+		b->archived_lsn = wal_name_lsn(&name, bytes) + bytes;
+	return 0;
+}
+
+/* Before the base begins, and so before its place in the log. A standby may be behind the archive. */
+static int look_at_archived(struct base_run *b, struct error *err)
+{
+	_cleanup(free) char *reads_only = NULL;
+	int r = pg_replication_setting(b->session, "transaction_read_only", &reads_only, err);
+
+	if (r < 0)
+		return r;
+	b->is_standby = !str_equal(reads_only, "off");
+	return b->is_standby ? 0 : find_archived_end(b, err);
+}
+
+/*
+ * A server that was set back, to a snapshot of its disk, say, writes other WAL under the names of what is archived: with that the base would be recovered.
+ */
+static int refuse_set_back(const struct base_run *b, struct error *err)
+{
+	const char *job = b->order->job->name;
+	char start[PG_LSN_BYTES], archived[PG_LSN_BYTES];
+
+	if (b->is_standby || b->facts.timeline != b->server.timeline || b->facts.start_lsn >= b->archived_lsn)
+		return 0;
+	return error_set(
+	        err, ERROR_CONFLICT, EEXIST,
+	        "the server is at %s of timeline %" PRIu32
+	        ", of which wal/%s had WAL up to %s already: it was set back, to a snapshot of its disk, say, and writes other WAL under the same names. A base backup would be recovered with what is archived, and be wrong: give the server as it is now a section [cluster …] of its own, and its archive_command that name",
+	        pg_lsn_format(b->facts.start_lsn, start), b->facts.timeline, job,
+	        pg_lsn_format(b->archived_lsn, archived));
+}
+
 static int meet_server(struct base_run *b, struct error *err)
 {
 	int r = pg_replication_open(b->order->job->cluster.database, "keepfs", b->order->cancel, &b->session,
@@ -129,7 +184,9 @@ static int meet_server(struct base_run *b, struct error *err)
 		return r;
 	b->facts.system_id = strtoull(b->server.system_identifier, NULL, 10);
 	r = ask_settings(b, err);
-	return r < 0 ? r : bind_archive(b, err);
+	if (r == 0)
+		r = bind_archive(b, err);
+	return r < 0 ? r : look_at_archived(b, err);
 }
 
 /* Copying. */
@@ -235,6 +292,8 @@ static int copy_cluster(struct base_run *b, struct error *err)
 	b->facts.timeline = b->taking.timeline;
 	b->facts.stopped_us = make_now_us(b->ctx);
 	manifest_set_fact(draft_manifest(b->draft), "label", label);
+	if (r == 0)
+		r = refuse_set_back(b, err);
 	if (r == 0)
 		r = pin_from_start(b, err);
 	return r < 0 ? r : cluster_packer_finish(b->packer, err);

@@ -50,16 +50,25 @@ struct mirrored_copy *mirrored_copy_of(struct fs *fs, uint64_t ino)
 	return copy;
 }
 
+/* What was removed here, the other store has still: of that the tree of copies knows the kind. */
+static bool is_copy_of_base(struct fs *fs, uint64_t ino)
+{
+	struct catalog_copy_facts facts;
+	bool is_base;
+
+	if (catalog_copy_facts(mirrored_catalog(fs), ino, &facts) < 0)
+		return false;
+	is_base = str_equal(facts.manifest.kind, LISTING_KIND_BASE);
+	manifest_finish(&facts.manifest);
+	return is_base;
+}
+
 bool mirrored_is_of_base(struct fs *fs, uint64_t ino)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	struct catalog_copy_place place;
 
-	if (copies_have(ino)) {
-		if (catalog_copy_place(mirrored_catalog(fs), ino, &place) < 0)
-			return false;
-		ino = ino_of_artifact(place.path);
-	}
+	if (copies_have(ino))
+		return is_copy_of_base(fs, ino);
 	return catalog_manifest(mirrored_catalog(fs), ino, &m) == 0 && str_equal(m.kind, LISTING_KIND_BASE);
 }
 

@@ -338,8 +338,10 @@ def test_a_bad_page_fails_the_run_and_is_named(cluster):
     cluster.fill()
     cluster.server.sql("bench", "CREATE TABLE rotten AS SELECT n, md5(n::text) FROM generate_series(1, 20000) n")
     path = cluster.server.sql("bench", "SELECT pg_relation_filepath('rotten')")
+    sums = cluster.server.sql("bench", "SHOW data_checksums")  # from 18 on they are what initdb makes
     cluster.server.stop("fast")
-    cluster.server._run("pg_checksums", "--enable", "--no-sync", "-D", cluster.server.data)
+    if sums == "off":
+        cluster.server._run("pg_checksums", "--enable", "--no-sync", "-D", cluster.server.data)
     with open(cluster.server.data / path, "r+b") as f:
         f.seek(3 * 8192 + 4000)
         f.write(b"bad page")
@@ -362,6 +364,31 @@ def test_another_cluster_is_refused(cluster, make_cluster):
         assert "is another cluster" in said and f"wal/{JOB}" in said
     finally:
         other.remove()
+    assert len(cluster.manifests()) == 1
+
+
+def test_a_server_that_was_set_back_is_refused(cluster):
+    """its WAL has the names of what is archived, and is another one: the base would be recovered with that"""
+    server = cluster.server
+    cluster.fill()
+    cluster.backup()
+    server.stop("fast")
+    snapshot = server.directory / "snapshot"
+    shutil.copytree(server.data, snapshot)
+    server.start()
+    cluster.fill("more")
+    cluster.fill("gone")
+    test_wal_server.wait_until_archived(server)
+    server.stop("fast")
+    for name in os.listdir(server.data):
+        path = server.data / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    subprocess.run(["cp", "-rT", snapshot, server.data], check=True)
+    if os.geteuid() == 0:
+        subprocess.run(["chown", "-R", "--reference", server.data, server.data], check=True)
+    server.start()
+    why = cluster.fail()
+    assert "it was set back" in why, why
     assert len(cluster.manifests()) == 1
 
 

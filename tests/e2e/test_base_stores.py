@@ -2,6 +2,7 @@
 """Base backups in a bucket: encrypted, with a further store, and with object lock. Made, shown, verified, brought back, removed."""
 import errno
 import os
+import stat
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_encrypted_in_a_bucket_and_copied(make_cluster, store, tmp_path, open_pl
     cluster = make_cluster()
     cluster.keepfs.jobs[f"cluster {JOB}"].update(copies="primary, offsite", min_keep=1)
     keepfs = with_settings(cluster, {"store offsite": {"url": offsite.settings["url"], "retry_deadline": "1s"}},
-                           encrypt_to=identity.recipient, identity_file=identity.path)
+                           encrypt_to=identity.recipient, identity_file=identity.path, dir_mode="0755")
     h = History(cluster)
     h.add(1)
     cluster.backup()
@@ -59,13 +60,14 @@ def test_encrypted_in_a_bucket_and_copied(make_cluster, store, tmp_path, open_pl
     assert numbers_after(keepfs, target_of(open_place)) == [1, 2]
     wait_until(lambda: packs(offsite) == first and rows(keepfs).get(f"backups/{JOB}/{base.name}", {}).get("state") == "whole", lambda: rows(keepfs))
     there = keepfs.path("copies", "offsite", "backups", JOB, base.name)
-    assert tree_of(there) == tree_of(base)
+    assert tree_of(there) == tree_of(base) and stat.S_IMODE(there.stat().st_mode) == 0o700
     # What is removed takes its own packs with it, and the other store keeps its copy.
     cluster.backup()
     other = newest(cluster)
     assert len(packs(store)) == 2
     assert removed(base) is None
     wait_until(lambda: packs(store) and first[0] not in packs(store), lambda: packs(store))
+    assert stat.S_IMODE(there.stat().st_mode) == 0o700, "nobody else may look into it"
     assert f"{other.name} is right: level 1" in verify(keepfs, f"{JOB}/{other.name}")
     assert numbers_after(keepfs, target_of(open_place)) == [1, 2]
     assert numbers_of_copy(keepfs, target_of(open_place, "of-copy"), base.name) == [1, 2]
