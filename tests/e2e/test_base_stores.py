@@ -44,7 +44,7 @@ def removed(base):
 def test_encrypted_in_a_bucket_and_copied(make_cluster, store, tmp_path, open_place):  # noqa: F811
     identity, offsite = test_encrypt.Identity(tmp_path / "identity"), stores.DirStore(tmp_path / "offsite")
     cluster = make_cluster()
-    cluster.keepfs.jobs[f"cluster {JOB}"].update(copies="primary, offsite", min_keep=1)
+    cluster.keepfs.jobs[f"cluster {JOB}"].update(copies="primary, offsite", min_keep=1, incremental="off")
     keepfs = with_settings(cluster, {"store offsite": {"url": offsite.settings["url"], "retry_deadline": "1s"}},
                            encrypt_to=identity.recipient, identity_file=identity.path, dir_mode="0755")
     h = History(cluster)
