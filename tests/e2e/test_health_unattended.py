@@ -15,7 +15,7 @@ from exposition import Metrics
 
 DOCS = daemon.TOP / "docs"
 # Of these there is nothing without a disk cache, or without an archive of WAL; the textfile collector adds the last.
-ELSEWHERE = re.compile(r"keepfs_cache_\w+|keepfs_wal_(missing|waiting)_segments|node_textfile_mtime_seconds")
+ELSEWHERE = re.compile(r"keepfs_cache_\w+|keepfs_wal_(missing|waiting)_segments|keepfs_wal_archiver_failing|keepfs_wal_copy_behind_seconds|node_textfile_mtime_seconds")
 
 
 def metrics(keepfs):
