@@ -80,7 +80,7 @@ class TestLocked:
         return locked()
 
     def test_a_base_and_all_that_it_needs_is_locked(self, make_cluster, store, open_place):  # noqa: F811
-        cluster = make_cluster(keep_daily=9, keep_within="none", timezone="UTC")
+        cluster = make_cluster(keep_daily=9, keep_within="none", timezone="UTC", incremental="off")
         cluster.keepfs.store_settings.update(object_lock="governance")
         keepfs = with_settings(cluster)
         h = History(cluster)
