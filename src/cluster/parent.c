@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define THIN_PART    4 /* a pack of which less than a quarter is needed is left */
 #define LISTED_PAGE  1000
 #define PACK_PATH    TREE_PACKS "/%s/%s%s"
 #define DIRECTORY_OF 16 /* characters of the name of a pack that are its directory's */
@@ -143,17 +142,13 @@ static int read_parent_sums(struct cluster_parent *p, const struct manifest *m, 
 
 static bool is_parent_pack_to_leave(const struct cluster_parent *p, const struct used_pack *pack)
 {
-	struct catalog *catalog = p->ctx->repository->catalog;
 	_cleanup(free) char *path = path_of_pack(p, pack->name);
-	_cleanup(manifest) struct manifest m = {0};
-	uint64_t ino = ino_of_artifact(path);
-	int64_t plain_bytes = 0;
 
-	if (catalog_manifest(catalog, ino, &m) < 0 || catalog_is_damaged(catalog, ino) ||
-	    (p->is_encrypted && !m.encrypted_to))
-		return true;
-	return m.facts && json_get_int(m.facts, "plain_bytes", &plain_bytes) && plain_bytes > 0 &&
-	       pack->bytes < (uint64_t)plain_bytes / THIN_PART;
+	return mirror_leaves_pack(p->ctx->repository->catalog,
+	                          &(struct pack_needed){.path = path,
+	                                                .fact = "plain_bytes",
+	                                                .bytes = pack->bytes,
+	                                                .is_encrypted = p->is_encrypted});
 }
 
 static void leave_parent_packs(struct cluster_parent *p)

@@ -83,20 +83,28 @@ static int take_index_text(void *arg, const void *data, size_t len, struct error
 	return 0;
 }
 
-/* One that is gone, damaged, or hardly needed; or plain, where the new state is encrypted: whoever encrypts a bundle must find nothing of it that is not. */
-static bool is_pack_to_leave(const struct base *b, const struct used_pack *pack)
+bool mirror_leaves_pack(struct catalog *catalog, const struct pack_needed *needed)
 {
-	struct catalog *catalog = b->ctx->repository->catalog;
-	_cleanup(free) char *path = mem_printf(TREE_PACKS "/%s/%s.tar", b->order->job->name, pack->name);
 	_cleanup(manifest) struct manifest m = {0};
-	uint64_t ino = ino_of_artifact(path);
-	int64_t content_bytes = 0;
+	uint64_t ino = ino_of_artifact(needed->path);
+	int64_t all_bytes = 0;
 
 	if (catalog_manifest(catalog, ino, &m) < 0 || catalog_is_damaged(catalog, ino) ||
-	    (b->is_encrypted && !m.encrypted_to))
+	    (needed->is_encrypted && !m.encrypted_to))
 		return true;
-	return m.facts && json_get_int(m.facts, "content_bytes", &content_bytes) && content_bytes > 0 &&
-	       pack->bytes < (uint64_t)content_bytes / THIN_PART;
+	return m.facts && json_get_int(m.facts, needed->fact, &all_bytes) && all_bytes > 0 &&
+	       needed->bytes < (uint64_t)all_bytes / THIN_PART;
+}
+
+static bool is_pack_to_leave(const struct base *b, const struct used_pack *pack)
+{
+	_cleanup(free) char *path = mem_printf(TREE_PACKS "/%s/%s.tar", b->order->job->name, pack->name);
+
+	return mirror_leaves_pack(b->ctx->repository->catalog,
+	                          &(struct pack_needed){.path = path,
+	                                                .fact = "content_bytes",
+	                                                .bytes = pack->bytes,
+	                                                .is_encrypted = b->is_encrypted});
 }
 
 static int take_base_over(struct base *b, struct scanning *s, const struct str *index, struct error *err)

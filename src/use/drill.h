@@ -135,6 +135,8 @@ int drill_rehearse(struct drill *d, struct error *err);
 int drill_whole(struct drill *d, const struct drill_words *words, struct error *err);
 /** drill_is_whole() - is it what drill_whole() tries? */
 bool drill_is_whole(const struct backup *b);
+/** drill_take_scratch() - the throw-away server is there: it is the one that is asked. */
+void drill_take_scratch(struct drill *d);
 /** drill_run_phase() - call @phase, and note how long it took. Not when it was cancelled. */
 int drill_run_phase(struct drill *d, const char *name, int (*phase)(struct drill *d, struct error *err),
                     struct error *err);

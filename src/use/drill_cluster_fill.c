@@ -165,10 +165,7 @@ static int take_server(struct drill *d, struct error *err)
 
 	if (r < 0)
 		return r;
-	d->server = pg_scratch_conninfo(d->scratch);
-	d->cancel = pg_scratch_cancel(d->scratch);
-	d->server_version_num = pg_scratch_version_num(d->scratch);
-	str_copy(d->server_version, sizeof(d->server_version), pg_scratch_version(d->scratch));
+	drill_take_scratch(d);
 	make_say(d->order, "it has recovered, with %" PRIu64 " files of WAL, and was promoted", c->wal_files);
 	return 0;
 }

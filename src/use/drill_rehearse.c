@@ -96,6 +96,14 @@ static int version_of_backup(const struct drill *d)
 	return major >= 10 ? (int)major * 10000 : 100000;
 }
 
+void drill_take_scratch(struct drill *d)
+{
+	d->server = pg_scratch_conninfo(d->scratch);
+	d->cancel = pg_scratch_cancel(d->scratch);
+	d->server_version_num = pg_scratch_version_num(d->scratch);
+	str_copy(d->server_version, sizeof(d->server_version), pg_scratch_version(d->scratch));
+}
+
 static int make_server(struct drill *d, struct error *err)
 {
 	_cleanup(free) char *directory = conf_drill_dir(d->conf);
@@ -113,10 +121,7 @@ static int make_server(struct drill *d, struct error *err)
 
 	if (r < 0)
 		return r;
-	d->server = pg_scratch_conninfo(d->scratch);
-	d->cancel = pg_scratch_cancel(d->scratch);
-	d->server_version_num = pg_scratch_version_num(d->scratch);
-	str_copy(d->server_version, sizeof(d->server_version), pg_scratch_version(d->scratch));
+	drill_take_scratch(d);
 	snprintf(d->pg_dump, sizeof(d->pg_dump), "%.480s/pg_dump", pg_scratch_bindir(d->scratch));
 	return 0;
 }
